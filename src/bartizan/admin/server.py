@@ -1,0 +1,114 @@
+"""The HTTP of the control plane: status over a private unix socket; health and metrics on a loopback port."""
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+from typing import Any, Protocol
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from bartizan import __version__
+from bartizan.errors import BartizanError, Unavailable
+
+
+class _Envoy(Protocol):
+    async def prometheus(self) -> str: ...
+    async def ready(self) -> bool: ...
+
+
+class Plane(Protocol):
+    """What is asked of the control plane."""
+
+    envoy: Any
+
+    def status(self) -> dict[str, Any]: ...
+    def digests(self) -> dict[str, str]: ...
+
+
+async def serve(plane: Plane, private: Path, public: str) -> None:
+    """Serves both until cancelled. Unavailable if the port is taken."""
+    private.unlink(missing_ok=True)
+    inside = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o177)
+    try:
+        inside.bind(str(private))
+    finally:
+        os.umask(before)
+    outside = _bound(public)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_server(_private_app(plane)).serve([inside]))
+        group.create_task(_server(_public_app(plane)).serve([outside]))
+
+
+def _bound(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host.strip("[]"), int(port)))
+    except (OSError, ValueError) as error:
+        raise Unavailable(f"The address {address} for health and metrics can't be used: {error}. Choose another with --admin.") from error
+    return made
+
+
+class _Quiet(uvicorn.Server):
+    def install_signal_handlers(self) -> None:
+        """Signals are the process's own matter."""
+
+
+def _server(app: Starlette) -> uvicorn.Server:
+    return _Quiet(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
+
+
+def _private_app(plane: Plane) -> Starlette:
+    async def status(_: Request) -> Response:
+        return JSONResponse({"version": __version__, **plane.status()})
+
+    async def digests(_: Request) -> Response:
+        return JSONResponse(plane.digests())
+
+    return Starlette(routes=[Route("/status", status), Route("/digests", digests)])
+
+
+def _public_app(plane: Plane) -> Starlette:
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_: Request) -> Response:
+        ready = bool(plane.status()["revision"]) and await plane.envoy.ready()
+        return PlainTextResponse("ready\n" if ready else "not ready\n", status_code=200 if ready else 503)
+
+    async def metrics(_: Request) -> Response:
+        try:
+            envoy = await plane.envoy.prometheus()
+        except BartizanError:
+            envoy = ""
+        return PlainTextResponse(_own(plane.status(), envoy != "") + envoy, media_type="text/plain; version=0.0.4")
+
+    return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)])
+
+
+def _own(status: dict[str, Any], envoy: bool) -> str:
+    """Our own numbers in Prometheus' text format."""
+    lines = [
+        "# HELP bartizan_info The revision that is active.",
+        "# TYPE bartizan_info gauge",
+        f'bartizan_info{{version="{__version__}",revision="{status["revision"]}"}} 1',
+    ]
+    numbers = {
+        "bartizan_generation": ("gauge", "The generation of the live data.", status["generation"]),
+        "bartizan_revision_since_seconds": ("gauge", "Unix time since which the revision is active.", status["since"]),
+        "bartizan_files_refused": ("gauge", "Problems in the files as they are now; 0 if they are what is active.", len(status["refused"])),
+        "bartizan_enforced_seconds": ("gauge", "How long the last change took until every node had it.", (status["enforced_ms"] or 0) / 1000),
+        "bartizan_blocked_sources": ("gauge", "Sources blocked for failed attempts.", len(status["blocked"])),
+        "bartizan_nodes_connected": ("gauge", "Nodes that are connected.", sum(node["connected"] for node in status["nodes"])),
+        "bartizan_envoy_up": ("gauge", "Whether Envoy answers.", int(envoy)),
+    }
+    for name, (kind, text, value) in numbers.items():
+        lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}", f"{name} {value}"]
+    return "\n".join(lines) + "\n"

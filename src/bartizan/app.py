@@ -1,0 +1,351 @@
+"""The control plane's process: builds everything, wires it, runs it. The only place that knows all.
+
+`python -m bartizan.app --files PATH --state DIR`: reads what is declared, compiles it, gives it to the nodes, and follows every change of
+files, keys, issuers' keys and failed attempts.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bartizan.admin.server import serve
+from bartizan.compile import Compiled, compile
+from bartizan.compile.records import FAILURES, REQUESTS
+from bartizan.errors import BartizanError
+from bartizan.identity.blocking import FailedAttempts
+from bartizan.identity.credentials import ALL, Tables
+from bartizan.identity.jwks import KeySets
+from bartizan.identity.keys import KeyStore
+from bartizan.identity.principal import principal_rules
+from bartizan.lib.process import CANNOT_RUN
+from bartizan.lib.sockets import private_folder, socket_folder
+from bartizan.lib.supervise import supervised
+from bartizan.model.problem import Problem
+from bartizan.model.snapshot import Snapshot
+from bartizan.node.stats import Admin
+from bartizan.rollout.folder import Folder
+from bartizan.rollout.loosening import loosenings
+from bartizan.rollout.state import Live, State, state_of
+from bartizan.secrets.keyring import load_or_create
+from bartizan.telemetry.rotation import keep_bounded
+from bartizan.telemetry.tail import followed
+from bartizan.xds.control import ControlServer
+from bartizan.xds.plan import in_order
+from bartizan.xds.release import Release, Resource, Step, resource
+
+_log = logging.getLogger("bartizan")
+_KEYS_POLL_S = 0.02
+_EVERY_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ControlOptions:
+    """Where things are."""
+
+    files: Path
+    state: Path
+    admin: str = "127.0.0.1:9180"
+    """Where /healthz, /readyz and /metrics are served; loopback."""
+
+    @property
+    def control(self) -> Path:
+        """The unix socket for nodes."""
+        return socket_folder(self.state) / "control.sock"
+
+    @property
+    def api(self) -> Path:
+        """The unix socket for the command line."""
+        return socket_folder(self.state) / "api.sock"
+
+    @property
+    def envoy_admin(self) -> Path:
+        """Envoy's own, in the same process tree."""
+        return socket_folder(self.state) / "admin.sock"
+
+
+@dataclass(slots=True)
+class Standing:
+    """What `status` tells, beside the nodes."""
+
+    revision: str = ""
+    since: float = 0.0
+    sequence: int = 0
+    generation: int = 0
+    enforced_ms: float | None = None
+    refused: tuple[Problem, ...] = ()
+    refused_at: float = 0.0
+    error: str = ""
+    loosened: list[str] = field(default_factory=list)
+    publishes: int = 0
+    refusals: int = 0
+
+
+class ControlPlane:
+    """The whole control plane of one gateway."""
+
+    def __init__(self, options: ControlOptions) -> None:
+        self.options = options
+        self.standing = Standing()
+        self.folder = Folder(options.files)
+        store = KeyStore(options.state / "keys.journal", load_or_create(options.state / "control.key"))
+        self.tables = Tables(store, self.folder.base)
+        self.issuers = KeySets(self.wake, self.folder.base)
+        self.server = ControlServer(options.control, plan=in_order)
+        self.envoy = Admin(options.envoy_admin)
+        self.failed: FailedAttempts | None = None
+        self.snapshot: Snapshot | None = None
+        self.compiled: Compiled | None = None
+        self.state: State | None = None
+        self._held: dict[tuple[str, str], Resource] = {}
+        self._due = asyncio.Event()
+        self._base = 0
+        self._stop = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something live has changed."""
+        self._base += 1
+        self._due.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await self.server.start()
+        self.take_files()
+        self._due.set()
+        work = {
+            "the watch over files": self._watch_files,
+            "the watch over keys": self._watch_keys,
+            "the fetching of issuers' keys": self.issuers.run,
+            "the publishing": self._publish_changes,
+            "the watch over failed attempts": self._watch_failures,
+            "the clock": self._tick,
+            "the rotation of records": self._bound_records,
+        }
+        async with asyncio.TaskGroup() as group:
+            for name, task in work.items():
+                group.create_task(supervised(name, task))
+            group.create_task(serve(self, self.options.api, self.options.admin))
+
+    def take_files(self) -> None:
+        """Reads the files. What is wrong with them is told, and what was there before serves on."""
+        found = self.folder.snapshot()
+        if not isinstance(found, Snapshot):
+            self._refuse(found)
+            return
+        compiled = compile(found, before=self.compiled)
+        if compiled.problems:
+            self._refuse(compiled.problems)
+            return
+        old, self.snapshot, self.compiled = self.snapshot, found, compiled
+        self.standing.refused, self.standing.error = (), ""
+        if old is not None:
+            for sentence in loosenings(old, found):
+                _log.warning("revision %s LOOSENS: %s", found.revision, sentence)
+                self.standing.loosened.append(f"{found.revision}: {sentence}")
+            del self.standing.loosened[:-50]
+        self._take_live(old, found)
+
+    def _take_live(self, old: Snapshot | None, new: Snapshot) -> None:
+        if old is None or old.issuers != new.issuers:
+            self.issuers.declare(new.issuers)
+        now = time.time()
+        if old is None or old.gateway.attributes != new.gateway.attributes:
+            self.tables.rebuild(new, now)
+            self._base += 1
+        elif touched := self.tables.touched(old.consumers, new.consumers):
+            self.tables.rebuild(new, now, touched)
+            self._base += 1
+        if self.failed is None or self.failed.rules != new.gateway.blocking:
+            self.failed = FailedAttempts(new.gateway.blocking)
+
+    def _refuse(self, problems: tuple[Problem, ...]) -> None:
+        self.standing.refused, self.standing.refused_at = problems, time.time()
+        self.standing.refusals += 1
+        serving = f"revision {self.standing.revision} serves on" if self.standing.revision else "nothing is served yet by this process"
+        _log.error("the files are refused, %d problems; %s", len(problems), serving)
+        for problem in problems:
+            _log.error("%s", problem)
+
+    def live(self) -> Live | None:
+        """What is live now; None before the first good files."""
+        if self.snapshot is None:
+            return None
+        issuers = {issuer.name: issuer.issuer for issuer in self.snapshot.issuers.values()}
+        generation = self.tables.store.generation + self._base
+        principal = principal_rules(self.snapshot.gateway.attributes, issuers, generation)
+        blocked = self.failed.blocked(time.monotonic()) if self.failed else frozenset()
+        return Live(generation, self.issuers.keys(), dict(self.tables.bodies), principal, blocked)
+
+    async def _publish_changes(self) -> None:
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            began = time.perf_counter()
+            alive = self.live()
+            if alive is not None and self.compiled is not None:
+                state = state_of(self.compiled, alive, self.state)
+                await self._publish(state, began)
+
+    async def _publish(self, state: State, began: float) -> None:
+        difference, held = self._difference(state)
+        if not difference.changed and not difference.removed:
+            return
+        revision = state.compiled.snapshot.revision
+        sequence = max(self.standing.sequence + 1, time.time_ns() // 1_000_000)
+        release = Release(sequence, revision, state.live.generation, in_order(difference))
+        outcomes = await self.server.publish(release)
+        errors = {node: outcome.error for node, outcome in outcomes.items() if outcome.error}
+        if errors:
+            self.standing.error = "; ".join(f"{node}: {error}" for node, error in sorted(errors.items()))
+            _log.error("revision %s isn't taken; this is an error of Bartizan's own: %s", revision, self.standing.error)
+            return
+        self._held, self.state = held, state
+        standing = self.standing
+        standing.publishes += 1
+        standing.sequence, standing.generation = sequence, state.live.generation
+        if outcomes and all(outcome.acknowledged for outcome in outcomes.values()):
+            standing.enforced_ms = (time.perf_counter() - began) * 1000
+        if standing.revision != revision:
+            standing.revision, standing.since = revision, time.time()
+            took = f" in {standing.enforced_ms:.0f} ms" if outcomes and standing.enforced_ms is not None else ""
+            _log.info("revision %s is active on %d node(s)%s", revision, len(outcomes), took)
+
+    def _difference(self, state: State) -> tuple[Step, dict[tuple[str, str], Resource]]:
+        held: dict[tuple[str, str], Resource] = {}
+        changed = []
+        for key, body in state.resources().items():
+            known = self._held.get(key)
+            if known is not None and (known.body is body or known.body == body):
+                held[key] = known
+            else:
+                held[key] = resource(key[0], key[1], body)
+                changed.append(held[key])
+        return Step(tuple(changed), tuple(key for key in self._held if key not in held)), held
+
+    async def _watch_files(self) -> None:
+        async for _ in self.folder.settled(self._stop):
+            self.take_files()
+            self._due.set()
+
+    async def _watch_keys(self) -> None:
+        while True:
+            changes = self.tables.store.poll()
+            if changes is not None and self.snapshot is not None:
+                self.tables.rebuild(self.snapshot, time.time(), changes.shards)
+                self._due.set()
+            await asyncio.sleep(_KEYS_POLL_S)
+
+    async def _watch_failures(self) -> None:
+        async for batch in followed(self.options.state / FAILURES):
+            if self.failed is not None and self.failed.count(batch, time.monotonic()):
+                _log.warning("sources are blocked for too many failed attempts: %s", ", ".join(sorted(self.failed.blocked(time.monotonic()))))
+                self.wake()
+            if any("kid" in str(record.get("details")) for record in batch):
+                self.issuers.unknown_key()
+
+    async def _tick(self) -> None:
+        """What time alone changes: keys that expire, blocks that end."""
+        last = time.time()
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            now = time.time()
+            expired = self.tables.store.shards_expired(last, now)
+            last = now
+            if expired and self.snapshot is not None:
+                self.tables.rebuild(self.snapshot, now, expired)
+                self.wake()
+            blocked = self.state.live.blocked if self.state else frozenset()
+            if self.failed is not None and self.failed.blocked(time.monotonic()) != blocked:
+                self.wake()
+
+    async def _bound_records(self) -> None:
+        def sizes() -> tuple[int, int]:
+            records = self.snapshot.gateway.records if self.snapshot else None
+            return (records.rotate, records.keep) if records else (64 << 20, 1 << 30)
+
+        paths = (self.options.state / REQUESTS, self.options.state / FAILURES)
+        await keep_bounded(paths, sizes, self.envoy.reopen_logs)
+
+    def status(self) -> dict[str, Any]:
+        """What `bartizan status` shows."""
+        standing = self.standing
+        nodes = [asdict(node) for node in self.server.nodes()]
+        return {
+            "revision": standing.revision,
+            "since": standing.since,
+            "generation": standing.generation,
+            "sequence": standing.sequence,
+            "enforced_ms": standing.enforced_ms,
+            "refused": [problem.to_json() for problem in standing.refused],
+            "refused_at": standing.refused_at,
+            "error": standing.error,
+            "loosened": standing.loosened,
+            "warnings": [*self.tables.warnings, *self._issuer_warnings()],
+            "blocked": sorted(self.state.live.blocked) if self.state else [],
+            "nodes": nodes,
+        }
+
+    def digests(self) -> dict[str, str]:
+        """What each resource that is active says, as a hash."""
+        held = self.state.compiled.snapshot.resources if self.state else {}
+        return {f"{kind}/{name}": one.digest for (kind, name), one in held.items()}
+
+    def _issuer_warnings(self) -> list[str]:
+        found = []
+        for one in self.issuers.sets():
+            if one.error:
+                age = f"the last good keys are {time.time() - one.fetched:.0f} s old" if one.fetched else "there are none: its routes answer 503"
+                found.append(f"Issuer/{one.issuer.name}: {one.error}; {age}")
+        return found
+
+
+async def run_control(options: ControlOptions) -> None:
+    """Runs until cancelled. BartizanError if it can't begin."""
+    private_folder(options.state)
+    (options.state / "records").mkdir(mode=0o700, exist_ok=True)
+    await ControlPlane(options).run()
+
+
+async def _until_signalled(options: ControlOptions) -> int:
+    loop = asyncio.get_running_loop()
+    work = asyncio.create_task(run_control(options))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, work.cancel)
+    try:
+        await work
+    except asyncio.CancelledError:
+        return 0
+    except* (BartizanError, OSError) as errors:
+        for error in errors.exceptions:
+            _log.error("%s", error)
+        return CANNOT_RUN
+    return 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The control plane as a process of its own."""
+    parser = argparse.ArgumentParser(prog="python -m bartizan.app", description="Runs the control plane.")
+    parser.add_argument("--files", type=Path, required=True, metavar="PATH", help="the YAML file, or the folder of them")
+    parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="where keys, records and sockets are")
+    parser.add_argument("--admin", default=ControlOptions.admin, metavar="HOST:PORT", help="where health and metrics are served")
+    read = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s control %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    os.umask(0o077)
+    with contextlib.suppress(KeyboardInterrupt):
+        return asyncio.run(_until_signalled(ControlOptions(read.files, read.state, read.admin)))
+    return 0
+
+
+__all__ = ["ALL", "ControlOptions", "ControlPlane", "main", "run_control"]
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

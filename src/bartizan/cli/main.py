@@ -1,0 +1,67 @@
+"""`bartizan`: reads the arguments and runs a command. Exit status 0, 1 (refused or failed), 2 (differs), 64 (wrong use)."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from bartizan import __version__
+from bartizan.cli.commands import COMMANDS
+from bartizan.cli.output import complain
+from bartizan.errors import BartizanError
+
+USAGE = 64
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        complain(f"{message}\nSee '{self.prog} --help'.")
+        sys.exit(USAGE)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    whole = _Parser(prog="bartizan", description="An API gateway whose security policies can be changed without fear.")
+    whole.add_argument("--version", action="version", version=f"bartizan {__version__}")
+    commands = whole.add_subparsers(metavar="COMMAND", parser_class=_Parser)
+    for command in COMMANDS:
+        one = commands.add_parser(
+            command.NAME,
+            help=command.HELP,
+            description=command.HELP,
+            epilog="examples:\n" + "\n".join(f"  {line}" for line in command.EXAMPLES),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.arguments(one)
+        one.set_defaults(run=command.run)
+    return whole
+
+
+def main() -> int:
+    """Runs the command that the arguments name."""
+    whole = parser()
+    arguments = whole.parse_args()
+    if not hasattr(arguments, "run"):
+        whole.print_help()
+        return USAGE
+    return run(arguments)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs a command, and says what kept it from being done."""
+    try:
+        return int(arguments.run(arguments))
+    except BartizanError as error:
+        complain(str(error))
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
+
+
+__all__: Sequence[str] = ["main", "parser"]

@@ -1,0 +1,21 @@
+"""Asks the running control plane, over its unix socket."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bartizan.errors import Unavailable
+from bartizan.lib.sockets import socket_folder
+
+
+def asked(state: Path, path: str) -> Any:
+    """What the control plane answers to a GET. Unavailable if none runs with this state."""
+    where = socket_folder(state.absolute()) / "api.sock"
+    try:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(where)), timeout=10) as client:
+            answer = client.get(f"http://control{path}")
+    except httpx.HTTPError as error:
+        raise Unavailable(f"No gateway runs with the state in {state}. Start one with `bartizan up`, or name its folder with --state.") from error
+    answer.raise_for_status()
+    return answer.json()

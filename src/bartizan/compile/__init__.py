@@ -1,0 +1,126 @@
+"""Snapshot to Envoy's resources: pure functions. `compile` is the flow on one screen; each step is a module beside it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from bartizan.compile import live
+from bartizan.compile.coverage import by_api
+from bartizan.compile.listeners import listener_of
+from bartizan.compile.routes import Part, Scope, Setting, part_of, scope_resource, stamped
+from bartizan.condition import Schema, Sources
+from bartizan.envoy import extension, message, names
+from bartizan.model.problem import Problem
+from bartizan.model.snapshot import Snapshot
+from bartizan.policies import PolicyKind
+
+Resources = dict[tuple[str, str], bytes]
+"""Serialized messages by type URL and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A snapshot, compiled: a part for each API, and what is wrong. With a problem, none of it is served."""
+
+    snapshot: Snapshot
+    sources: Sources
+    parts: Mapping[str, Part]
+    problems: tuple[Problem, ...]
+
+    def scopes(self) -> Iterator[Scope]:
+        """Every route configuration."""
+        for part in self.parts.values():
+            yield from part.scopes
+
+
+@dataclass(frozen=True, slots=True)
+class Stamped:
+    """A route configuration with the revision that brought it: it keeps that name as long as its rules stay the same."""
+
+    scope: Scope
+    revision: str
+    body: bytes
+    key: bytes
+
+
+def compile(snapshot: Snapshot, sources: Sources | None = None, before: Compiled | None = None) -> Compiled:  # noqa: A001 - the project's word
+    """The snapshot compiled; what `before` compiled from the same API and policies is taken over as it is."""
+    sources = sources or Sources()
+    setting = Setting(snapshot, Schema(snapshot.gateway.attributes), sources)
+    policies = [policy for policy in snapshot.policies if isinstance(policy, PolicyKind)]
+    known = before.parts if before is not None and _same_frame(before, snapshot, sources) else {}
+    parts: dict[str, Part] = {}
+    for name, covering in by_api(policies, snapshot.apis).items():
+        part, api = known.get(name), snapshot.apis[name]
+        same = part is not None and part.api is api and _identical(part.policies, covering)
+        parts[name] = part if part is not None and same else part_of(api, covering, setting)
+    problems = [problem for part in parts.values() for problem in part.problems]
+    problems += _taken_paths(snapshot)
+    return Compiled(snapshot, sources, parts, tuple(sorted(set(problems))))
+
+
+def _same_frame(before: Compiled, snapshot: Snapshot, sources: Sources) -> bool:
+    old = before.snapshot
+    return old.gateway == snapshot.gateway and before.sources == sources and old.files == snapshot.files
+
+
+def _identical(left: tuple[PolicyKind, ...], right: tuple[PolicyKind, ...]) -> bool:
+    return len(left) == len(right) and all(a is b for a, b in zip(left, right, strict=True))
+
+
+def _taken_paths(snapshot: Snapshot) -> Iterator[Problem]:
+    owners: dict[tuple[str, str], str] = {}
+    for api in snapshot.apis.values():
+        for host in api.hosts:
+            for path in api.paths:
+                owner = owners.setdefault((host, path), api.name)
+                if owner != api.name:
+                    at = snapshot.resource(api).place(("paths",))
+                    where = path if host == "*" else f"{host}{path}"
+                    yield Problem(at, "api-path-taken", f"{where} belongs to the API {owner!r} already", "Each host and path has one API.")
+
+
+def stamp(compiled: Compiled, before: Mapping[str, Stamped]) -> dict[str, Stamped]:
+    """Each route configuration under the revision that brought its rules."""
+    found: dict[str, Stamped] = {}
+    for scope in compiled.scopes():
+        known = before.get(scope.name)
+        if known is not None and (known.scope is scope or known.scope.config == scope.config):
+            found[scope.name] = known
+        else:
+            revision = compiled.snapshot.revision
+            found[scope.name] = Stamped(scope, revision, stamped(scope.config, revision), scope_resource(scope))
+    return found
+
+
+def resources(compiled: Compiled, stamps: Mapping[str, Stamped]) -> Resources:
+    """Everything that a revision is in Envoy."""
+    snapshot = compiled.snapshot
+    found: Resources = {}
+    for listener in snapshot.gateway.listeners:
+        found[names.LISTENER, listener.name] = listener_of(listener, snapshot)
+    for part in compiled.parts.values():
+        found[names.CLUSTER, names.cluster(part.api.name)] = part.cluster
+    for name, one in stamps.items():
+        found[names.ROUTES, name] = one.body
+        found[names.SCOPE, name] = one.key
+    return found
+
+
+def shared(compiled: Compiled) -> Resources:
+    """What all routes share and what outlasts revisions: the gate's table, buckets and lists."""
+    parts = compiled.parts.values()
+    cas: dict[str, str] = {}
+    for policy in compiled.snapshot.policies:
+        cas.update(getattr(policy, "ca_subjects", lambda files: {})(compiled.snapshot.files))
+    found = {names.GATE: live.gate(compiled.scopes(), compiled.snapshot.gateway, cas)}
+    buckets = {bucket for part in parts for bucket in part.buckets}
+    for shard in range(names.LIMIT_SHARDS):
+        found[names.limits(shard)] = live.limits(shard, [bucket for bucket in buckets if bucket.shard == shard])
+    found[names.IP_LISTS] = live.lists(held for part in parts for held in part.lists)
+    return {(names.ECDS, name): discovered_body(name, inner) for name, inner in found.items()}
+
+
+def discovered_body(name: str, inner: object) -> bytes:
+    """A filter's configuration as ECDS sends it."""
+    body = message("envoy.config.core.v3.TypedExtensionConfig", **extension(name, inner)).SerializeToString(deterministic=True)  # type: ignore[arg-type]
+    return bytes(body)

@@ -1,0 +1,93 @@
+"""An API's upstream as a cluster."""
+
+from typing import Any
+from ipaddress import ip_address
+
+from bartizan.envoy import message, names, packed
+from bartizan.model.api import Api, Upstream
+
+AES_TLS12 = ["ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"]
+_HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def cluster_of(api: Api, fields: dict[str, Any]) -> bytes:
+    """The cluster of an API, with what its policies add."""
+    upstream = api.upstream
+    fixed = all(_is_address(endpoint.host) for endpoint in upstream.endpoints)
+    endpoints = [
+        {
+            "endpoint": {"address": {"socket_address": {"address": endpoint.host, "port_value": endpoint.port}}, "hostname": endpoint.host},
+            "load_balancing_weight": {"value": endpoint.weight},
+        }
+        for endpoint in upstream.endpoints
+    ]
+    made = message(
+        "envoy.config.cluster.v3.Cluster",
+        name=names.cluster(api.name),
+        type="STATIC" if fixed else "STRICT_DNS",
+        connect_timeout=upstream.connect_timeout,
+        load_assignment={"cluster_name": names.cluster(api.name), "endpoints": [{"lb_endpoints": endpoints}]},
+        typed_extension_protocol_options={_HTTP: packed(_HTTP, **_protocol(upstream))},
+        outlier_detection={"consecutive_5xx": {"value": 0}, "consecutive_gateway_failure": {"value": 0}},
+        **_health_checks(upstream),
+        **fields,
+    )
+    if upstream.endpoints[0].tls:
+        made.transport_socket.CopyFrom(_tls(upstream))
+    return bytes(made.SerializeToString(deterministic=True))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _protocol(upstream: Upstream) -> dict[str, Any]:
+    if upstream.protocol == "h2":
+        return {"explicit_http_config": {"http2_protocol_options": {}}}
+    if upstream.protocol == "auto" and upstream.endpoints[0].tls:
+        return {"auto_config": {"http_protocol_options": {}, "http2_protocol_options": {}}}
+    return {"explicit_http_config": {"http_protocol_options": {}}}
+
+
+def _health_checks(upstream: Upstream) -> dict[str, Any]:
+    check = upstream.health_check
+    if check is None:
+        return {}
+    return {
+        "health_checks": [
+            {
+                "timeout": check.timeout,
+                "interval": check.interval,
+                "no_traffic_interval": check.interval,
+                "unhealthy_threshold": {"value": check.unhealthy_after},
+                "healthy_threshold": {"value": check.healthy_after},
+                "http_health_check": {"path": check.path, **({"codec_client_type": "HTTP2"} if upstream.protocol == "h2" else {})},
+            }
+        ]
+    }
+
+
+def _tls(upstream: Upstream) -> Any:
+    """TLS that always verifies: the chain against the CA file, the name against the certificate."""
+    tls = upstream.tls
+    name = tls.server_name or upstream.endpoints[0].host
+    san = {"san_type": "IP_ADDRESS" if _is_address(name) else "DNS", "matcher": {"exact": name}}
+    common: dict[str, Any] = {
+        "validation_context": {"trusted_ca": {"filename": tls.ca or "/etc/ssl/certs/ca-certificates.crt"}, "match_typed_subject_alt_names": [san]},
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"},
+        "alpn_protocols": ["h2"] if upstream.protocol == "h2" else [],
+    }
+    if tls.aes_only:
+        common["tls_params"]["compliance_policies"] = ["FIPS_202205"]
+    if tls.certificate and tls.private_key and tls.private_key.file:
+        common["tls_certificates"] = [{"certificate_chain": {"filename": tls.certificate}, "private_key": {"filename": tls.private_key.file}}]
+    context = packed(
+        "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+        common_tls_context=common,
+        sni="" if _is_address(name) else name,
+    )
+    return message("envoy.config.core.v3.TransportSocket", name="tls", typed_config=context)

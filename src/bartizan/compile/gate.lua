@@ -1,0 +1,152 @@
+-- The first filter: finds which route configuration serves a request, and takes the credentials out of where callers put them.
+-- It decides nothing: what it finds wrong it names in x-bartizan-refusal, and the next filter refuses. If it fails, there
+-- is no scope, so there is no route, and the request is answered 404.
+-- TABLE: hosts = {host = {path = scope}}, suffixes = {{".example.com", {path = scope}}}, any = {path = scope},
+--        headers = {...}, cookies = {...}, certificates = bool
+local T = --[[TABLE]]
+local byte, sub, find, match, lower, gsub = string.byte, string.sub, string.find, string.match, string.lower, string.gsub
+local SLASH = 47
+
+-- Characters that RFC 3986 says are the same whether encoded or not, and those that parsers disagree about.
+local function is_confusing(path)
+  if find(path, "[^\33-\126]") or find(path, "[;\\]") then return true end
+  local at = find(path, "%", 1, true)
+  while at do
+    local hex = match(path, "^%x%x", at + 1)
+    if not hex then return true end
+    local code = tonumber(hex, 16)
+    local unreserved = (code >= 48 and code <= 57) or (code >= 65 and code <= 90) or (code >= 97 and code <= 122)
+      or code == 45 or code == 46 or code == 95 or code == 126
+    if unreserved or code < 32 or code == 127 or code == 47 or code == 59 or code == 92 then return true end
+    if code == 37 and match(path, "^%x%x", at + 3) then return true end
+    at = find(path, "%", at + 3, true)
+  end
+  return false
+end
+
+local function longest(paths, path)
+  if not paths then return nil end
+  local last = #path
+  while last > 1 do
+    local scope = paths[sub(path, 1, last)]
+    if scope then return scope end
+    while byte(path, last) ~= SLASH do last = last - 1 end
+    last = last - 1
+  end
+  return paths["/"]
+end
+
+local function scope_of(authority, path)
+  local host = lower(match(authority, "^%[[^%]]*%]") or match(authority, "^[^:]*") or "")
+  if byte(host, #host) == 46 then host = sub(host, 1, #host - 1) end
+  local scope = longest(T.hosts[host], path)
+  if scope then return scope end
+  for _, suffix in ipairs(T.suffixes) do
+    local text = suffix[1]
+    if #host > #text and sub(host, -#text) == text then
+      scope = longest(suffix[2], path)
+      if scope then return scope end
+    end
+  end
+  return longest(T.any, path)
+end
+
+-- The values of a cookie, and the header without them.
+local function cookie(text, name)
+  local found, rest = {}, {}
+  for pair in string.gmatch(text, "[^;]+") do
+    local key, value = match(pair, "^%s*([^=%s]+)%s*=%s*(.-)%s*$")
+    if key == name then found[#found + 1] = value else rest[#rest + 1] = pair end
+  end
+  return found, gsub(table.concat(rest, ";"), "^%s+", "")
+end
+
+local function cookie_keys(headers, keys)
+  for _, name in ipairs(T.cookies) do
+    local count = headers:getNumValues("cookie")
+    if count > 0 then
+      local all = {}
+      for i = 0, count - 1 do all[#all + 1] = headers:getAtIndex("cookie", i) end
+      local found, rest = cookie(table.concat(all, "; "), name)
+      if #found > 0 then
+        for _, value in ipairs(found) do keys[#keys + 1] = value end
+        headers:remove("cookie")
+        if rest ~= "" then headers:add("cookie", rest) end
+      end
+    end
+  end
+end
+
+local function certificate(handle)
+  local tls = handle:streamInfo():downstreamSslConnection()
+  if not tls or not tls:peerCertificatePresented() or not tls:peerCertificateValidated() then return nil end
+  return tls
+end
+
+-- Moves credentials to headers of ours. Returns how many there were, and what is wrong with them.
+local function credentials(handle, headers)
+  local count, wrong = 0, nil
+  local authorization = headers:get("authorization")
+  if authorization then
+    count = 1
+    local token = headers:getNumValues("authorization") == 1 and match(authorization, "^[Bb][Ee][Aa][Rr][Ee][Rr] +([%w%-%._~%+/]+=*)$")
+    headers:remove("authorization")
+    if token then headers:add("x-bartizan-token", token) else wrong = "malformed-credential" end
+  end
+  local keys = {}
+  for _, name in ipairs(T.headers) do
+    local key = headers:get(name)
+    if key then
+      if headers:getNumValues(name) ~= 1 then wrong = "ambiguous-credential" end
+      keys[#keys + 1] = key
+      headers:remove(name)
+    end
+  end
+  if #T.cookies > 0 then cookie_keys(headers, keys) end
+  if #keys > 0 then
+    count = count + #keys
+    headers:add("x-bartizan-key", keys[1] == "" and "-" or keys[1])
+  end
+  return count, wrong
+end
+
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  local target = headers:get(":path") or ""
+  local query = find(target, "?", 1, true)
+  local path = query and sub(target, 1, query - 1) or target
+  if byte(path, 1) ~= SLASH or is_confusing(path) then
+    headers:replace("x-bartizan-refusal", "malformed-path")
+    return
+  end
+  local scope = scope_of(headers:get(":authority") or "", path)
+  if not scope then
+    headers:replace("x-bartizan-refusal", "no-api")
+    return
+  end
+  headers:replace("x-bartizan-scope", scope)
+  handle:clearRouteCache()
+  local count, wrong = credentials(handle, headers)
+  local tls = T.certificates and certificate(handle)
+  if count == 0 and not tls then return end
+  if handle:metadata():get("public") then
+    headers:remove("x-bartizan-token")
+    headers:remove("x-bartizan-key")
+    return
+  end
+  if tls then
+    if count > 0 then wrong = wrong or "ambiguous-credential" end
+    local sans = tls:uriSanPeerCertificate()
+    if #sans == 0 then sans = tls:dnsSansPeerCertificate() end
+    local issuer = T.certificates[tls:issuerPeerCertificate()]
+    headers:add("x-bartizan-fingerprint", tls:sha256PeerCertificateDigest())
+    if issuer and #sans == 1 then
+      headers:add("x-bartizan-ca", issuer)
+      headers:add("x-bartizan-cert", issuer .. "|" .. sans[1])
+    else
+      wrong = wrong or "malformed-credential"
+    end
+  end
+  if count > 1 then wrong = "ambiguous-credential" end
+  if wrong then headers:replace("x-bartizan-refusal", wrong) end
+end

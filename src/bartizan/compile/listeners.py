@@ -1,0 +1,153 @@
+"""The listeners: the fixed frame of filters that every request passes. What changes often comes by RDS and ECDS, not here."""
+
+from typing import Any
+
+from bartizan.compile.answers import local_replies
+from bartizan.compile.records import access_logs
+from bartizan.envoy import extension, message, names, packed
+from bartizan.envoy.filters import discovered, execute_discovered, fixed, header_mutations, permit, refuse
+from bartizan.envoy.matching import header, metadata
+from bartizan.model.gateway import Gateway, Listener
+from bartizan.model.snapshot import Snapshot
+
+_HTTP = "envoy.extensions.filters.http"
+_HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+REFUSALS = ("malformed-path", "no-api", "malformed-credential", "ambiguous-credential")
+KEY_SHARDS = "abcdefghijklmnopqrstuvwxyz234567"
+_REMOVE_OURS = [
+    {"remove_on_match": {"key_matcher": {"prefix": names.PREFIX, "ignore_case": True}}},
+    {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-", "ignore_case": True}}},
+]
+
+
+def listener_of(listener: Listener, snapshot: Snapshot) -> bytes:
+    """One listener with everything that stands in front of the routes."""
+    policies = [policy for policy in snapshot.policies if getattr(policy, "of_listener", False) and policy.target.listener in {None, listener.name}]
+    fields: dict[str, Any] = {}
+    chain: dict[str, Any] = {"filters": [extension("http", _connections(listener, snapshot, policies))]}
+    for policy in policies:
+        if policy.mode == "enforce":
+            policy.frame(listener, chain, fields)  # type: ignore[attr-defined]
+    made = message(
+        "envoy.config.listener.v3.Listener",
+        name=listener.name,
+        address={"socket_address": {"address": listener.host, "port_value": listener.port}},
+        filter_chains=[chain],
+        per_connection_buffer_limit_bytes={"value": 1024 * 1024},
+        **fields,
+    )
+    return bytes(made.SerializeToString(deterministic=True))
+
+
+def _connections(listener: Listener, snapshot: Snapshot, policies: list[Any]) -> Any:
+    gateway = snapshot.gateway
+    fields: dict[str, Any] = {
+        "stat_prefix": listener.name,
+        "scoped_routes": {
+            "name": "scopes",
+            "scope_key_builder": {"fragments": [{"header_value_extractor": {"name": names.H_SCOPE, "index": 0}}]},
+            "rds_config_source": {"ads": {}, "resource_api_version": "V3"},
+            "scoped_rds": {"scoped_rds_config_source": {"ads": {}, "resource_api_version": "V3"}},
+        },
+        "http_filters": _filters(gateway),
+        "early_header_mutation_extensions": [_early()],
+        "local_reply_config": local_replies(gateway),
+        "access_log": access_logs(gateway),
+        "normalize_path": {"value": True},
+        "merge_slashes": True,
+        "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        "server_header_transformation": "PASS_THROUGH",
+        "server_name": "bartizan",
+        "generate_request_id": {"value": True},
+        "always_set_request_id_in_response": True,
+        "request_headers_timeout": {"seconds": 10},
+        "request_timeout": {"seconds": 0},
+        "stream_idle_timeout": {"seconds": 300},
+        "max_request_headers_kb": {"value": 60},
+        "common_http_protocol_options": {
+            "headers_with_underscores_action": "REJECT_REQUEST",
+            "idle_timeout": {"seconds": 600},
+            "max_headers_count": {"value": 100},
+        },
+        "http2_protocol_options": {
+            "max_concurrent_streams": {"value": 128},
+            "initial_stream_window_size": {"value": 65536},
+            "initial_connection_window_size": {"value": 1048576},
+        },
+        "upgrade_configs": [{"upgrade_type": "websocket", "enabled": {"value": False}}],
+        **_caller_address(listener),
+        **_tracing(gateway),
+    }
+    for policy in policies:
+        if policy.mode == "enforce":
+            fields.update(policy.connections(listener))
+    return message(_HCM, **fields)
+
+
+def _caller_address(listener: Listener) -> dict[str, Any]:
+    """Without proxies, the peer is the caller. With them, X-Forwarded-For is believed as far as those proxies wrote it."""
+    if not listener.trusted_proxies:
+        return {"use_remote_address": {"value": True}}
+    cidrs = [{"address_prefix": one.split("/")[0], "prefix_len": {"value": int(one.split("/")[1])}} for one in listener.trusted_proxies]
+    detection = message(
+        "envoy.extensions.http.original_ip_detection.xff.v3.XffConfig", xff_trusted_cidrs={"cidrs": cidrs}, skip_xff_append={"value": False}
+    )
+    return {"use_remote_address": {"value": False}, "original_ip_detection_extensions": [extension("xff", detection)]}
+
+
+def _tracing(gateway: Gateway) -> dict[str, Any]:
+    if gateway.otlp is None:
+        return {}
+    config = packed(
+        "envoy.config.trace.v3.OpenTelemetryConfig",
+        grpc_service={"envoy_grpc": {"cluster_name": "otlp"}, "timeout": {"seconds": 1}},
+        service_name=gateway.name,
+    )
+    return {"tracing": {"provider": {"name": "envoy.tracers.opentelemetry", "typed_config": config}}}
+
+
+def _early() -> dict[str, Any]:
+    """Before anything else: no header of ours, nor of Envoy's own, comes from outside."""
+    return extension("early", message("envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation", mutations=_EARLY))
+
+
+_EARLY = [
+    *_REMOVE_OURS,
+    {"append": {"header": {"key": names.H_JA4, "value": "%TLS_JA4_FINGERPRINT%"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}},
+]
+
+
+def _filters(gateway: Gateway) -> list[Any]:
+    """The chain. Each step's reason stands beside it; the order is what makes it safe."""
+    return [
+        discovered(names.GATE, [f"{_HTTP}.lua.v3.Lua"]),  # the scope, and credentials out of callers' places
+        fixed(names.HYGIENE, refuse(names.HYGIENE, [(name, header(names.H_REFUSAL, exact=name)) for name in REFUSALS])),  # what the gate found wrong
+        fixed(names.CORS, message(f"{_HTTP}.cors.v3.Cors")),  # preflights, and CORS headers on refusals too
+        discovered(names.BLOCKS, [f"{_HTTP}.rbac.v3.RBAC"]),  # blocked sources, before any credential is looked up
+        fixed(names.KEYS, _keys()),  # a key becomes its consumer, or 401
+        discovered(names.TOKENS, [f"{_HTTP}.jwt_authn.v3.JwtAuthentication"]),  # a token becomes claims, or 401
+        discovered(names.PRINCIPAL_FILTER, [f"{_HTTP}.header_to_metadata.v3.Config"]),  # one principal, whatever the credential
+        discovered(names.IP_LISTS, [f"{_HTTP}.composite.v3.Composite"]),  # big lists of networks, once
+        fixed(names.POLICIES, message(f"{_HTTP}.composite.v3.Composite")),  # the route's own policies: one revision
+        fixed(names.DEFAULT_DENY, _default_deny()),  # a route whose policies didn't run is closed
+        *(discovered(names.limits(shard), [f"{_HTTP}.local_ratelimit.v3.LocalRateLimit"]) for shard in range(names.LIMIT_SHARDS)),
+        fixed(names.STRIP, header_mutations(_REMOVE_OURS)),  # nothing of ours reaches the upstream
+        fixed("envoy.filters.http.router", message(f"{_HTTP}.router.v3.Router", suppress_envoy_headers=True)),
+    ]
+
+
+def _default_deny() -> Any:
+    return permit(names.DEFAULT_DENY, metadata(names.RULES, ("api",), present_match=True)).typed_config
+
+
+def _keys() -> Any:
+    """Dispatches a key to the shard that its third character after `bz_` names; all else to a table that knows no key."""
+    tables = {f"bz_{shard}": {"action": execute_discovered(f"keys/{shard}", [f"{_HTTP}.api_key_auth.v3.ApiKeyAuth"])} for shard in KEY_SHARDS}
+    key = message("xds.core.v3.TypedExtensionConfig", **extension("key", message("envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=names.H_KEY)))
+    present = header(names.H_KEY, safe_regex={"google_re2": {}, "regex": ".+"})
+    by_shard = {
+        "matcher_tree": {"input": key, "prefix_match_map": {"map": tables}},
+        "on_no_match": {"action": execute_discovered("keys/other", [f"{_HTTP}.api_key_auth.v3.ApiKeyAuth"])},
+    }
+    matcher = {"matcher_list": {"matchers": [{"predicate": present, "on_match": {"matcher": by_shard}}]}}
+    return message(f"{_HTTP}.composite.v3.Composite", matcher=matcher)

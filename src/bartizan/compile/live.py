@@ -1,0 +1,140 @@
+"""Live data as Envoy's filters: where to go, whose tokens count, buckets of limits, lists, blocks. Not part of a revision."""
+
+import importlib.resources
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from bartizan.compile.routes import Scope
+from bartizan.envoy import extension, message, names
+from bartizan.envoy.filters import refuse, set_metadata
+from bartizan.envoy.matching import source_in
+from bartizan.model.consumer import Issuer
+from bartizan.model.fields import network
+from bartizan.model.gateway import Gateway
+from bartizan.policies import Bucket, IpList
+
+_HTTP = "envoy.extensions.filters.http"
+_TABLE = "--[[TABLE]]"
+
+
+def _lua(value: Any) -> str:
+    """A value as Lua source. Strings are quoted as JSON, which Lua 5.1 reads alike for what names and paths may hold."""
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"[{_lua(key)}]={_lua(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "{" + ",".join(_lua(item) for item in value) + "}"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = json.dumps(str(value))
+    if not str(value).isascii() or "\\u" in text:
+        raise ValueError("only ASCII stands in the table")
+    return text
+
+
+def gate(scopes: Iterable[Scope], gateway: Gateway, client_cas: Mapping[str, str]) -> Any:
+    """The gate's table of hosts and paths. `client_cas`: a CA's subject as Envoy prints it, then its name in policies."""
+    by_host: dict[str, dict[str, str]] = {}
+    for scope in scopes:
+        by_host.setdefault(scope.host, {})[scope.path] = scope.name
+    suffixes = sorted((host for host in by_host if host.startswith("*.")), key=len, reverse=True)
+    table = {
+        "hosts": {host: paths for host, paths in by_host.items() if not host.startswith("*")},
+        "suffixes": [[host[1:], by_host[host]] for host in suffixes],
+        "any": by_host.get("*", {}),
+        "headers": list(gateway.api_keys.headers),
+        "cookies": list(gateway.api_keys.cookies),
+        "certificates": dict(client_cas) or False,
+    }
+    source = importlib.resources.files("bartizan.compile").joinpath("gate.lua").read_text(encoding="utf-8")
+    return message(f"{_HTTP}.lua.v3.Lua", default_source_code={"inline_string": source.replace(_TABLE, _lua(table), 1)})
+
+
+def tokens(issuers: Iterable[Issuer], keys: Mapping[str, Sequence[Mapping[str, Any]]]) -> Any:
+    """Whose tokens count. `keys`: each issuer's JWKs, already filtered to the algorithms allowed; none yet refuses with 503."""
+    providers = {issuer.name: _provider(issuer, keys.get(issuer.name, ())) for issuer in sorted(issuers, key=lambda one: one.name)}
+    if not providers:
+        return message(f"{_HTTP}.jwt_authn.v3.JwtAuthentication")
+    alternatives = [{"provider_name": name} for name in providers]
+    rule = {"match": {"prefix": "/"}, "requires": {"requires_any": {"requirements": [*alternatives, {"allow_missing": {}}]}}}
+    return message(f"{_HTTP}.jwt_authn.v3.JwtAuthentication", providers=providers, rules=[rule])
+
+
+def _provider(issuer: Issuer, keys: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    headers = [{"header_name": names.subject_header(issuer.name), "claim_name": "sub"}]
+    headers += [{"header_name": names.claim_header(attribute), "claim_name": claim} for attribute, claim in issuer.attributes.items()]
+    if issuer.groups:
+        headers.append({"header_name": names.claim_header("groups"), "claim_name": issuer.groups})
+    return {
+        "issuer": issuer.issuer,
+        "audiences": list(issuer.audiences),
+        "local_jwks": {"inline_string": orjson.dumps({"keys": list(keys)}).decode()},
+        "from_headers": [{"name": names.H_TOKEN}],
+        "forward": True,  # the internal header is stripped before the upstream; a route may pass the token on
+        "require_expiration": True,
+        "clock_skew_seconds": int(issuer.clock_skew.total_seconds()),
+        "claim_to_headers": headers,
+        "jwt_cache_config": {"jwt_cache_size": 10_000, "jwt_max_token_size": 8192},
+    }
+
+
+def limits(shard: int, buckets: Iterable[Bucket]) -> Any:
+    """One shard's buckets. Routes carry the descriptors; here is only how much each may."""
+    unlimited = {"max_tokens": 4_000_000_000, "tokens_per_fill": {"value": 4_000_000_000}, "fill_interval": {"seconds": 1}}
+    always = {"default_value": {"numerator": 100}}
+    return message(
+        f"{_HTTP}.local_ratelimit.v3.LocalRateLimit",
+        stat_prefix=names.limits(shard),
+        stage=shard,
+        token_bucket=unlimited,
+        filter_enabled=always,
+        filter_enforced=always,
+        descriptors=[_descriptor(bucket) for bucket in sorted(buckets, key=lambda one: one.entries)],
+        max_dynamic_descriptors={"value": 200_000},
+        always_consume_default_token_bucket={"value": False},
+        enable_x_ratelimit_headers="DRAFT_VERSION_03",
+        enable_retry_after_header=True,
+        rate_limited_as_resource_exhausted=True,
+    )
+
+
+def _descriptor(bucket: Bucket) -> dict[str, Any]:
+    return {
+        "entries": [{"key": key, **({"value": value} if value else {})} for key, value in bucket.entries],
+        "token_bucket": {
+            "max_tokens": bucket.burst,
+            "tokens_per_fill": {"value": bucket.count},
+            "fill_interval": {"seconds": bucket.period_s},
+        },
+        "shadow_mode": bucket.shadow,
+    }
+
+
+def blocks(networks: Iterable[str]) -> Any:
+    """Sources that are refused whatever they send."""
+    ranges = [_range(one) for one in sorted(set(networks))]
+    return refuse(names.BLOCKS, [("blocked-source", source_in(ranges))] if ranges else [])
+
+
+def lists(held: Iterable[IpList]) -> Any:
+    """The big lists, each looked up once a request; a hit is noted for the policies that ask."""
+    found = sorted(set(held), key=lambda one: one.name)
+    if not found:
+        return message(f"{_HTTP}.composite.v3.Composite")
+    execute = "envoy.extensions.filters.http.composite.v3.ExecuteFilterAction"
+    chain = []
+    for one in found:
+        note = extension("note", set_metadata(names.LISTS, {one.name: "in"}))
+        action = extension("note", message(execute, typed_config=note))
+        matcher = {"predicate": source_in([_range(item) for item in one.networks]), "on_match": {"action": action}}
+        chain.append(extension(one.name, message(f"{_HTTP}.composite.v3.Composite", matcher={"matcher_list": {"matchers": [matcher]}})))
+    all_lists = extension("lists", message(execute, filter_chain={"typed_config": chain}))
+    return message(f"{_HTTP}.composite.v3.Composite", matcher={"on_no_match": {"action": all_lists}})
+
+
+def _range(text: str) -> tuple[str, int]:
+    parsed = network(text)
+    return str(parsed.network_address), parsed.prefixlen
+

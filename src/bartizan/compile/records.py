@@ -1,0 +1,76 @@
+"""The record: one line of JSON for each request, written by Envoy itself. Every field is bounded, and escaped as JSON."""
+
+from typing import Any
+
+from bartizan.envoy import extension, message, names
+from bartizan.model.gateway import Gateway
+
+REQUESTS = "records/requests.jsonl"
+FAILURES = "records/failures.jsonl"
+"""Failed attempts to authenticate, apart, so that whoever watches them needn't read everything."""
+
+
+def _principal(key: str) -> str:
+    return f"%DYNAMIC_METADATA({names.PRINCIPAL}:{key}):256%"
+
+
+def _fields(gateway: Gateway) -> dict[str, Any]:
+    return {
+        "time": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
+        "request_id": "%STREAM_ID%",
+        "revision": "%METADATA(ROUTE:bartizan:revision)%",
+        "generation": "%DYNAMIC_METADATA(bartizan.principal:generation)%",
+        "api": "%METADATA(ROUTE:bartizan:api)%",
+        "route": "%METADATA(ROUTE:bartizan:route)%",
+        "principal": _principal("id"),
+        "auth_method": _principal("method"),
+        "issuer": _principal("issuer"),
+        "key": _principal("key"),
+        "attributes": {name: _principal(name) for name in gateway.attributes},
+        "groups": _principal("groups"),
+        "http_method": "%REQ(:METHOD):32%",
+        "host": "%REQ(:AUTHORITY):256%",
+        "path": "%REQ_WITHOUT_QUERY(:PATH):1024%",
+        "status": "%RESPONSE_CODE%",
+        "details": "%RESPONSE_CODE_DETAILS%",
+        "flags": "%RESPONSE_FLAGS%",
+        "verdicts": f"%DYNAMIC_METADATA({names.RBAC_VERDICTS})%",
+        "lists": f"%DYNAMIC_METADATA({names.LISTS})%",
+        "source": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+        "user_agent": "%REQ(USER-AGENT):256%",
+        "ja4": "%TLS_JA4_FINGERPRINT%",
+        "certificate": "%DOWNSTREAM_PEER_FINGERPRINT_256%",
+        "tls": "%DOWNSTREAM_TLS_VERSION%",
+        "protocol": "%PROTOCOL%",
+        "traceparent": "%REQ(TRACEPARENT):64%",
+        "bytes_in": "%BYTES_RECEIVED%",
+        "bytes_out": "%BYTES_SENT%",
+        "duration_ms": "%DURATION%",
+        "upstream_ms": "%RESPONSE_DURATION%",
+    }
+
+
+_FAILURE_FIELDS = {
+    "time": "%START_TIME(%s)%",
+    "details": "%RESPONSE_CODE_DETAILS%",
+    "source": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+}
+
+
+def _struct(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "fields": {
+            key: {"struct_value": _struct(value)} if isinstance(value, dict) else {"string_value": value} for key, value in fields.items()
+        }
+    }
+
+
+def _log(path: str, fields: dict[str, Any]) -> dict[str, Any]:
+    form = {"json_format": _struct(fields), "json_format_options": {"sort_properties": False}}
+    return extension(path, message("envoy.extensions.access_loggers.file.v3.FileAccessLog", path=path, log_format=form))
+
+
+def access_logs(gateway: Gateway) -> list[dict[str, Any]]:
+    """The record of every request, and apart the failed attempts to authenticate."""
+    unauthenticated = {"status_code_filter": {"comparison": {"op": "EQ", "value": {"default_value": 401, "runtime_key": "bartizan.failures"}}}}
+    return [_log(REQUESTS, _fields(gateway)), {**_log(FAILURES, _FAILURE_FIELDS), "filter": unauthenticated}]

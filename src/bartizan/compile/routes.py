@@ -1,0 +1,216 @@
+"""An API and the policies that cover it, as route configurations: one per host pattern and path prefix, so that an edit stays small."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bartizan.compile.clusters import cluster_of
+from bartizan.compile.coverage import Slice, slices
+from bartizan.condition import Schema, Sources
+from bartizan.envoy import message, names, pack
+from bartizan.envoy.filters import chain_of, header_mutations, overwrite, permit, set_metadata, typed
+from bartizan.envoy.matching import any_of, header
+from bartizan.model.api import Api
+from bartizan.model.problem import Problem
+from bartizan.model.snapshot import Snapshot
+from bartizan.policies import Bucket, Fragment, IpList, Place, PolicyKind
+from bartizan.policies.authenticate import Authenticate
+from bartizan.policies.public import Public
+
+_IDENTITY = {"id": "id", "method": "method", "groups": "groups", "issuer": "issuer", "key": "key"}
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One route configuration, before it is stamped with the revision that brought it."""
+
+    name: str
+    host: str
+    path: str
+    api: str
+    config: Any
+    """envoy.config.route.v3.RouteConfiguration"""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one API and the policies that cover it compile to."""
+
+    api: Api
+    policies: tuple[PolicyKind, ...]
+    scopes: tuple[Scope, ...] = ()
+    buckets: tuple[Bucket, ...] = ()
+    lists: tuple[IpList, ...] = ()
+    cluster: bytes = b""
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What every API of a snapshot is compiled with."""
+
+    snapshot: Snapshot
+    schema: Schema
+    sources: Sources
+
+
+def part_of(api: Api, policies: tuple[PolicyKind, ...], setting: Setting) -> Part:
+    """Everything of one API."""
+    buckets: dict[Bucket, None] = {}
+    lists: dict[IpList, None] = {}
+    cluster_fields: dict[str, Any] = {}
+    problems: list[Problem] = []
+    scopes = []
+    for path in api.paths:
+        routes = []
+        for piece in slices(path, api, policies):
+            problems += _open_routes(api, piece, setting.snapshot)
+            fragments = [(policy, policy.compile(_place(policy, piece, api, setting))) for policy in piece.policies]
+            routes.append(_route(api, path, piece, fragments))
+            for _, fragment in fragments:
+                buckets.update(dict.fromkeys(fragment.buckets))
+                lists.update(dict.fromkeys(fragment.lists))
+                cluster_fields.update(fragment.cluster)
+        for host in api.hosts:
+            name = names.scope(host, path)
+            config = message(
+                "envoy.config.route.v3.RouteConfiguration", name=name, virtual_hosts=[{"name": api.name, "domains": ["*"], "routes": routes}]
+            )
+            scopes.append(Scope(name, host, path, api.name, config))
+    cluster = cluster_of(api, cluster_fields)
+    return Part(api, policies, tuple(scopes), tuple(buckets), tuple(lists), cluster, tuple(dict.fromkeys(problems)))
+
+
+def _place(policy: PolicyKind, piece: Slice, api: Api, setting: Setting) -> Place:
+    snapshot = setting.snapshot
+    return Place(policy.id, policy.mode == "shadow", api, piece.path, snapshot.gateway, setting.schema, setting.sources, snapshot.files)
+
+
+def _open_routes(api: Api, piece: Slice, snapshot: Snapshot) -> Iterator[Problem]:
+    """A slice without an enforced Authenticate and without a Public, or with an Authenticate that nobody can satisfy."""
+    where = f"{', '.join(piece.methods) or 'any method'} {piece.path}"
+    demands = [policy for policy in piece.policies if isinstance(policy, Authenticate) and policy.mode == "enforce"]
+    if demands:
+        common = set.intersection(*({method.identity for method in policy.any} for policy in demands))
+        if not common:
+            several = ", ".join(policy.id for policy in demands)
+            at = snapshot.resource(demands[0]).place(("any",))
+            yield Problem(at, "authenticate-impossible", f"no credential satisfies {several} on {where}", "Let them share a way to authenticate.")
+    elif not is_public(piece):
+        at = snapshot.resource(api).place()
+        hint = "Cover it with an Authenticate, or say in a Public why anyone may call. Policies in shadow or disabled count as not there."
+        yield Problem(at, "route-unauthenticated", f"nothing says who may call {where} of the API {api.name!r}", hint)
+
+
+def is_public(piece: Slice) -> bool:
+    """Whether the slice is served without authentication."""
+    enforced = [type(policy) for policy in piece.policies if policy.mode == "enforce"]
+    return Public in enforced and Authenticate not in enforced
+
+
+def _route(api: Api, scope_path: str, piece: Slice, fragments: Sequence[tuple[PolicyKind, Fragment]]) -> Any:
+    per_filter: dict[str, Any] = {}
+    action: dict[str, Any] = {}
+    limits: list[Any] = []
+    headers: dict[str, str] = {}
+    for _, fragment in fragments:
+        per_filter.update(fragment.per_filter)
+        action.update(fragment.route)
+        limits += fragment.rate_limits
+        headers.update(fragment.response_headers)
+    chain = [typed("rules", set_metadata(names.RULES, {"api": api.name, "path": piece.path}))]
+    chain += [one for _, fragment in fragments for one in fragment.filters]
+    if api.methods:
+        chain.append(_method_filter(api))
+    if (identity := _identity_filter(api)) is not None:
+        chain.append(identity)
+    per_filter[names.POLICIES] = chain_of(chain)
+    return message(
+        "envoy.config.route.v3.Route",
+        name=f"{api.name}{piece.path}",
+        match=_match(piece),
+        route={**_forwarding(api, scope_path), **action, "rate_limits": limits},
+        metadata=_metadata(api, piece),
+        typed_per_filter_config=per_filter,
+        response_headers_to_add=[overwrite(name, value)["append"] for name, value in headers.items()],
+    )
+
+
+def _match(piece: Slice) -> dict[str, Any]:
+    match: dict[str, Any] = {"prefix": "/"} if piece.path == "/" else {"path_separated_prefix": piece.path}
+    methods = piece.methods or piece.other_than
+    if methods:
+        pattern = "|".join(methods)
+        match["headers"] = [{"name": ":method", "string_match": {"safe_regex": {"regex": pattern}}, "invert_match": not piece.methods}]
+    return match
+
+
+def _metadata(api: Api, piece: Slice) -> dict[str, Any]:
+    """What the record and the gate read: the revision is filled in when the route is published."""
+    fields = {"api": {"string_value": api.name}, "route": {"string_value": piece.path}, "revision": {"string_value": ""}}
+    found: dict[str, Any] = {"bartizan": {"fields": fields}}
+    if is_public(piece):
+        found[names.GATE] = {"fields": {"public": {"bool_value": True}}}
+    return found
+
+
+def _forwarding(api: Api, scope_path: str) -> dict[str, Any]:
+    fields: dict[str, Any] = {"cluster": names.cluster(api.name), "timeout": api.timeout, "idle_timeout": api.idle_timeout}
+    if api.retries.attempts:
+        policy: dict[str, Any] = {"retry_on": ",".join(_RETRY_ON[one] for one in api.retries.on), "num_retries": {"value": api.retries.attempts}}
+        if api.retries.per_try_timeout is not None:
+            policy["per_try_timeout"] = api.retries.per_try_timeout
+        fields["retry_policy"] = policy
+    if api.strip_path and scope_path != "/":
+        pattern = {"regex": f"^{scope_path.replace('.', '[.]')}/*"}
+        fields["regex_rewrite"] = {"pattern": pattern, "substitution": "/"}
+    fields["upgrade_configs"] = [{"upgrade_type": "websocket", "enabled": {"value": api.websocket}}]
+    return fields
+
+
+_RETRY_ON = {
+    "connect-failure": "connect-failure",
+    "refused-stream": "refused-stream",
+    "reset": "reset",
+    "gateway-error": "gateway-error",
+    "unavailable": "unavailable",
+}
+
+
+def _method_filter(api: Api) -> Any:
+    """After authentication: a stranger isn't told which methods exist."""
+    allowed = [header(":method", exact=method) for method in (*api.methods, *(("HEAD",) if "GET" in api.methods else ()))]
+    return permit("method-not-allowed", any_of(allowed))
+
+
+def _identity_filter(api: Api) -> Any | None:
+    mutations: list[dict[str, Any]] = []
+    for name, what in api.identity_headers.items():
+        mutations += [{"remove": name}, overwrite(name, f"%DYNAMIC_METADATA({names.PRINCIPAL}:{_IDENTITY.get(what, what)})%")]
+    if api.forward_credentials:
+        mutations.append(overwrite("authorization", f"Bearer %REQ({names.H_TOKEN})%"))
+    return typed("identity", header_mutations(mutations)) if mutations else None
+
+
+def stamped(config: Any, revision: str) -> bytes:
+    """The route configuration with the revision's name in each route, where the record reads it."""
+    copy = type(config)()
+    copy.CopyFrom(config)
+    for host in copy.virtual_hosts:
+        for route in host.routes:
+            route.metadata.filter_metadata["bartizan"].fields["revision"].string_value = revision
+    return copy.SerializeToString(deterministic=True)
+
+
+def scope_resource(scope: Scope) -> bytes:
+    """The ScopedRouteConfiguration that leads to a scope's routes."""
+    return bytes(
+        pack(
+            message(
+                "envoy.config.route.v3.ScopedRouteConfiguration",
+                name=scope.name,
+                route_configuration_name=scope.name,
+                key={"fragments": [{"string_key": scope.name}]},
+            )
+        ).value
+    )

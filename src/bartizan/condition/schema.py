@@ -1,0 +1,55 @@
+"""What a condition may read, and where a gateway takes time and source address from."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+AttributeType = Literal["string", "number", "bool", "list"]
+
+RESERVED: Mapping[str, AttributeType] = MappingProxyType({"id": "string", "method": "string", "issuer": "string", "groups": "list"})
+"""What every principal may have, beside the attributes that a gateway declares."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The attributes that a gateway declares for its principals, with their types."""
+
+    attributes: Mapping[str, AttributeType] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in self.attributes:
+            if name in RESERVED or not _NAME.fullmatch(name):
+                raise ValueError(f"{name!r} can't be the name of an attribute: reserved, or not a name")
+        object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
+
+    def names(self) -> dict[str, AttributeType]:
+        """Everything below `principal`, by name."""
+        return {**RESERVED, **self.attributes}
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where time and source address come from: reality in production, headers of ours in a scratch instance."""
+
+    time: Literal["clock", "header"] = "clock"
+    address: Literal["connection", "header"] = "connection"
+
+
+TIME_HEADER = "x-bartizan-now"
+"""RFC 3339, in a scratch instance."""
+
+ADDRESS_HEADER = "x-bartizan-source"
+"""An address in its canonical text form, in a scratch instance."""
+
+JA4_HEADER = "x-bartizan-ja4"
+"""The caller's TLS fingerprint, set by the gateway."""
+
+OWN_HEADERS = "x-bartizan-"
+"""Headers that begin so are the gateway's own; conditions can't read them."""
+
+NAMESPACE = "bartizan.principal"
+"""The dynamic metadata namespace that holds the principal."""

@@ -1,0 +1,89 @@
+"""HTTP filters in short: each function makes one filter's message, named by its arguments and nothing else."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bartizan.envoy.matching import always, unless
+from bartizan.envoy.messages import extension, message, pack, packed
+
+_RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
+_HTTP_FILTER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter"
+_EXECUTE = "envoy.extensions.filters.http.composite.v3.ExecuteFilterAction"
+
+
+def _action(policy: str, allow: bool) -> dict[str, Any]:
+    return extension(policy, message("envoy.config.rbac.v3.Action", name=policy, action="ALLOW" if allow else "DENY"))
+
+
+def permit(policy: str, predicate: Any, *, shadow: bool = False) -> Any:
+    """An RBAC filter (TypedExtensionConfig) that lets a request through where `predicate` holds and refuses it by name otherwise.
+
+    The allow-or-named-deny form fails closed when an attribute is missing or a condition errs. In shadow it only reports.
+    """
+    matcher = unless(predicate, otherwise=_action(policy, False), then=_action(policy, True))
+    which = {"shadow_matcher": matcher, "shadow_rules_stat_prefix": f"{policy}."} if shadow else {"matcher": matcher, "rules_stat_prefix": f"{policy}."}
+    return typed(policy, message(_RBAC, **which))
+
+
+def refuse(policy: str, refusals: Sequence[tuple[str, Any]]) -> Any:
+    """An RBAC filter that refuses, under the first name whose predicate holds, and lets everything else through."""
+    matchers = [{"predicate": predicate, "on_match": {"action": _action(name, False)}} for name, predicate in refusals]
+    fields: dict[str, Any] = {"on_no_match": {"action": _action(policy, True)}}
+    if matchers:
+        fields["matcher_list"] = {"matchers": matchers}
+    return message(_RBAC, matcher=message("xds.type.matcher.v3.Matcher", **fields), rules_stat_prefix=f"{policy}.")
+
+
+def set_metadata(namespace: str, values: Mapping[str, str]) -> Any:
+    """A filter that sets dynamic metadata."""
+    fields = {key: {"string_value": value} for key, value in values.items()}
+    return message(
+        "envoy.extensions.filters.http.set_metadata.v3.Config",
+        metadata=[{"metadata_namespace": namespace, "value": {"fields": fields}, "allow_overwrite": True}],
+    )
+
+
+def header_mutations(mutations: Iterable[Mapping[str, Any]]) -> Any:
+    """A filter that changes request headers, in order."""
+    return message("envoy.extensions.filters.http.header_mutation.v3.HeaderMutation", mutations={"request_mutations": list(mutations)})
+
+
+def overwrite(name: str, value: str) -> dict[str, Any]:
+    """A mutation that sets a header to a format string, whatever it was."""
+    return {"append": {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}
+
+
+def typed(name: str, inner: Any) -> Any:
+    """A TypedExtensionConfig."""
+    return message("envoy.config.core.v3.TypedExtensionConfig", **extension(name, inner))
+
+
+def fixed(name: str, inner: Any) -> Any:
+    """A filter of the connection manager whose configuration stands in the listener."""
+    return message(_HTTP_FILTER, **extension(name, inner))
+
+
+def discovered(name: str, types: Sequence[str]) -> Any:
+    """A filter of the connection manager whose configuration comes by ECDS under its name. The listener waits for it."""
+    return message(_HTTP_FILTER, name=name, config_discovery=_discovery(types))
+
+
+def _discovery(types: Sequence[str]) -> dict[str, Any]:
+    urls = [f"type.googleapis.com/{name}" for name in types]
+    return {"config_source": {"ads": {}, "resource_api_version": "V3"}, "type_urls": urls}
+
+
+def execute_discovered(name: str, types: Sequence[str]) -> dict[str, Any]:
+    """The composite filter's action: run the filter that comes by ECDS under this name."""
+    return extension(name, message(_EXECUTE, dynamic_config={"name": name, "config_discovery": _discovery(types)}))
+
+
+def chain_of(filters: Sequence[Any]) -> Any:
+    """The composite filter's configuration on a route: run these TypedExtensionConfigs, in order. An Any."""
+    action = extension("chain", message(_EXECUTE, filter_chain={"typed_config": list(filters)}))
+    return packed("envoy.extensions.filters.http.composite.v3.CompositePerRoute", matcher=always(action))
+
+
+def disabled_on_route() -> Any:
+    """A route's configuration that leaves a filter out. An Any."""
+    return pack(message("envoy.config.route.v3.FilterConfig", disabled=True))

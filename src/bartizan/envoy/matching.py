@@ -1,0 +1,87 @@
+"""Predicates of Envoy's generic matching API: xds.type.matcher.v3.Matcher.MatcherList.Predicate."""
+
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bartizan.envoy.messages import extension, message, packed
+from bartizan.envoy.names import PRINCIPAL
+
+_PREDICATE = "xds.type.matcher.v3.Matcher.MatcherList.Predicate"
+
+
+@functools.cache
+def _header_input(name: str) -> Any:
+    return message(
+        "xds.core.v3.TypedExtensionConfig", name=name, typed_config=packed("envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=name)
+    )
+
+
+@functools.cache
+def _metadata_input(namespace: str, path: tuple[str, ...]) -> Any:
+    return message(
+        "xds.core.v3.TypedExtensionConfig",
+        name="metadata",
+        typed_config=packed(
+            "envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput", filter=namespace, path=[{"key": key} for key in path]
+        ),
+    )
+
+
+@functools.cache
+def _source_ip() -> Any:
+    return message("xds.core.v3.TypedExtensionConfig", name="ip", typed_config=packed("envoy.extensions.matching.common_inputs.network.v3.SourceIPInput"))
+
+
+def metadata(namespace: str, path: Iterable[str], **value: Any) -> Any:
+    """Dynamic metadata at this path matches `value`, the fields of an envoy.type.matcher.v3.ValueMatcher."""
+    matcher = packed("envoy.extensions.matching.input_matchers.metadata.v3.Metadata", value=value)
+    single = {"input": _metadata_input(namespace, tuple(path)), "custom_match": {"name": "metadata", "typed_config": matcher}}
+    return message(_PREDICATE, single_predicate=single)
+
+
+def principal(key: str, value: str) -> Any:
+    """The principal's `key` is exactly `value`."""
+    return metadata(PRINCIPAL, (key,), string_match={"exact": value})
+
+
+def header(name: str, **value: Any) -> Any:
+    """The request header matches `value`, the fields of an xds StringMatcher. Several values are seen joined by a comma."""
+    return message(_PREDICATE, single_predicate={"input": _header_input(name), "value_match": value})
+
+
+def source_in(networks: Sequence[tuple[str, int]], header_name: str | None = None) -> Any:
+    """The caller's address is in one of `networks` (address, prefix length); read from a header in scratch instances."""
+    ranges = [{"address_prefix": address, "prefix_len": {"value": length}} for address, length in networks]
+    matcher = packed("envoy.extensions.matching.input_matchers.ip.v3.Ip", cidr_ranges=ranges, stat_prefix="ip")
+    source = _header_input(header_name) if header_name else _source_ip()
+    return message(_PREDICATE, single_predicate={"input": source, "custom_match": {"name": "ip", "typed_config": matcher}})
+
+
+def any_of(predicates: Sequence[Any]) -> Any:
+    """At least one holds. There must be one."""
+    return predicates[0] if len(predicates) == 1 else message(_PREDICATE, or_matcher={"predicate": list(predicates)})
+
+
+def all_of(predicates: Sequence[Any]) -> Any:
+    """All hold. There must be one."""
+    return predicates[0] if len(predicates) == 1 else message(_PREDICATE, and_matcher={"predicate": list(predicates)})
+
+
+def negated(predicate: Any) -> Any:
+    """It doesn't hold."""
+    return message(_PREDICATE, not_matcher=predicate)
+
+
+def unless(predicate: Any, otherwise: dict[str, Any], then: dict[str, Any]) -> Any:
+    """A Matcher that takes `then` where the predicate holds and `otherwise` where it doesn't; both are TypedExtensionConfigs."""
+    return message(
+        "xds.type.matcher.v3.Matcher",
+        matcher_list={"matchers": [{"predicate": predicate, "on_match": {"action": then}}]},
+        on_no_match={"action": otherwise},
+    )
+
+
+def always(action: dict[str, Any]) -> Any:
+    """A Matcher that always takes `action`."""
+    return message("xds.type.matcher.v3.Matcher", on_no_match={"action": action})

@@ -1,0 +1,72 @@
+"""The names that our resources, filters, headers and metadata have in Envoy. What a caller sends under them is removed."""
+
+import re
+
+ECDS = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
+CLUSTER = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
+ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+SCOPE = "type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration"
+SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - a type's name
+
+# Headers of ours. The prefix is removed from every request as it comes and as it goes.
+PREFIX = "x-bartizan-"
+H_SCOPE = "x-bartizan-scope"
+H_REFUSAL = "x-bartizan-refusal"
+H_KEY = "x-bartizan-key"
+H_TOKEN = "x-bartizan-token"  # noqa: S105 - a header's name
+H_PRINCIPAL = "x-bartizan-principal"
+H_CERTIFICATE = "x-bartizan-cert"
+H_JA4 = "x-bartizan-ja4"
+H_NOW = "x-bartizan-now"
+H_SOURCE = "x-bartizan-source"
+
+# Dynamic metadata namespaces.
+PRINCIPAL = "bartizan.principal"
+RULES = "bartizan.rules"
+LISTS = "bartizan.lists"
+RBAC_VERDICTS = "envoy.filters.http.rbac"
+
+# HTTP filters, in the order of the chain.
+GATE = "gate"
+HYGIENE = "hygiene"
+CORS = "cors"
+BLOCKS = "blocks"
+KEYS = "keys"
+TOKENS = "tokens"
+PRINCIPAL_FILTER = "principal"
+IP_LISTS = "lists"
+POLICIES = "policies"
+DEFAULT_DENY = "default-deny"
+STRIP = "strip"
+LIMIT_SHARDS = 4
+
+
+def limits(shard: int) -> str:
+    """The rate limit filter of this shard, which is also its stage."""
+    return f"limits/{shard}"
+
+
+def cluster(api: str) -> str:
+    """The cluster of an API's upstream."""
+    return f"upstream/{api}"
+
+
+def scope(host: str, path: str) -> str:
+    """The scope, and so the route configuration, of what lives at this host pattern and path prefix."""
+    return f"{host}{path}"
+
+
+def subject_header(issuer: str) -> str:
+    """Where the token filter puts the subject of this issuer's tokens."""
+    return "x-bartizan-sub-" + _header_part(issuer)
+
+
+def claim_header(attribute: str) -> str:
+    """Where the token filter puts the claim that becomes this attribute, or `groups`."""
+    return "x-bartizan-claim-" + _header_part(attribute)
+
+
+def _header_part(name: str) -> str:
+    """A name in the letters of a header, two names never alike: headers know no case, and few other characters."""
+    return re.sub(r"[^a-z0-9-]", lambda found: f"_{ord(found.group()):x}_", name)

@@ -1,0 +1,68 @@
+"""Sources with many failed attempts to authenticate: counted from the records, blocked for a while."""
+
+import ipaddress
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bartizan.model.fields import network
+from bartizan.model.gateway import Blocking
+
+_MOST_SOURCES = 100_000
+
+
+class FailedAttempts:
+    """Counts failures per source (IPv6 by /64) and says who is blocked. Times are seconds of a monotonic clock."""
+
+    def __init__(self, rules: Blocking) -> None:
+        self.rules = rules
+        self._attempts: dict[str, deque[float]] = {}
+        self._until: dict[str, float] = {}
+
+    def count(self, records: Iterable[Mapping[str, Any]], now: float) -> bool:
+        """Counts failures. True if someone is blocked who wasn't."""
+        before = len(self._until)
+        window, limit = self.rules.window.total_seconds(), self.rules.attempts
+        exempt = [network(one) for one in self.rules.exempt]
+        for record in records:
+            source = _source(record.get("source"))
+            if source is None or source in self._until or any(source_in(source, one) for one in exempt):
+                continue
+            if len(self._attempts) >= _MOST_SOURCES:
+                self._forget(now - window)
+            times = self._attempts.setdefault(source, deque(maxlen=limit))
+            times.append(now)
+            if len(times) == limit and times[0] > now - window:
+                self._until[source] = now + self.rules.duration.total_seconds()
+                del self._attempts[source]
+        return len(self._until) > before
+
+    def blocked(self, now: float) -> frozenset[str]:
+        """The networks that are blocked now."""
+        self._until = {source: until for source, until in self._until.items() if until > now}
+        return frozenset(self._until)
+
+    def _forget(self, before: float) -> None:
+        self._attempts = {source: times for source, times in self._attempts.items() if times[-1] > before}
+        if len(self._attempts) >= _MOST_SOURCES:
+            self._attempts.clear()
+
+
+def source_in(source: str, whole: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    """Whether the source's network lies in `whole`."""
+    one = network(source)
+    if isinstance(one, ipaddress.IPv4Network):
+        return isinstance(whole, ipaddress.IPv4Network) and one.subnet_of(whole)
+    return isinstance(whole, ipaddress.IPv6Network) and one.subnet_of(whole)
+
+
+def _source(text: object) -> str | None:
+    try:
+        address = ipaddress.ip_address(str(text))
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return f"{address.ipv4_mapped}/32"
+        return str(ipaddress.IPv6Network((address, 64), strict=False))
+    return f"{address}/32"

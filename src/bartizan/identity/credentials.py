@@ -1,0 +1,72 @@
+"""Who may call, as Envoy's tables: keys from the store and keys that consumers bring along, with their consumers' attributes."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bartizan.identity.key_text import OTHER, SHARDS
+from bartizan.identity.keys import KeyRecord, KeyStore
+from bartizan.identity.table import ConsumerView, shards
+from bartizan.model.consumer import Consumer
+from bartizan.model.fields import SecretRef
+from bartizan.model.snapshot import Snapshot
+from bartizan.secrets.sealed import Secret
+
+ALL = frozenset((*SHARDS, OTHER))
+
+
+def secret_text(reference: SecretRef, folder: Path) -> str:
+    """What a reference leads to. OSError or KeyError, without the secret, if it leads nowhere."""
+    if reference.env is not None:
+        return os.environ[reference.env]
+    return (folder / str(reference.file)).read_text(encoding="utf-8").removesuffix("\n")
+
+
+def view(consumer: Consumer) -> ConsumerView:
+    """What Envoy is told of a consumer."""
+    attributes = {name: tuple(value) if isinstance(value, list) else value for name, value in consumer.attributes.items()}
+    return ConsumerView(consumer.name, consumer.groups, attributes)
+
+
+@dataclass(slots=True)
+class Tables:
+    """The key tables, rebuilt only where something changed."""
+
+    store: KeyStore
+    folder: Path
+    bodies: dict[str, bytes] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def rebuild(self, snapshot: Snapshot, now: float, only: Iterable[str] = ALL) -> None:
+        """Makes the tables of these shards anew."""
+        wanted = frozenset(only)
+        warnings: list[str] = []
+        brought = list(self._brought(snapshot.consumers, warnings))
+        self.warnings = tuple(warnings)
+        records = [*self.store.live(now, tuple(wanted & frozenset(SHARDS))), *brought]
+        consumers = {name: view(consumer) for name, consumer in snapshot.consumers.items() if not consumer.disabled}
+        made = shards(records, consumers, snapshot.gateway.attributes)
+        self.bodies = {shard: made[shard] if shard in wanted else self.bodies[shard] for shard in made}
+
+    def touched(self, old: Mapping[str, Consumer], new: Mapping[str, Consumer]) -> frozenset[str]:
+        """The shards that a change of these consumers touches."""
+        names = {name for name in old.keys() | new.keys() if old.get(name) is not new.get(name) and old.get(name) != new.get(name)}
+        brings = any(consumer is not None and consumer.credentials for name in names for consumer in (old.get(name), new.get(name)))
+        return ALL if brings else self.store.shards_of(names)
+
+    def _brought(self, consumers: Mapping[str, Consumer], warnings: list[str]) -> Iterator[KeyRecord]:
+        for consumer in consumers.values():
+            for i, credential in enumerate(consumer.credentials):
+                if credential.api_key is None:
+                    continue
+                try:
+                    text = secret_text(credential.api_key, self.folder)
+                except (OSError, KeyError, UnicodeDecodeError):
+                    where = credential.api_key.env or credential.api_key.file
+                    warnings.append(f"Consumer/{consumer.name}: credentials[{i}]: there is no {where}; that key is refused")
+                    continue
+                if len(text) < 16 or not text.isascii() or not text.isprintable() or " " in text or "," in text:
+                    warnings.append(f"Consumer/{consumer.name}: credentials[{i}]: a key has 16 or more printable characters; that key is refused")
+                    continue
+                yield KeyRecord(f"declared-{i}", consumer.name, "", Secret(text), 0.0, None)

@@ -1,0 +1,180 @@
+"""Issuers' public keys: fetched, filtered to what the issuer may sign with, kept when a fetch fails.
+
+Envoy's own token filter has no list of algorithms, never fetches again on an unknown `kid`, and lets a removed key verify cached tokens.
+So keys are fetched here, each is bound to its algorithm, and they are pushed inline. Source: RFC 7517, RFC 7518, RFC 8725.
+"""
+
+import asyncio
+import base64
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+
+from bartizan.model.consumer import Issuer
+from bartizan.model.fields import SecretRef
+
+_log = logging.getLogger(__name__)
+_PUBLIC = ("kty", "kid", "use", "key_ops", "n", "e", "crv", "x", "y")
+_CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA"}
+_RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+_MOST_BYTES = 1 << 20
+REFRESH_S = 300.0
+"""How often keys are fetched from a URL."""
+UNKNOWN_KID_S = 60.0
+"""How often at most an unknown `kid` leads to a fetch."""
+FILE_S = 0.25
+"""How often a file of keys is looked at."""
+
+
+def allowed_keys(jwks: Mapping[str, Any], algorithms: Sequence[str]) -> tuple[dict[str, Any], ...]:
+    """The keys of a JWK Set that may verify signatures, each bound to one allowed algorithm. Shared secrets, private parts and
+    RSA keys under 2048 bits are left out."""
+    found: list[dict[str, Any]] = []
+    for key in jwks.get("keys", ()):
+        if isinstance(key, dict) and key.get("use", "sig") == "sig" and "d" not in key and "k" not in key:
+            public = {name: key[name] for name in _PUBLIC if name in key}
+            found += [{**public, "alg": alg} for alg in _algorithms(key) if alg in algorithms]
+    return tuple(found)
+
+
+def _algorithms(key: Mapping[str, Any]) -> tuple[str, ...]:
+    if key.get("kty") == "RSA":
+        fits = _RSA if len(_decoded(key.get("n", ""))) >= 256 else ()
+    else:
+        curve = _CURVES.get(str(key.get("crv", "")))
+        fits = (curve,) if curve else ()
+    own = key.get("alg")
+    return tuple(alg for alg in fits if own in (None, alg))
+
+
+def _decoded(text: object) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(str(text) + "==").lstrip(b"\0")
+    except ValueError:
+        return b""
+
+
+@dataclass(slots=True)
+class KeySet:
+    """What is known of one issuer's keys."""
+
+    issuer: Issuer
+    keys: tuple[dict[str, Any], ...] = ()
+    fetched: float = 0.0
+    """Unix time of the last good fetch; 0 if there was none."""
+    error: str = ""
+    tried: float = 0.0
+    forced: float = field(default=-UNKNOWN_KID_S)
+    stamp: tuple[int, int] = (0, 0)
+
+
+class KeySets:
+    """The keys of all issuers. `changed` is called when some issuer's keys are no longer what they were."""
+
+    def __init__(self, changed: Callable[[], None], folder: Path) -> None:
+        self._changed = changed
+        self._folder = folder
+        self._sets: dict[str, KeySet] = {}
+        self._wake = asyncio.Event()
+
+    def keys(self) -> dict[str, tuple[dict[str, Any], ...]]:
+        """Each issuer's keys; none if they were never fetched."""
+        return {name: one.keys for name, one in self._sets.items()}
+
+    def sets(self) -> Iterator[KeySet]:
+        """What `status` shows."""
+        yield from self._sets.values()
+
+    def declare(self, issuers: Mapping[str, Issuer]) -> None:
+        """The issuers there are now. Keys of one that didn't change are kept."""
+        fresh: dict[str, KeySet] = {}
+        for name, issuer in issuers.items():
+            known = self._sets.get(name)
+            fresh[name] = known if known is not None and known.issuer == issuer else self._initial(issuer)
+        self._sets = fresh
+        self._wake.set()
+
+    def _initial(self, issuer: Issuer) -> KeySet:
+        made = KeySet(issuer)
+        if isinstance(issuer.jwks, dict):
+            made.keys, made.fetched = allowed_keys(issuer.jwks, issuer.algorithms), time.time()
+        elif isinstance(issuer.jwks, SecretRef):
+            self._read(made)
+        return made
+
+    def unknown_key(self) -> None:
+        """A token named a key that nobody has: fetch, at most once a minute for each issuer."""
+        now = time.monotonic()
+        for one in self._sets.values():
+            if isinstance(one.issuer.jwks, str) and now - one.forced >= UNKNOWN_KID_S:
+                one.forced, one.tried = now, 0.0
+                self._wake.set()
+
+    async def run(self) -> None:
+        """Keeps the keys fresh, for ever."""
+        async with httpx.AsyncClient(timeout=5, follow_redirects=False) as client:
+            while True:
+                self._wake.clear()
+                await asyncio.gather(*(self._refresh(client, one) for one in self._sets.values()))
+                try:
+                    async with asyncio.timeout(FILE_S):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
+
+    async def _refresh(self, client: httpx.AsyncClient, one: KeySet) -> None:
+        if isinstance(one.issuer.jwks, SecretRef):
+            if self._read(one):
+                self._changed()
+        elif isinstance(one.issuer.jwks, str):
+            wait = REFRESH_S if not one.error else min(5.0, REFRESH_S)
+            if not one.tried or time.monotonic() - one.tried >= wait:
+                one.tried = time.monotonic()
+                await self._fetch(client, one, one.issuer.jwks)
+
+    async def _fetch(self, client: httpx.AsyncClient, one: KeySet, url: str) -> None:
+        try:
+            answer = await client.get(url)
+            answer.raise_for_status()
+            if len(answer.content) > _MOST_BYTES:
+                raise ValueError("the JWK Set is larger than 1 MiB")
+            self._take(one, answer.content)
+        except (httpx.HTTPError, ValueError) as error:
+            one.error = f"{type(error).__name__}: {error}"
+            _log.warning("issuer %s: its keys can't be fetched from %s (%s); the last good ones are kept", one.issuer.name, url, one.error)
+
+    def _read(self, one: KeySet) -> bool:
+        source = one.issuer.jwks
+        if not isinstance(source, SecretRef) or source.file is None:
+            one.error = "jwks is {file: PATH}, a URL or a JWK Set"
+            return False
+        path = self._folder / source.file
+        try:
+            stat = path.stat()
+            if (stat.st_mtime_ns, stat.st_ino) == one.stamp:
+                return False
+            before, one.stamp = one.keys, (stat.st_mtime_ns, stat.st_ino)
+            self._take(one, path.read_bytes(), tell=False)
+            return one.keys != before
+        except (OSError, ValueError) as error:
+            if not one.error:
+                _log.warning("issuer %s: its keys can't be read (%s); the last good ones are kept", one.issuer.name, error)
+            one.error = str(error)
+            return False
+
+    def _take(self, one: KeySet, body: bytes, *, tell: bool = True) -> None:
+        found = orjson.loads(body)
+        if not isinstance(found, dict) or not isinstance(found.get("keys"), list):
+            raise ValueError("this is no JWK Set")
+        keys = allowed_keys(found, one.issuer.algorithms)
+        one.error, one.fetched = "", time.time()
+        if keys != one.keys:
+            one.keys = keys
+            if tell:
+                self._changed()

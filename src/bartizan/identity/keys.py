@@ -1,0 +1,221 @@
+"""The API keys of consumers: made, brought along, revoked; kept encrypted, outside revisions.
+
+Keys are live data: their `generation` only grows, and no rollback of a policy touches them. Any process that holds the
+envelope may write (`bartizan key new` does); a running gateway sees it by `poll`.
+"""
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from bartizan.errors import BartizanError, Conflict, Invalid, NotFound, Unavailable
+from bartizan.identity.attributes import text_problem
+from bartizan.identity.journal import Journal
+from bartizan.identity.key_text import SHARDS, is_wellformed, key_id, key_text, shard_of
+from bartizan.secrets.envelope import Envelope
+from bartizan.secrets.sealed import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """A key that wasn't revoked. It may have expired."""
+
+    id: str
+    consumer: str
+    name: str
+    key: Secret
+    created: float
+    """Seconds since the epoch, as is `expires`."""
+    expires: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key at the only moment its text is shown: `key.reveal()`."""
+
+    id: str
+    consumer: str
+    key: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What happened since the last `poll`."""
+
+    generation: int
+    shards: frozenset[str]
+    added: tuple[str, ...]
+    revoked: tuple[str, ...]
+
+
+class KeyStore:
+    """The keys in the journal `path`. Methods may be called from any thread; writing waits for the disk."""
+
+    def __init__(self, path: Path, envelope: Envelope, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._journal = Journal(path, envelope, "keys")
+        self._shards: dict[str, dict[str, KeyRecord]] = {shard: {} for shard in SHARDS}
+        self._revoked: set[bytes] = set()
+        self._names: dict[str, str] = {}
+        self._added: list[KeyRecord] = []
+        self._removed: list[KeyRecord] = []
+        self._absorb()
+        self._forget_changes()
+
+    def close(self) -> None:
+        self._journal.close()
+
+    @property
+    def generation(self) -> int:
+        """How often the keys have changed, ever. It never falls."""
+        return self._journal.count
+
+    def new(self, consumer: str, *, name: str = "", expires: float | None = None) -> NewKey:
+        """Makes a key. `expires` is in seconds since the epoch."""
+        return self.add(consumer, Secret(key_text()), name=name, expires=expires)
+
+    def add(self, consumer: str, key: Secret, *, name: str = "", expires: float | None = None) -> NewKey:
+        """Takes a key that was made elsewhere, in the same form. One that was revoked here stays so."""
+        self._check(consumer, name, key, expires)
+        with self._writing():
+            self._check_unused(key)
+            ident = self._unused_id()
+            self._append("add", ident, consumer, name, key.reveal(), float(self._clock()), None if expires is None else float(expires))
+        return NewKey(ident, consumer, key)
+
+    def revoke(self, ident: str) -> KeyRecord:
+        """Ends a key for good, and tells which one it was."""
+        with self._writing():
+            record = self._by_id(ident)
+            if record is None:
+                raise NotFound(f"There is no key {ident}, or it is revoked already.", code="key-missing")
+            self._append("revoke", ident, float(self._clock()))
+        return record
+
+    def records(self) -> tuple[KeyRecord, ...]:
+        """Every key that wasn't revoked, expired ones too."""
+        with self._lock:
+            return tuple(self._in(SHARDS))
+
+    def live(self, now: float, shards: Collection[str] = SHARDS) -> tuple[KeyRecord, ...]:
+        """The keys of these shards that count at `now`."""
+        with self._lock:
+            return tuple(record for record in self._in(shards) if record.expires is None or record.expires > now)
+
+    def next_expiry(self, now: float) -> float | None:
+        """When the next key expires after `now`."""
+        with self._lock:
+            return min((record.expires for record in self._in(SHARDS) if record.expires is not None and record.expires > now), default=None)
+
+    def shards_expired(self, since: float, now: float) -> frozenset[str]:
+        """The shards of the keys that expired after `since`, up to `now`."""
+        with self._lock:
+            return _shards(record for record in self._in(SHARDS) if record.expires is not None and since < record.expires <= now)
+
+    def shards_of(self, consumers: Collection[str]) -> frozenset[str]:
+        """The shards that hold a key of one of these consumers."""
+        with self._lock:
+            return _shards(record for record in self._in(SHARDS) if record.consumer in consumers)
+
+    def poll(self) -> Changes | None:
+        """Reads what other processes appended, and tells what has changed since the last poll, by them or by this object."""
+        with self._lock:
+            try:
+                self._absorb()
+            except BartizanError:  # what was revoked before the record that can't be read counts first
+                if not self._added and not self._removed:
+                    raise
+            if not self._added and not self._removed:
+                return None
+            changes = Changes(
+                generation=self.generation,
+                shards=_shards(self._added) | _shards(self._removed),
+                added=tuple(record.id for record in self._added),
+                revoked=tuple(record.id for record in self._removed),
+            )
+            self._forget_changes()
+            return changes
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._lock, self._journal.locked():
+            self._absorb()
+            yield
+
+    def _append(self, *event: str | float | None) -> None:
+        record = orjson.dumps(event)
+        self._journal.append(record)
+        self._apply(record)
+
+    def _absorb(self) -> None:
+        for record in self._journal.read():
+            self._apply(record)
+
+    def _apply(self, record: bytes) -> None:
+        event, *fields = orjson.loads(record)
+        if event == "add":
+            self._apply_add(*fields)
+        elif event == "revoke":
+            self._apply_revoke(*fields)
+        else:
+            raise Unavailable(
+                f"The file {self._journal.path} holds a record that this version doesn't know. Use the version that wrote it.",
+                code="journal-of-newer-version",
+            )
+
+    def _apply_add(self, ident: str, consumer: str, name: str, text: str, *times: float) -> None:
+        # One object for each consumer and name, however many keys have it: 100,000 keys are held in memory.
+        consumer, name = self._names.setdefault(consumer, consumer), self._names.setdefault(name, name)
+        record = KeyRecord(ident, consumer, name, Secret(text), *times)
+        self._shards[shard_of(text)][ident] = record
+        self._added.append(record)
+
+    def _apply_revoke(self, ident: str, _when: float) -> None:
+        if gone := self._by_id(ident):
+            del self._shards[shard_of(gone.key.reveal())][ident]
+            self._revoked.add(_digest(gone.key))
+            self._removed.append(gone)
+
+    def _forget_changes(self) -> None:
+        self._added, self._removed = [], []
+
+    def _in(self, shards: Iterable[str]) -> Iterator[KeyRecord]:
+        for shard in shards:
+            yield from self._shards[shard].values()
+
+    def _by_id(self, ident: str) -> KeyRecord | None:
+        return next((records[ident] for records in self._shards.values() if ident in records), None)
+
+    def _unused_id(self) -> str:
+        return next(ident for ident in iter(key_id, "") if self._by_id(ident) is None)
+
+    def _check(self, consumer: str, name: str, key: Secret, expires: float | None) -> None:
+        for what, text in (("consumer", consumer), ("name", name or "-")):
+            if problem := text_problem(text):
+                raise Invalid(f"The {what} of a key {problem}.", code="key-invalid")
+        if not is_wellformed(key.reveal()):
+            raise Invalid("This isn't the text of a key: it may have been mistyped or cut.", code="key-malformed")
+        if expires is not None and not self._clock() < expires < 1e11:
+            raise Invalid("A key has to expire in the future. Give the time in seconds since 1970.", code="key-expired")
+
+    def _check_unused(self, key: Secret) -> None:
+        if _digest(key) in self._revoked:
+            raise Conflict("This key was revoked, and stays so. Make another.", code="key-revoked")
+        for record in self._shards[shard_of(key.reveal())].values():
+            if record.key == key:
+                raise Conflict(f"This key is there already: it is {record.id} of {record.consumer}.", code="key-exists")
+
+
+def _digest(key: Secret) -> bytes:
+    return hashlib.sha256(key.reveal().encode()).digest()[:16]
+
+
+def _shards(records: Iterable[KeyRecord]) -> frozenset[str]:
+    return frozenset(shard_of(record.key.reveal()) for record in records)

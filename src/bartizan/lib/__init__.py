@@ -1,0 +1,1 @@
+"""Tools without domain knowledge; each could be another project's."""

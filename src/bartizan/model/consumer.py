@@ -1,0 +1,73 @@
+"""Consumer and Issuer: who may call, and whose tokens are believed."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from bartizan.model.fields import AsTuple, Declared, Duration, Name, SecretRef
+
+Attribute = str | int | float | bool | tuple[str, ...]
+_ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+
+
+class ClientCertificate(Declared):
+    """A client certificate that means this consumer: the issuing CA and a name in the certificate, together."""
+
+    ca: Name = Field(description="The CA as the listener's Tls policy calls it.")
+    san: str = Field(min_length=1, max_length=256, description="A URI or DNS subject alternative name, such as spiffe://corp/acme.")
+
+
+class Credential(Declared):
+    """One way this consumer may prove who it is."""
+
+    api_key: SecretRef | None = Field(default=None, description="An API key that exists already, by reference. `bartizan key new` makes new ones.")
+    certificate: ClientCertificate | None = Field(default=None, description="A client certificate.")
+    fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(default=None, description="SHA-256 of a client certificate, in hex.")
+
+    @model_validator(mode="after")
+    def _one(self) -> "Credential":
+        if sum(x is not None for x in (self.api_key, self.certificate, self.fingerprint)) != 1:
+            raise ValueError("give one of api_key, certificate and fingerprint")
+        return self
+
+
+class Consumer(Declared):
+    """Someone who calls: a partner, a team, a service. Live data: an edit holds within a second and isn't a revision."""
+
+    kind: Literal["Consumer"] = "Consumer"
+    name: Name = Field(description="The consumer's id: `principal.id` in conditions.")
+    attributes: dict[str, Any] = Field(default_factory=dict, description="Values of the attributes that the Gateway declares.")
+    groups: Annotated[tuple[str, ...], AsTuple] = Field(default=(), description="Groups it belongs to: `principal.groups`.")
+    credentials: Annotated[tuple[Credential, ...], AsTuple] = Field(default=(), description="Credentials it brings along.")
+    disabled: bool = Field(default=False, description="Whether all its credentials are refused.")
+
+
+class Issuer(Declared):
+    """An authorization server whose tokens are believed."""
+
+    kind: Literal["Issuer"] = "Issuer"
+    name: Name = Field(description="What policies call this issuer.")
+    issuer: str = Field(min_length=1, max_length=512, description="The `iss` claim of its tokens, exactly.")
+    audiences: Annotated[tuple[str, ...], AsTuple] = Field(min_length=1, description="A token must be meant for one of these (`aud`).")
+    jwks: str | SecretRef | dict[str, Any] = Field(description="Its public keys: a URL, {file: PATH}, or a JWK Set inline (RFC 7517).")
+    algorithms: Annotated[tuple[str, ...], AsTuple] = Field(default=("RS256", "ES256"), min_length=1, description="Signature algorithms allowed.")
+    attributes: dict[str, str] = Field(default_factory=dict, description="Attributes taken from claims: attribute, then the claim's name.")
+    groups: str | None = Field(default=None, description="The claim that holds the groups.")
+    clock_skew: Duration = Field(default="30s", validate_default=True, description="How far clocks may be apart.")
+
+    @field_validator("algorithms")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in _ASYMMETRIC:
+                raise ValueError(f"{name!r} is not allowed: choose among {', '.join(_ASYMMETRIC)}; `none` and shared secrets (HS256) never are")
+        return value
+
+    @field_validator("jwks")
+    @classmethod
+    def _source(cls, value: Any) -> Any:
+        if isinstance(value, str) and not value.startswith(("https://", "http://")):
+            raise ValueError("jwks is an https:// URL, {file: PATH} or a JWK Set")
+        if isinstance(value, dict) and not isinstance(value.get("keys"), list):
+            raise ValueError("a JWK Set is {keys: [...]}")
+        return value

@@ -1,0 +1,94 @@
+"""Gateway: where callers connect, which attributes conditions may speak of, and where credentials stand."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from bartizan.model.fields import AsTuple, Declared, Duration, HeaderName, Name, Network, Size
+
+AttributeType = Literal["string", "number", "bool", "list"]
+RESERVED_ATTRIBUTES = frozenset({"id", "method", "issuer", "groups", "key"})
+
+
+class Listener(Declared):
+    """An address where callers connect."""
+
+    name: Name = Field(description="What policies call this listener.")
+    address: str = Field(description="IP address and port, such as 127.0.0.1:8080 or [::]:8443.")
+    trusted_proxies: Annotated[tuple[Network, ...], AsTuple] = Field(
+        default=(), description="Networks of proxies in front of this listener whose X-Forwarded-For is believed."
+    )
+
+    @field_validator("address")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+            raise ValueError("an address is host:port, such as 127.0.0.1:8080 or [::]:8443")
+        return value
+
+    @property
+    def host(self) -> str:
+        """The host without brackets."""
+        return self.address.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port; 0 lets the system choose."""
+        return int(self.address.rpartition(":")[2])
+
+
+class CredentialPlaces(Declared):
+    """Where API keys may stand in a request. Each of these places is checked or stripped on every route."""
+
+    headers: Annotated[tuple[HeaderName, ...], AsTuple] = Field(default=("x-api-key",), description="Request headers that may hold an API key.")
+    cookies: Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")], ...], AsTuple] = Field(
+        default=(), description="Cookies that may hold an API key."
+    )
+
+
+class Records(Declared):
+    """The records of requests: one JSON line each."""
+
+    keep: Size = Field(default=1024**3, description="How many bytes of records are kept before the oldest are deleted.")
+    rotate: Size = Field(default=64 * 1024**2, description="The size at which a file of records is closed and the next one begun.")
+    pseudonymise: bool = Field(default=False, description="Keep only the network of an address (IPv4 /24, IPv6 /48), not the address.")
+
+
+class Blocking(Declared):
+    """Sources with many failed attempts to authenticate are refused for a while."""
+
+    attempts: int = Field(default=50, ge=3, description="Failed attempts within `window` that block a source.")
+    window: Duration = Field(default="60s", validate_default=True, description="How long an attempt counts.")
+    duration: Duration = Field(default="5m", validate_default=True, description="How long a source stays blocked.")
+    exempt: Annotated[tuple[Network, ...], AsTuple] = Field(default=(), description="Networks that are never blocked, such as your own NAT.")
+
+
+class Gateway(Declared):
+    """The gateway itself. Exactly one is declared."""
+
+    kind: Literal["Gateway"] = "Gateway"
+    name: Name = Field(description="The gateway's name.")
+    listeners: Annotated[tuple[Listener, ...], AsTuple] = Field(min_length=1, description="Where callers connect.")
+    attributes: dict[str, AttributeType] = Field(
+        default_factory=dict, description="The attributes of principals that conditions may speak of, with their types."
+    )
+    api_keys: CredentialPlaces = Field(default=CredentialPlaces(), description="Where API keys may stand.")
+    records: Records = Field(default=Records(), description="The records of requests.")
+    blocking: Blocking = Field(default=Blocking(), description="When a source of failed attempts is blocked.")
+    otlp: str | None = Field(default=None, pattern=r"^https?://", description="An OpenTelemetry collector (OTLP over gRPC) that receives traces.")
+
+    @field_validator("attributes")
+    @classmethod
+    def _attribute_names(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if name in RESERVED_ATTRIBUTES or not name.isidentifier() or not name.isascii() or len(name) > 40:
+                raise ValueError(f"{name!r} can't be the name of an attribute: use letters, digits and '_', and none of {sorted(RESERVED_ATTRIBUTES)}")
+        return value
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "Gateway":
+        names = [listener.name for listener in self.listeners]
+        if len(set(names)) != len(names):
+            raise ValueError("two listeners have the same name")
+        return self

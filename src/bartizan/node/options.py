@@ -1,0 +1,50 @@
+"""Who a node is, and where its things are."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bartizan.lib.sockets import socket_folder
+
+
+def control_socket(state: Path) -> Path:
+    """Where a control plane with this state listens for its nodes."""
+    return socket_folder(state) / "control.sock"
+
+
+def ads_socket(state: Path) -> Path:
+    """Where a node with this state serves its Envoy."""
+    return socket_folder(state) / "ads.sock"
+
+
+def admin_socket(state: Path) -> Path:
+    """Where the Envoy of a node with this state answers about itself."""
+    return socket_folder(state) / "admin.sock"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOptions:
+    """What a node needs to know."""
+
+    state: Path
+    control: Path
+    """The unix socket of the control plane."""
+    node_id: str
+
+    @property
+    def key(self) -> Path:
+        return self.state / "node.key"
+
+    @property
+    def last_good(self) -> Path:
+        return self.state / "last-good"
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyOptions:
+    """What an operator may say about a node's Envoy."""
+
+    binary: Path | None = None
+    """The pinned one if None."""
+    concurrency: int | None = None
+    """Worker threads; as many as cores if None."""
+    max_connections: int = 50_000

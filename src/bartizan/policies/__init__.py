@@ -1,0 +1,19 @@
+"""The shelf of policy kinds: one file each, listed here. Within a phase the list's order is the order of Envoy's chain.
+
+To add one: copy the nearest kind's file, and add the class to KINDS where it belongs.
+"""
+
+from bartizan.policies._kind import Bucket, Fault, Fragment, IpList, Phase, Place, PolicyKind, Reference
+from bartizan.policies.authenticate import Authenticate
+from bartizan.policies.authorize import Authorize
+from bartizan.policies.public import Public
+from bartizan.policies.rate_limit import RateLimit
+
+KINDS: tuple[type[PolicyKind], ...] = (
+    Public,  # adds no filter; says that a route needs no credential
+    Authenticate,  # who it is, before anything is asked about them
+    Authorize,  # what they may do
+    RateLimit,  # last, so that refused requests use up nobody's limit
+)
+
+__all__ = ["KINDS", "Bucket", "Fault", "Fragment", "IpList", "Phase", "Place", "PolicyKind", "Reference"]

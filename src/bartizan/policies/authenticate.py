@@ -1,0 +1,77 @@
+"""Demands a credential: an API key, a token of an issuer, or a client certificate.
+
+```yaml
+kind: Authenticate
+name: orders-callers
+target: {api: orders, except: [/orders/health]}
+any: [api_key, {jwt: corp}]
+```
+
+A request passes if it carries exactly one credential, that credential is good, and its kind is in `any`. A wrong credential is
+refused even beside a right one, and so are doubled ones. Unknown, expired and revoked look alike to the caller: 401.
+Keys and tokens are taken out of the request before the upstream sees it. Several `Authenticate` on one route must all be satisfied.
+In shadow it doesn't authenticate, so the route stays closed unless another policy opens it.
+It runs in Envoy: 2 to 5 microseconds for a key or a cached token, 55 for a token that was never seen.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from bartizan.envoy.filters import permit
+from bartizan.envoy.matching import all_of, any_of, principal
+from bartizan.model.fields import AsTuple, Declared, Name
+from bartizan.policies._kind import Fragment, Phase, Place, PolicyKind, Reference
+
+
+class Method(Declared):
+    """One kind of credential."""
+
+    api_key: bool = Field(default=False, description="An API key of a consumer.")
+    jwt: Name | None = Field(default=None, description="A token (RFC 7519, RFC 6750) of this Issuer.")
+    mtls: Name | None = Field(default=None, description="A client certificate (RFC 8446) of this CA, as the listener's Tls policy names it.")
+
+    @model_validator(mode="after")
+    def _one(self) -> "Method":
+        if sum((self.api_key, self.jwt is not None, self.mtls is not None)) != 1:
+            raise ValueError("a way to authenticate is api_key, {jwt: ISSUER} or {mtls: CA}")
+        return self
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What makes two ways the same."""
+        return ("api_key", "") if self.api_key else ("jwt", self.jwt) if self.jwt else ("mtls", self.mtls or "")
+
+
+def _method(value: Any) -> Any:
+    return {"api_key": True} if value == "api_key" else value
+
+
+class Authenticate(PolicyKind):
+    """Demand a credential."""
+
+    kind: Literal["Authenticate"] = "Authenticate"
+    phase: ClassVar[Phase] = Phase.AUTHENTICATION
+
+    any: Annotated[
+        tuple[Annotated[Method, BeforeValidator(_method, json_schema_input_type=Literal["api_key"] | Method)], ...], AsTuple
+    ] = Field(min_length=1, description="The ways to authenticate, of which one must be used: api_key, {jwt: ISSUER}, {mtls: CA}.")
+
+    def compile(self, place: Place) -> Fragment:
+        return Fragment(filters=(permit(place.policy, any_of([_accepted(method) for method in self.any]), shadow=place.shadow),))
+
+    def references(self) -> Iterator[Reference]:
+        for i, method in enumerate(self.any):
+            if method.jwt is not None:
+                yield Reference(("any", i, "jwt"), "Issuer", method.jwt)
+            if method.mtls is not None:
+                yield Reference(("any", i, "mtls"), "CA", method.mtls)
+
+
+def _accepted(method: Method) -> Any:
+    if method.jwt is not None:
+        return all_of([principal("method", "jwt"), principal("issuer", method.jwt)])
+    if method.mtls is not None:
+        return all_of([principal("method", "mtls"), principal("issuer", method.mtls)])
+    return principal("method", "api_key")

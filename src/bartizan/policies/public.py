@@ -1,0 +1,31 @@
+"""Serves routes without authentication: the only way to do so, and it wants a reason.
+
+```yaml
+kind: Public
+name: orders-health
+target: {api: orders, paths: [/orders/health]}
+reason: the load balancer of our partner checks it and has no credentials
+```
+
+A route that an enforced `Authenticate` covers stays closed whatever `Public` says: write `except` there and `Public` here.
+Credentials that a caller sends to a public route are stripped, not judged. In shadow it doesn't open anything.
+It runs in Envoy and costs nothing.
+"""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from bartizan.policies._kind import Fragment, Phase, Place, PolicyKind
+
+
+class Public(PolicyKind):
+    """Serve without authentication."""
+
+    kind: Literal["Public"] = "Public"
+    phase: ClassVar[Phase] = Phase.AUTHENTICATION
+
+    reason: str = Field(min_length=10, max_length=500, description="Why anyone may call; shown in `status` and in reviews.")
+
+    def compile(self, place: Place) -> Fragment:
+        return Fragment()

@@ -1,0 +1,45 @@
+"""What an edit loosens: it is asked for, shown and recorded, never a side effect."""
+
+from collections.abc import Iterator
+
+from bartizan.model.policy import Policy
+from bartizan.model.snapshot import Snapshot
+
+_CONFIGURES = frozenset({"Cors", "Public"})
+
+
+def loosenings(old: Snapshot, new: Snapshot) -> Iterator[str]:
+    """Sentences on what restricts less than before. Deleting a restriction, disabling it and narrowing what it covers are seen for
+    certain; a changed rule is told as one that may loosen."""
+    before = {policy.id: policy for policy in old.policies}
+    after = {policy.id: policy for policy in new.policies}
+    for name, policy in before.items():
+        if policy.mode == "enforce" and policy.kind not in _CONFIGURES and after.get(name) is not policy:
+            yield from _of_one(policy, after.get(name))
+    for name, policy in after.items():
+        known = before.get(name)
+        opens = policy.kind == "Public" and policy.mode == "enforce"
+        if opens and (known is None or known.mode != "enforce" or known.target != policy.target):
+            yield f"{name} serves {_covered(policy)} without authentication"
+    for api in new.apis.keys() - old.apis.keys():
+        yield f"Api/{api} is served now"
+
+
+def _of_one(old: Policy, new: Policy | None) -> Iterator[str]:
+    if new is None:
+        yield f"{old.id} is gone; it covered {_covered(old)}"
+    elif new.mode != "enforce":
+        yield f"{old.id} is in {new.mode} mode now and no longer refuses anything on {_covered(old)}"
+    elif old.floor and not new.floor:
+        yield f"{old.id} is no longer a floor"
+    elif new.target != old.target:
+        yield f"{old.id} covers {_covered(new)} now; it covered {_covered(old)}"
+    elif new != old:
+        yield f"{old.id} says something else now and may let through more"
+
+
+def _covered(policy: Policy) -> str:
+    target = policy.target
+    parts = [" ".join(target.methods), f"the API {target.api}" if target.api else "every API", " ".join(target.paths)]
+    text = " ".join(part for part in parts if part)
+    return text + (f" except {' '.join(target.exclude)}" if target.exclude else "")

@@ -1,0 +1,56 @@
+"""From what is declared and what is live to everything Envoy holds: built anew for each change, reusing all that stayed the same."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bartizan.compile import Compiled, Resources, Stamped, discovered_body, live, resources, shared, stamp
+from bartizan.envoy import names
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What outlasts revisions."""
+
+    generation: int = 0
+    issuer_keys: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    tables: Mapping[str, bytes] = field(default_factory=dict)
+    """The key tables `keys/<shard>`, serialized."""
+    principal: bytes = b""
+    blocked: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything one node's Envoy is to hold."""
+
+    compiled: Compiled
+    stamps: Mapping[str, Stamped]
+    policy: Resources
+    shared: Resources
+    live: Live
+    live_resources: Resources
+
+    def resources(self) -> Resources:
+        """All of it."""
+        return {**self.policy, **self.shared, **self.live_resources}
+
+
+def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> State:
+    """The state of these policies and this live data."""
+    if before is not None and before.compiled is compiled:
+        stamps, policy, common = before.stamps, before.policy, before.shared
+    else:
+        stamps = stamp(compiled, before.stamps if before else {})
+        policy = resources(compiled, stamps)
+        common = shared(compiled)
+    same_issuers = before is not None and before.compiled.snapshot.issuers == compiled.snapshot.issuers
+    if before is not None and same_issuers and before.live.issuer_keys == alive.issuer_keys:
+        tokens = before.live_resources[names.ECDS, names.TOKENS]
+    else:
+        tokens = discovered_body(names.TOKENS, live.tokens(compiled.snapshot.issuers.values(), alive.issuer_keys))
+    found: Resources = {(names.ECDS, f"keys/{shard}"): body for shard, body in alive.tables.items()}
+    found[names.ECDS, names.TOKENS] = tokens
+    found[names.ECDS, names.PRINCIPAL_FILTER] = alive.principal
+    found[names.ECDS, names.BLOCKS] = discovered_body(names.BLOCKS, live.blocks(alive.blocked))
+    return State(compiled, stamps, policy, common, alive, found)

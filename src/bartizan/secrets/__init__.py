@@ -1,0 +1,1 @@
+"""Envelope encryption: the only place that can open a secret."""

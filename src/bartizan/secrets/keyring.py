@@ -1,0 +1,83 @@
+"""Where the key of the envelope comes from: a file that only its owner can read, made when there is none."""
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bartizan.errors import Unavailable
+from bartizan.secrets.envelope import KEY_BYTES, Envelope
+
+
+def load_or_create(path: Path) -> Envelope:
+    """The envelope of the key in `path`; of two that create it at once, one wins and both get the same key."""
+    with _named(path):
+        try:
+            return Envelope(_key(path))
+        except FileNotFoundError:
+            _create(path)
+            return Envelope(_key(path))
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"The key file {path} can't be used: {error.strerror or error}.", code="key-file-unusable") from error
+
+
+def _key(path: Path) -> bytes:
+    # O_NONBLOCK: a FIFO put in the file's place must not hang us before it is looked at.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        _check(os.fstat(descriptor), path)
+        key = os.read(descriptor, KEY_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    if len(key) != KEY_BYTES:
+        raise Unavailable(
+            f"The key file {path} is damaged: it has to hold {KEY_BYTES} bytes. Restore it from a backup: "
+            "what was sealed with it can't be opened otherwise.",
+            code="key-file-damaged",
+        )
+    return key
+
+
+def _check(found: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise Unavailable(f"The key file {path} isn't a regular file.", code="key-file-unusable")
+    if found.st_mode & 0o077:
+        raise Unavailable(
+            f"The key file {path} is open to other users (mode {stat.S_IMODE(found.st_mode):04o}). Close it: chmod 600 {path}",
+            code="key-file-open-to-others",
+        )
+    if found.st_uid not in (0, os.geteuid()):
+        raise Unavailable(f"The key file {path} belongs to another user (uid {found.st_uid}).", code="key-file-of-another-user")
+
+
+def _create(path: Path) -> None:
+    """Written whole beside `path`, then linked to it: the name appears with the whole key or not at all, and never replaces one."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(KEY_BYTES))
+            file.flush()
+            os.fsync(descriptor)
+        with suppress(FileExistsError):  # another was faster: its key is the key
+            path.hardlink_to(partial)
+    finally:
+        partial.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""What happened: the records that Envoy writes, read back."""

@@ -1,0 +1,51 @@
+"""Rotates and prunes the files of records, so that a disk never fills: rename, tell Envoy to reopen, delete the oldest."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+_CHECK_S = 2.0
+
+
+def due(path: Path, rotate: int) -> bool:
+    """Whether the file has reached the size at which it is closed."""
+    try:
+        return path.stat().st_size >= rotate
+    except OSError:
+        return False
+
+
+def rotated(path: Path) -> Path:
+    """Gives the file its final name. Envoy goes on writing to it until it reopens."""
+    target = path.with_name(f"{path.stem}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{time.time_ns() % 10**9:09d}{path.suffix}")
+    path.rename(target)
+    return target
+
+
+def pruned(path: Path, keep: int) -> list[Path]:
+    """Deletes the oldest closed files until all together hold at most `keep` bytes. Returns them."""
+    closed = sorted(path.parent.glob(f"{path.stem}-*{path.suffix}"))
+    total = sum(one.stat().st_size for one in (*closed, *([path] if path.exists() else [])))
+    gone = []
+    for one in closed:
+        if total <= keep:
+            break
+        total -= one.stat().st_size
+        one.unlink()
+        gone.append(one)
+    return gone
+
+
+async def keep_bounded(paths: tuple[Path, ...], sizes: Callable[[], tuple[int, int]], reopen: Callable[[], Awaitable[None]]) -> None:
+    """Looks after the files for ever. `sizes` gives rotate and keep, in bytes."""
+    while True:
+        await asyncio.sleep(_CHECK_S)
+        rotate, keep = sizes()
+        full = [path for path in paths if due(path, rotate)]
+        for path in full:
+            rotated(path)
+        if full:
+            await reopen()
+        for path in paths:
+            pruned(path, keep)
