@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bartizan.admin.options import ControlOptions, api_socket
 from bartizan.admin.server import serve
 from bartizan.compile import Compiled, compile
 from bartizan.compile.records import FAILURES, REQUESTS
@@ -27,10 +28,11 @@ from bartizan.identity.jwks import KeySets
 from bartizan.identity.keys import KeyStore
 from bartizan.identity.principal import principal_rules
 from bartizan.lib.process import CANNOT_RUN
-from bartizan.lib.sockets import private_folder, socket_folder
+from bartizan.lib.sockets import private_folder
 from bartizan.lib.supervise import supervised
 from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
+from bartizan.node.options import admin_socket, control_socket
 from bartizan.node.stats import Admin
 from bartizan.rollout.folder import Folder
 from bartizan.rollout.loosening import loosenings
@@ -45,31 +47,6 @@ from bartizan.xds.release import Release, Resource, Step, resource
 _log = logging.getLogger("bartizan")
 _KEYS_POLL_S = 0.02
 _EVERY_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class ControlOptions:
-    """Where things are."""
-
-    files: Path
-    state: Path
-    admin: str = "127.0.0.1:9180"
-    """Where /healthz, /readyz and /metrics are served; loopback."""
-
-    @property
-    def control(self) -> Path:
-        """The unix socket for nodes."""
-        return socket_folder(self.state) / "control.sock"
-
-    @property
-    def api(self) -> Path:
-        """The unix socket for the command line."""
-        return socket_folder(self.state) / "api.sock"
-
-    @property
-    def envoy_admin(self) -> Path:
-        """Envoy's own, in the same process tree."""
-        return socket_folder(self.state) / "admin.sock"
 
 
 @dataclass(slots=True)
@@ -99,8 +76,8 @@ class ControlPlane:
         store = KeyStore(options.state / "keys.journal", load_or_create(options.state / "control.key"))
         self.tables = Tables(store, self.folder.base)
         self.issuers = KeySets(self.wake, self.folder.base)
-        self.server = ControlServer(options.control, plan=in_order)
-        self.envoy = Admin(options.envoy_admin)
+        self.server = ControlServer(control_socket(options.state), plan=in_order)
+        self.envoy = Admin(admin_socket(options.state))
         self.failed: FailedAttempts | None = None
         self.snapshot: Snapshot | None = None
         self.compiled: Compiled | None = None
@@ -132,7 +109,7 @@ class ControlPlane:
         async with asyncio.TaskGroup() as group:
             for name, task in work.items():
                 group.create_task(supervised(name, task))
-            group.create_task(serve(self, self.options.api, self.options.admin))
+            group.create_task(serve(self, api_socket(self.options.state), self.options.admin))
 
     def take_files(self) -> None:
         """Reads the files. What is wrong with them is told, and what was there before serves on."""
@@ -298,6 +275,11 @@ class ControlPlane:
         held = self.state.compiled.snapshot.resources if self.state else {}
         return {f"{kind}/{name}": one.digest for (kind, name), one in held.items()}
 
+    def declared(self, kind: str, name: str) -> dict[str, Any] | None:
+        """A resource as it is active, or None."""
+        found = self.state.compiled.snapshot.resources.get((kind, name)) if self.state else None
+        return found.value.model_dump(mode="json", by_alias=True) if found else None
+
     def _issuer_warnings(self) -> list[str]:
         found = []
         for one in self.issuers.sets():
@@ -323,11 +305,22 @@ async def _until_signalled(options: ControlOptions) -> int:
         await work
     except asyncio.CancelledError:
         return 0
-    except* (BartizanError, OSError) as errors:
-        for error in errors.exceptions:
-            _log.error("%s", error)
+    except (BartizanError, OSError) as error:
+        _log.error("%s", error)
+        return CANNOT_RUN
+    except ExceptionGroup as group:
+        expected, other = group.split((BartizanError, OSError))
+        if other is not None or expected is None:
+            raise
+        _log.error("%s", _first(expected))
         return CANNOT_RUN
     return 0
+
+
+def _first(group: BaseException) -> BaseException:
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group
 
 
 def main(arguments: Sequence[str]) -> int:

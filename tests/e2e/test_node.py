@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from bartizan.envoy import extension, message, packed
-from bartizan.node.stats import Admin
 from bartizan.node.options import admin_socket, control_socket
+from bartizan.node.stats import Admin
 from bartizan.xds import Outcome, Release, Resource, Step, resource
 from bartizan.xds.control import ControlServer, NodeStatus
 from bartizan.xds.release import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SCOPE
@@ -78,7 +78,10 @@ class Rig:
         options = ("--state", self.state, "--control", control_socket(self.state), "--node-id", "n1", "--concurrency", "1", *arguments)
         log = (self.state.parent / "supervisor.log").open("ab")
         self.supervisor = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bartizan.node.supervisor", *map(str, options), stdout=log, stderr=log
+            *(sys.executable, "-m", "bartizan.node.supervisor", *map(str, options)),
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "TZDIR": "/nowhere"},
         )
         log.close()
         if wait:
@@ -414,3 +417,27 @@ async def warm(state: Path) -> bool:
         return "envoy_cluster_manager_warming_clusters{} 0" in await admin.prometheus()
     finally:
         await admin.close()
+
+
+async def test_envoy_has_time_zones_where_the_machine_has_none(rig: Rig) -> None:
+    """The supervisor is started with a TZDIR that leads nowhere, which is what Envoy would read if it weren't given another."""
+    await rig.publish(listener(rig.port, http_filters=[hours(), ROUTER], route_config=routes_inline("told")))
+    await rig.up()
+    await eventually(lambda: rig.serves("told"))
+
+
+def hours() -> dict[str, object]:
+    """Lets a request pass if its hour in Berlin can be told: `request.time.getHours("Europe/Berlin") >= 0`."""
+    time_ = {"select_expr": {"operand": {"ident_expr": {"name": "request"}}, "field": "time"}}
+    zone = {"const_expr": {"string_value": "Europe/Berlin"}}
+    hour = {"call_expr": {"target": time_, "function": "getHours", "args": [zone]}}
+    told = {"call_expr": {"function": "_>=_", "args": [hour, {"const_expr": {"int64_value": 0}}]}}
+    matcher = packed("xds.type.matcher.v3.CelMatcher", expr_match={"cel_expr_parsed": {"expr": told}})
+    seen = {"name": "request", "typed_config": packed("xds.type.matcher.v3.HttpAttributesCelMatchInput")}
+    predicate = {"single_predicate": {"input": seen, "custom_match": {"name": "cel", "typed_config": matcher}}}
+    allow, deny = (
+        {"action": {"name": name, "typed_config": packed("envoy.config.rbac.v3.Action", name=name, action=name.upper())}}
+        for name in ("allow", "deny")
+    )
+    matchers = {"matcher_list": {"matchers": [{"predicate": predicate, "on_match": allow}]}, "on_no_match": deny}
+    return extension("hours", message(f"{HTTP}.rbac.v3.RBAC", matcher=matchers))

@@ -28,6 +28,7 @@ class Plane(Protocol):
 
     def status(self) -> dict[str, Any]: ...
     def digests(self) -> dict[str, str]: ...
+    def declared(self, kind: str, name: str) -> dict[str, Any] | None: ...
 
 
 async def serve(plane: Plane, private: Path, public: str) -> None:
@@ -72,7 +73,11 @@ def _private_app(plane: Plane) -> Starlette:
     async def digests(_: Request) -> Response:
         return JSONResponse(plane.digests())
 
-    return Starlette(routes=[Route("/status", status), Route("/digests", digests)])
+    async def one(request: Request) -> Response:
+        found = plane.declared(request.path_params["kind"], request.path_params["name"])
+        return JSONResponse(found if found is not None else {}, status_code=200 if found is not None else 404)
+
+    return Starlette(routes=[Route("/status", status), Route("/digests", digests), Route("/resources/{kind}/{name}", one)])
 
 
 def _public_app(plane: Plane) -> Starlette:

@@ -5,13 +5,13 @@ from typing import Any
 
 import httpx
 
+from bartizan.admin.options import api_socket
 from bartizan.errors import Unavailable
-from bartizan.lib.sockets import socket_folder
 
 
 def asked(state: Path, path: str) -> Any:
     """What the control plane answers to a GET. Unavailable if none runs with this state."""
-    where = socket_folder(state.absolute()) / "api.sock"
+    where = api_socket(state.absolute())
     try:
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(where)), timeout=10) as client:
             answer = client.get(f"http://control{path}")

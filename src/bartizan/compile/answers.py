@@ -11,7 +11,7 @@ TYPE = "urn:bartizan:problem:"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One kind of refusal: which response code details lead to it (CEL over `d`), and what the caller gets."""
+    """One kind of refusal: which response code details lead to it (CEL, `$` for the details), and what the caller gets."""
 
     when: str
     status: int
@@ -21,44 +21,41 @@ class Answer:
 
 
 def _denied(*policies: str) -> str:
-    return " || ".join(f"d == 'rbac_access_denied_matched_policy[{policy}]'" for policy in policies)
+    return " || ".join(f"$ == 'rbac_access_denied_matched_policy[{policy}]'" for policy in policies)
 
 
 ANSWERS: tuple[Answer, ...] = (
     Answer(_denied("malformed-path"), 400, "malformed-request", "The request's path is malformed."),
     Answer(_denied("no-api"), 404, "not-found", "There is nothing here."),
-    Answer("d == 'route_not_found'", 404, "not-found", "There is nothing here."),
+    Answer("$ == 'route_not_found'", 404, "not-found", "There is nothing here."),
     Answer(_denied("blocked-source"), 429, "too-many-attempts", "Too many failed attempts. Try again later."),
     # The keys of an issuer couldn't be fetched: our fault, not the caller's.
-    Answer("d.startsWith('jwt_authn_access_denied{Jwks') && !d.contains('kid')", 503, "unavailable", "The service is not available."),
-    Answer("d.startsWith('jwt_authn_access_denied')", 401, "unauthenticated", "A valid credential is needed.", 'error="invalid_token"'),
+    Answer("$.startsWith('jwt_authn_access_denied{Jwks') && !$.contains('kid')", 503, "unavailable", "The service is not available."),
+    Answer("$.startsWith('jwt_authn_access_denied')", 401, "unauthenticated", "A valid credential is needed.", 'error="invalid_token"'),
     Answer(
-        f"d in ['unknown_api_key', 'missing_api_key'] || {_denied('malformed-credential', 'ambiguous-credential')}",
+        f"$ in ['unknown_api_key', 'missing_api_key'] || {_denied('malformed-credential', 'ambiguous-credential')}",
         401,
         "unauthenticated",
         "A valid credential is needed.",
         'error="invalid_token"',
     ),
-    Answer("d.startsWith('rbac_access_denied_matched_policy[Authenticate/')", 401, "unauthenticated", "A valid credential is needed."),
+    Answer("$.startsWith('rbac_access_denied_matched_policy[Authenticate/')", 401, "unauthenticated", "A valid credential is needed."),
     Answer(_denied("method-not-allowed"), 405, "method-not-allowed", "The method is not allowed here."),
-    Answer("d.startsWith('rbac_access_denied')", 403, "forbidden", "You may not do this."),
-    Answer("d == 'request_rate_limited'", 429, "too-many-requests", "Too many requests. Try again later."),
+    Answer("$.startsWith('rbac_access_denied')", 403, "forbidden", "You may not do this."),
+    Answer("$ == 'local_rate_limited'", 429, "too-many-requests", "Too many requests. Try again later."),
 )
 
 
 def _body(kind: str, title: str) -> dict[str, Any]:
     fields = {"type": TYPE + kind, "title": title, "status": "%RESPONSE_CODE%", "request_id": "%STREAM_ID%"}
-    return {
-        "json_format": {"fields": {key: {"string_value": value} for key, value in fields.items()}},
-        "content_type": "application/problem+json",
-    }
+    return {"json_format": fields, "content_type": "application/problem+json"}
 
 
 def local_replies(gateway: Gateway) -> dict[str, Any]:
     """Every answer that Envoy itself gives, in our form."""
     mappers = []
     for answer in ANSWERS:
-        expression = answer.when.replace("d.", "response.code_details.").replace("d ", "response.code_details ")
+        expression = answer.when.replace("$", "response.code_details")
         cel = message("envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter", expression=expression)
         mapper: dict[str, Any] = {
             "filter": {"extension_filter": extension("cel", cel)},

@@ -5,7 +5,7 @@ from typing import Any
 from bartizan.compile.answers import local_replies
 from bartizan.compile.records import access_logs
 from bartizan.envoy import extension, message, names, packed
-from bartizan.envoy.filters import discovered, execute_discovered, fixed, header_mutations, permit, refuse
+from bartizan.envoy.filters import discovered, execute_discovered, fixed, header_mutations, refuse, verdict
 from bartizan.envoy.matching import header, metadata
 from bartizan.model.gateway import Gateway, Listener
 from bartizan.model.snapshot import Snapshot
@@ -137,7 +137,7 @@ def _filters(gateway: Gateway) -> list[Any]:
 
 
 def _default_deny() -> Any:
-    return permit(names.DEFAULT_DENY, metadata(names.RULES, ("api",), present_match=True)).typed_config
+    return verdict(names.DEFAULT_DENY, metadata(names.RULES, ("api",), present_match=True))
 
 
 def _keys() -> Any:

@@ -94,7 +94,6 @@ def limits(shard: int, buckets: Iterable[Bucket]) -> Any:
         descriptors=[_descriptor(bucket) for bucket in sorted(buckets, key=lambda one: one.entries)],
         max_dynamic_descriptors={"value": 200_000},
         always_consume_default_token_bucket={"value": False},
-        enable_x_ratelimit_headers="DRAFT_VERSION_03",
         enable_retry_after_header=True,
         rate_limited_as_resource_exhausted=True,
     )

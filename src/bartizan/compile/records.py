@@ -30,7 +30,7 @@ def _fields(gateway: Gateway) -> dict[str, Any]:
         "groups": _principal("groups"),
         "http_method": "%REQ(:METHOD):32%",
         "host": "%REQ(:AUTHORITY):256%",
-        "path": "%REQ_WITHOUT_QUERY(:PATH):1024%",
+        "path": "%PATH(NQ:PATH):1024%",
         "status": "%RESPONSE_CODE%",
         "details": "%RESPONSE_CODE_DETAILS%",
         "flags": "%RESPONSE_FLAGS%",
@@ -57,16 +57,8 @@ _FAILURE_FIELDS = {
 }
 
 
-def _struct(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "fields": {
-            key: {"struct_value": _struct(value)} if isinstance(value, dict) else {"string_value": value} for key, value in fields.items()
-        }
-    }
-
-
 def _log(path: str, fields: dict[str, Any]) -> dict[str, Any]:
-    form = {"json_format": _struct(fields), "json_format_options": {"sort_properties": False}}
+    form = {"json_format": fields, "json_format_options": {"sort_properties": False}}
     return extension(path, message("envoy.extensions.access_loggers.file.v3.FileAccessLog", path=path, log_format=form))
 
 

@@ -148,10 +148,10 @@ def _match(piece: Slice) -> dict[str, Any]:
 def _metadata(api: Api, piece: Slice) -> dict[str, Any]:
     """What the record and the gate read: the revision is filled in when the route is published."""
     fields = {"api": {"string_value": api.name}, "route": {"string_value": piece.path}, "revision": {"string_value": ""}}
-    found: dict[str, Any] = {"bartizan": {"fields": fields}}
+    found: dict[str, Any] = {"bartizan": message("google.protobuf.Struct", fields=fields)}
     if is_public(piece):
-        found[names.GATE] = {"fields": {"public": {"bool_value": True}}}
-    return found
+        found[names.GATE] = message("google.protobuf.Struct", fields={"public": {"bool_value": True}})
+    return {"filter_metadata": found}
 
 
 def _forwarding(api: Api, scope_path: str) -> dict[str, Any]:

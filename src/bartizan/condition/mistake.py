@@ -45,7 +45,7 @@ def one_of(names: Iterable[str]) -> str:
 
 
 def suggestion(name: str, names: Iterable[str], otherwise: str) -> str:
-    """The closest of `names`, for a hint, before what exists."""
-    lower = {each.lower(): each for each in names}
-    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
+    """The closest of `names` (by what stands behind their last dot), for a hint, before what exists."""
+    lower = {each.rpartition(".")[2].lower(): each for each in sorted(names)}
+    close = difflib.get_close_matches(name.rpartition(".")[2].lower(), lower, n=1, cutoff=0.6)
     return f"did you mean {lower[close[0]]}? {otherwise}" if close else otherwise

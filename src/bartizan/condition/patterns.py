@@ -1,6 +1,5 @@
 """Regular expressions (RE2) for what a plain string match can't say: hosts, lists in JSON, kinds of devices; and what RE2 takes."""
 
-import functools
 import re
 from collections.abc import Iterable
 
@@ -12,7 +11,6 @@ LONGEST = 512
 ANYTHING = r"\C*"
 """Matches every value, also one that isn't UTF-8 (which `.` doesn't)."""
 
-_COPIES = 1000
 _MATCHES = cel.NewEnv(variables={"pattern": cel.Type.STRING}).compile('"".matches(pattern)')
 
 
@@ -28,16 +26,6 @@ def problem(pattern: str) -> str | None:
         return f"it is longer than {LONGEST} characters"
     found = _compiles(pattern) or _compiles(found_in(pattern))
     return found.split("invalid regular expression: ")[-1] if found else None
-
-
-@functools.lru_cache(maxsize=4096)
-def fits_cel(pattern: str) -> bool:
-    """Whether Envoy takes the pattern inside a CEL expression, where a program may have 100 instructions.
-
-    RE2 doesn't tell the size of a program, but it refuses one that outgrows its memory, at some 87,000 instructions: so
-    the pattern fits if RE2 still takes 1,000 copies of it in a row. Envoy counts after simplifying, so this errs to the safe side.
-    """
-    return len(pattern) <= LONGEST and _compiles(f"(?:{pattern})" * _COPIES) is None
 
 
 def found_in(pattern: str) -> str:

@@ -93,6 +93,7 @@ def _tree(expr: Message, positions: dict[int, int]) -> Ast:
         return Ast("has" if body.test_only else "select", name=body.field, target=_tree(body.operand, positions), at=at)
     if kind == "call_expr":
         target = _tree(body.target, positions) if body.HasField("target") else None
+        at -= len(body.function) if body.function.isidentifier() and at else 0  # cel-cpp tells where the parenthesis stands
         return Ast("call", name=body.function, target=target, args=tuple(_tree(each, positions) for each in body.args), at=at)
     if kind == "list_expr":
         return Ast("list", args=tuple(_tree(each, positions) for each in body.elements), at=at)

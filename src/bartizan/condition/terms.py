@@ -3,9 +3,9 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import NoReturn, TypeGuard
 
-from bartizan.condition.mistake import Mistake, Refused, one_of, suggestion
+from bartizan.condition.mistake import Refused, one_of, suggestion
 from bartizan.condition.schema import JA4_HEADER, OWN_HEADERS, AttributeType
 from bartizan.condition.syntax import Ast, Value
 from bartizan.condition.tree import Attribute, BodySize, Detail, Header, Hour, Number, Size, Text
@@ -96,13 +96,20 @@ def term(ast: Ast, scope: Scope) -> Term:
         return _called(ast, scope)
     if ast.kind == "has":
         wrong_type(ast.start, "has() is true or false; it can't stand here", "use it alone, or with && and ||")
-    unsupported(ast.start, f"CEL's {ast.name or 'macros'} can't be used in conditions", "compare names with literals, and join with && and ||")
+    unsupported(
+        ast.start, f"CEL's {ast.name or 'macros'} can't be used in conditions", "compare names with literals, and join with && and ||"
+    )
 
 
 def fixed(ast: Ast, what: str) -> Fixed:
     if ast.kind != "const":
         unsupported(ast.start, f"{what} literals only", 'write a literal, such as "gold" or 5')
     return Fixed(ast.value, ast.at)
+
+
+def shown(of: Fixed) -> str:
+    """A literal as it is written."""
+    return f'"{of.value}"' if isinstance(of.value, str) else repr(of.value)
 
 
 def literal_text(ast: Ast, what: str) -> str:
@@ -141,7 +148,8 @@ def _attribute(steps: list[Ast], scope: Scope) -> Attribute:
     name, at = steps[1].name, steps[1].at + 1
     if name not in scope.attributes:
         exist = f"declared are {one_of(scope.attributes)}"
-        raise Refused("unknown-name", at, f"principal has no attribute {name}", suggestion(name, scope.attributes, exist))
+        hint = suggestion(name, {f"principal.{each}" for each in scope.attributes}, exist)
+        raise Refused("unknown-name", at, f"principal has no attribute {name}", hint)
     if len(steps) > 2:
         unsupported(steps[2].at + 1, f"principal.{name} has no parts", f"use principal.{name} itself")
     return Attribute(name, scope.attributes[name])
@@ -230,11 +238,11 @@ def zone_name(ast: Ast) -> str:
     return name
 
 
-def is_text(of: Term) -> "TypeIs[Text]":
+def is_text(of: Term) -> TypeGuard[Text]:
     return isinstance(of, Header | Detail) or (isinstance(of, Attribute) and of.type == "string")
 
 
-def is_number(of: Term) -> "TypeIs[Number]":
+def is_number(of: Term) -> TypeGuard[Number]:
     return isinstance(of, Size | BodySize | Hour) or (isinstance(of, Attribute) and of.type == "number")
 
 

@@ -16,13 +16,18 @@ def _action(policy: str, allow: bool) -> dict[str, Any]:
 
 
 def permit(policy: str, predicate: Any, *, shadow: bool = False) -> Any:
-    """An RBAC filter (TypedExtensionConfig) that lets a request through where `predicate` holds and refuses it by name otherwise.
+    """A filter of a route's chain (TypedExtensionConfig) that lets through where `predicate` holds. In shadow it only reports."""
+    return typed(policy, verdict(policy, predicate, shadow=shadow))
 
-    The allow-or-named-deny form fails closed when an attribute is missing or a condition errs. In shadow it only reports.
+
+def verdict(policy: str, predicate: Any, *, shadow: bool = False) -> Any:
+    """An RBAC filter that lets a request through where `predicate` holds and refuses it by name otherwise.
+
+    The allow-or-named-deny form fails closed when an attribute is missing or a condition errs.
     """
     matcher = unless(predicate, otherwise=_action(policy, False), then=_action(policy, True))
     which = {"shadow_matcher": matcher, "shadow_rules_stat_prefix": f"{policy}."} if shadow else {"matcher": matcher, "rules_stat_prefix": f"{policy}."}
-    return typed(policy, message(_RBAC, **which))
+    return message(_RBAC, **which)
 
 
 def refuse(policy: str, refusals: Sequence[tuple[str, Any]]) -> Any:
@@ -36,11 +41,8 @@ def refuse(policy: str, refusals: Sequence[tuple[str, Any]]) -> Any:
 
 def set_metadata(namespace: str, values: Mapping[str, str]) -> Any:
     """A filter that sets dynamic metadata."""
-    fields = {key: {"string_value": value} for key, value in values.items()}
-    return message(
-        "envoy.extensions.filters.http.set_metadata.v3.Config",
-        metadata=[{"metadata_namespace": namespace, "value": {"fields": fields}, "allow_overwrite": True}],
-    )
+    entry = {"metadata_namespace": namespace, "value": dict(values), "allow_overwrite": True}
+    return message("envoy.extensions.filters.http.set_metadata.v3.Config", metadata=[entry])
 
 
 def header_mutations(mutations: Iterable[Mapping[str, Any]]) -> Any:

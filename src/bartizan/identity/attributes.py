@@ -12,7 +12,7 @@ import orjson
 
 Value = str | bool | int | float | Sequence[str]
 
-RESERVED = frozenset(("id", "key", "groups", "method", "issuer"))
+RESERVED = frozenset(("id", "key", "groups", "method", "issuer", "generation"))
 """Names that every principal has or may have, so that no attribute can be declared by them."""
 
 _LONGEST = 256  # characters of a text
@@ -68,7 +68,7 @@ def attribute_text(value: Value) -> str:
 def _number_problem(number: float) -> str | None:
     if not math.isfinite(number):
         return "has to be a finite number"
-    return f"may not be beyond {_LARGEST}" if abs(number) > _LARGEST else None
+    return f"may not be beyond {_LARGEST}" if isinstance(number, int) and abs(number) > _LARGEST else None
 
 
 def _list_problem(items: Sequence[object]) -> str | None:

@@ -12,7 +12,7 @@ PREFIX = "bz_"
 SHARDS = tuple("abcdefghijklmnopqrstuvwxyz234567")
 """The shards of keys, each named by the character behind the prefix."""
 OTHER = "other"
-"""The shard of every text that no key of ours begins like: always empty, so it refuses all."""
+"""The shard of every text that no key of ours begins like. It holds what consumers brought along, and refuses all else."""
 
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _RANDOM = 30  # characters: 178 bits

@@ -17,6 +17,8 @@ KEY_HEADER = "x-bartizan-key"
 PRINCIPAL_HEADER = "x-bartizan-principal"
 """Where the filter puts the consumer's identity."""
 
+_UNSENDABLE = "\n"  # no header can hold it
+
 
 @dataclass(frozen=True, slots=True)
 class ConsumerView:
@@ -53,7 +55,8 @@ def table_of(shard: str, clients: Mapping[str, str]) -> bytes:
         key_sources=[{"header": KEY_HEADER}],
         forwarding={"header": PRINCIPAL_HEADER, "hide_credentials": True},
     )
-    for text, client in clients.items():
+    # Without any entry Envoy refuses too, but says so (missing_credentials), which would tell callers which shards are empty.
+    for text, client in (clients or {_UNSENDABLE: ";"}).items():
         auth.credentials.add(key=text, client=client)
     config = message("envoy.config.core.v3.TypedExtensionConfig", **extension(f"keys/{shard}", auth))
     return bytes(config.SerializeToString(deterministic=True))

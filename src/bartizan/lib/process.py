@@ -28,6 +28,8 @@ class Command:
     """Added to our own environment."""
     output: Path | None = None
     """Where stdout and stderr go, appended; ours if None."""
+    cwd: Path | None = None
+    """Its working directory; ours if None."""
 
 
 def _tie_to(parent: int) -> None:
@@ -45,6 +47,7 @@ async def start(command: Command) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *command.argv,
             env={**os.environ, **command.env},
+            cwd=command.cwd,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -100,8 +103,8 @@ class _Record:
     was_steady: bool = False
     """It has run for a while once, so it can be started; what fails now may pass."""
 
-    def ended(self, status: int, lived_s: float) -> None:
-        if lived_s > Supervisor.STEADY_S:
+    def ended(self, status: int, *, steady: bool) -> None:
+        if steady:
             self.was_steady = True
             self.failures = 0
         if status not in (-signal.SIGKILL, -signal.SIGTERM):  # which say nothing about the child
@@ -159,7 +162,7 @@ class Supervisor:
             status, reason = await self._once(child)
             if self._stopping.is_set():
                 return
-            record.ended(status, loop.time() - started)
+            record.ended(status, steady=loop.time() - started > self.STEADY_S)
             if record.is_hopeless(status):
                 return self._give_up(child, reason if status == CANNOT_RUN else f"{reason}, {record.failures} times in a row")
             self._say(f"{child.name} {reason}; it is started again.")

@@ -23,7 +23,7 @@ _TAIL_BYTES = 20_000
 _REASONS = (
     (re.compile(r"cannot bind '?([^':]+(?::\d+)?)'?: ([^\n]*)"), "can't listen on {0}: {1}"),
     (re.compile(r"error while loading shared libraries: ([^\n]*)"), "can't run here, a library is missing: {0}"),
-    (re.compile(r"exiting\s*\n?.*?error initializing (?:configuration|config) '[^']*': ([^\n]*)"), "refuses its start configuration: {0}"),
+    (re.compile(r"error initializing config[^'\n]*'[^']*': ([^\n]*)"), "refuses its start configuration: {0}"),
     (re.compile(r"\[critical\][^\n]*\] ([^\n]*)"), "says: {0}"),
 )
 
@@ -33,12 +33,13 @@ def envoy_child(node: NodeOptions, options: EnvoyOptions) -> Child:
     path = options.binary or binary()
     checked_version(path)
     private_folder(node.state)
+    private_folder(node.state / "records")  # listeners name files in it, relative to the working directory
     config, log = node.state / "envoy.json", node.state / "envoy.log"
     bootstrap = Bootstrap(node.node_id, str(ads_socket(node.state)), str(admin_socket(node.state)), max_connections=options.max_connections)
     config.write_bytes(orjson.dumps(bootstrap.config(), option=orjson.OPT_INDENT_2))
     if log.exists():
         log.replace(log.with_suffix(".log.1"))
-    command = Command((str(path), *_arguments(options, config)), env={"TZDIR": str(zoneinfo())}, output=log)
+    command = Command((str(path), *_arguments(options, config)), env={"TZDIR": str(zoneinfo())}, output=log, cwd=node.state)
     return Child("Envoy", command, why=lambda status: why_ended(log, status))
 
 

@@ -22,22 +22,26 @@ class Admin:
 
     async def prometheus(self) -> str:
         """All numbers that were used, in Prometheus' text format."""
-        return (await self._get("/stats/prometheus?usedonly")).text
+        return (await self._ask("GET", "/stats/prometheus?usedonly")).text
 
     async def ready(self) -> bool:
         """Whether Envoy serves. False if it can't be asked."""
         try:
-            return (await self._get("/ready")).status_code == httpx.codes.OK
+            return (await self._ask("GET", "/ready")).status_code == httpx.codes.OK
         except Unavailable:
             return False
 
     async def server_info(self) -> dict[str, object]:
         """Its version, state and uptime."""
-        told: dict[str, object] = (await self._get("/server_info")).json()
+        told: dict[str, object] = (await self._ask("GET", "/server_info")).json()
         return told
 
-    async def _get(self, path: str) -> httpx.Response:
+    async def reopen_logs(self) -> None:
+        """Makes Envoy open its access logs anew, after they were renamed."""
+        (await self._ask("POST", "/reopen_logs")).raise_for_status()
+
+    async def _ask(self, method: str, path: str) -> httpx.Response:
         try:
-            return await self._client.get(path)
+            return await self._client.request(method, path)
         except httpx.HTTPError as error:
             raise Unavailable(f"Envoy doesn't answer: {error}", code="envoy-unavailable") from error

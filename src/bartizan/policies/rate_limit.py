@@ -111,12 +111,15 @@ class RateLimit(PolicyKind):
         for part in self.per:
             found = _action(part, place.path, place.schema) or ()
             variants = [[*actions, action] for actions in variants for action in found]
-        return [message("envoy.config.route.v3.RateLimit", stage={"value": shard}, actions=actions) for actions in variants]
+        headers = "OFF" if place.shadow else "DRAFT_VERSION_03"
+        return [
+            message("envoy.config.route.v3.RateLimit", stage={"value": shard}, actions=actions, x_ratelimit_option=headers) for actions in variants
+        ]
 
     def _tier(self, place: Place) -> Any:
         if len(self.tiers) == 1:
             return message(_ACTION, generic_key={"descriptor_key": "tier", "descriptor_value": "0"})
-        conditions = [parse(tier.when, place.schema) if tier.when else None for tier in self.tiers]
+        conditions = [parse(tier.when, place.schema, whole_in_cel=True) if tier.when else None for tier in self.tiers]
         expr = packed("envoy.extensions.rate_limit_descriptors.expr.v3.Descriptor", descriptor_key="tier", parsed=choice(conditions, place.sources))
         return message(_ACTION, extension={"name": "tier", "typed_config": expr})
 

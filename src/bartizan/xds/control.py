@@ -119,6 +119,7 @@ class ControlServer:
         self._ready = asyncio.Event()
         self._publishing = asyncio.Lock()
         self._nodes: dict[str, _Node] = {}
+        self._news = asyncio.Event()
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
@@ -140,6 +141,10 @@ class ControlServer:
     @property
     def position(self) -> Position:
         return self._position
+
+    async def changed(self) -> None:
+        """Returns when a node came, went or reported."""
+        await self._news.wait()
 
     async def publish(self, release: Release) -> dict[str, Outcome]:
         """Brings every connected node to the release's state. If one refuses it, it is taken back everywhere."""
@@ -193,6 +198,7 @@ class ControlServer:
         node = self._welcome(decoded(Hello, greeting))
         tasks = [asyncio.create_task(work) for work in (self._listen(node, requests), self._speak(node, context), node.gone.wait())]
         _log.info("node %s is connected", node.node_id)
+        self._tell()
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -201,6 +207,7 @@ class ControlServer:
             node.gone.set()
             for task in tasks:
                 task.cancel()
+            self._tell()
             _log.info("node %s is gone", node.node_id)
 
     def _welcome(self, hello: Hello) -> _Node:
@@ -212,9 +219,14 @@ class ControlServer:
         self._nodes[node.node_id] = node
         return node
 
+    def _tell(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
     async def _listen(self, node: _Node, requests: AsyncIterator[bytes]) -> None:
         async for data in requests:
             node.heard(decoded(Answer, data))
+            self._tell()
 
     async def _speak(self, node: _Node, context: _Writer) -> None:
         await self._ready.wait()

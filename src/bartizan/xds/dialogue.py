@@ -98,7 +98,7 @@ class Dialogue:
         """A stream's first request of a type. What Envoy kept from an earlier stream isn't sent again."""
         known = self._of[request.type_url] = _Subscription(request.subscribe)
         of = self._state.of(request.type_url)
-        asked = of.values() if known.wildcard else [of[name] for name in known.names if name in of]
+        asked = of.values() if known.wildcard else [of[name] for name in dict.fromkeys(request.subscribe) if name in of]
         send = tuple(one for one in asked if request.held.get(one.name) != one.version)
         missing = request.held.keys() | (known.names if request.type_url in _NAMED_AND_WAITED_FOR else set())
         gone = tuple(name for name in sorted(missing) if name not in of)

@@ -68,7 +68,7 @@ class AdsServer:
         self.state = State()
         self.position = Position()
         self.problem: str | None = None
-        """What Envoy refused last, until it takes something again."""
+        """What Envoy refused, until the next release."""
         self.edits = 0
         """How often the state has changed."""
 
@@ -125,10 +125,10 @@ class AdsServer:
             undo, answer = await self._walk(release.steps, connect_s)
             took_s = clock() - started
             if answer is _Answer.REFUSED:
-                _log.error("release %d of revision %s is undone: %s", release.sequence, release.revision, self.problem)
+                _log.error("release %d of revision %s is undone", release.sequence, release.revision)
                 self.position = before
                 await self._undo(undo)
-            elif answer is _Answer.ACKNOWLEDGED:
+            else:
                 self.problem = None
         self._tell()
         return Outcome(answer is _Answer.ACKNOWLEDGED, self.problem if answer is _Answer.REFUSED else None, took_s)

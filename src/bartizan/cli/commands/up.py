@@ -6,13 +6,14 @@ import os
 import socket
 from pathlib import Path
 
+from bartizan.admin.options import ControlOptions
 from bartizan.cli.arguments import compiled, files, state
 from bartizan.cli.output import complain, say, show_problems
 from bartizan.compile import Compiled
 from bartizan.errors import Invalid, Unavailable
 from bartizan.lib.process import Child
-from bartizan.node.envoy_process import EnvoyOptions
-from bartizan.node.supervisor import NodePlace, control_socket, node_children, python_child, supervise
+from bartizan.node.options import EnvoyOptions, NodeOptions, control_socket
+from bartizan.node.supervisor import node_children, python_child, supervise
 
 NAME = "up"
 HELP = "Run the gateway: control plane, node and Envoy, following every edit of the files."
@@ -38,8 +39,8 @@ def run(read: argparse.Namespace) -> int:
         show_problems(made)
         complain("nothing is started. Mend the files, or run `bartizan check` to look again.")
         return 1
-    envoy = EnvoyOptions(_prepared(read.state), "local", binary=read.envoy, concurrency=read.concurrency)
-    children = gateway_children(made, read.files, envoy, read.admin)
+    control = ControlOptions(read.files.absolute(), read.state.absolute(), read.admin)
+    children = gateway_children(made, control, EnvoyOptions(binary=read.envoy, concurrency=read.concurrency))
     for listener in made.snapshot.gateway.listeners:
         say(f"listening on {listener.address} ({listener.name}); health and metrics on http://{read.admin}")
     return asyncio.run(supervise(children))
@@ -56,20 +57,13 @@ def _free(host: str, port: int, what: str) -> None:
             raise Unavailable(f"The address {host}:{port} of {what} can't be used: {error.strerror}. End what listens there, or change it.") from error
 
 
-def _prepared(state: Path) -> Path:
-    place = state.absolute()
-    (place / "records").mkdir(mode=0o700, parents=True, exist_ok=True)
-    place.chmod(0o700)
-    return place
-
-
-def gateway_children(made: Compiled, path: Path, envoy: EnvoyOptions, admin: str) -> tuple[Child, ...]:
+def gateway_children(made: Compiled, control: ControlOptions, envoy: EnvoyOptions) -> tuple[Child, ...]:
     """Control plane, node and Envoy. Unavailable if an address is taken or no Envoy fits."""
     for listener in made.snapshot.gateway.listeners:
         _free(listener.host, listener.port, f"listener {listener.name!r}")
-    own = ("--files", os.fspath(path.absolute()), "--state", os.fspath(envoy.state), "--admin", admin)
-    control = python_child("The control plane", "bartizan.app", *own)
-    return (control, *node_children(NodePlace(envoy.state, envoy.node_id, control_socket(envoy.state)), envoy))
+    own = ("--files", os.fspath(control.files), "--state", os.fspath(control.state), "--admin", control.admin)
+    node = NodeOptions(control.state, control_socket(control.state), "local")
+    return (python_child("The control plane", "bartizan.app", *own), *node_children(node, envoy))
 
 
 def quickstart_children(path: Path, state: Path) -> tuple[Child, ...]:
@@ -78,4 +72,4 @@ def quickstart_children(path: Path, state: Path) -> tuple[Child, ...]:
     if not isinstance(made, Compiled):
         show_problems(made)
         raise Invalid("The example's files have problems.")
-    return gateway_children(made, path, EnvoyOptions(_prepared(state), "local"), "127.0.0.1:9180")
+    return gateway_children(made, ControlOptions(path.absolute(), state.absolute()), EnvoyOptions())

@@ -1,0 +1,424 @@
+"""API keys and the principal, as a real Envoy sees them: tables and rules by ECDS, the outcome in its access log."""
+
+import base64
+import itertools
+import json
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt as pyjwt
+import pytest
+
+from bartizan.envoy import any_of, binary, message
+from bartizan.envoy.names import claim_header, subject_header
+from bartizan.identity.attributes import attribute_problem
+from bartizan.identity.key_text import OTHER, SHARDS, key_text, shard_of
+from bartizan.identity.keys import KeyRecord, KeyStore
+from bartizan.identity.principal import CERTIFICATE_HEADER, principal_rules
+from bartizan.identity.table import KEY_HEADER, PRINCIPAL_HEADER, ConsumerView, shards
+from bartizan.secrets.envelope import Envelope
+from bartizan.secrets.sealed import Secret
+
+ATTRIBUTES = {"plan": "string", "xplan": "string", "level": "number", "staff": "bool", "regions": "list"}
+GROUPS = ("ops", 'a"b', "a<b>\\", "ünï,\u732b🐈", "x=y&'z'")
+ACME = ConsumerView("acme", GROUPS, {"plan": "gold", "xplan": "no", "level": 3, "staff": True, "regions": ["eu", "us"]})
+BARE = ConsumerView("bare")
+CONSUMERS = {"acme": ACME, "bare": BARE}
+ISSUER = r"https://idp.example.com/\1"
+SECRET = b"a secret of the tests, 32 bytes or more"
+FILTERS = "envoy.extensions.filters.http."
+
+
+def typed(name: str, **fields: Any) -> dict[str, Any]:
+    return {"@type": f"type.googleapis.com/{name}", **fields}
+
+
+def discovered(path: Path, kind: str) -> dict[str, Any]:
+    return {"config_source": {"path_config_source": {"path": str(path)}}, "type_urls": [f"type.googleapis.com/{FILTERS}{kind}"]}
+
+
+class Gateway:
+    """One Envoy: keys by shard, tokens, and the principal's rules; its answers and its records."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = folder / "access.log"
+        self.keys = KeyStore(folder / "keys.journal", Envelope(b"k" * 32))
+        self.consumers = dict(CONSUMERS)
+        self.paths = (f"/{number}" for number in itertools.count())
+        self.push()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}")
+        (folder / "envoy.json").write_text(json.dumps(self.bootstrap()))
+        command = [binary(), "-c", folder / "envoy.json", "--concurrency", "2", "--disable-hot-restart", "--file-flush-interval-msec", "20"]
+        self.output = (folder / "envoy.log").open("wb")
+        self.process = subprocess.Popen([*command, "-l", "warning"], stderr=self.output)
+        try:
+            self.wait_until_it_serves()
+        except BaseException:
+            self.close()
+            raise
+
+    def wait_until_it_serves(self) -> None:
+        for _ in range(200):
+            try:
+                self.client.get("/ready")
+                return
+            except httpx.TransportError:
+                assert self.process.poll() is None, (self.folder / "envoy.log").read_text()
+                time.sleep(0.05)
+        raise AssertionError("Envoy didn't start")
+
+    def push(self) -> None:
+        for shard, body in shards(self.keys.live(time.time()), self.consumers, ATTRIBUTES).items():
+            self.write(f"keys-{shard}", body)
+        self.write("principal", principal_rules(ATTRIBUTES, {"corp": ISSUER}, 17))
+
+    def write(self, name: str, body: bytes) -> None:
+        resource = any_of("envoy.config.core.v3.TypedExtensionConfig", body)
+        response = message("envoy.service.discovery.v3.DiscoveryResponse", version_info="1", resources=[resource])
+        partial = self.folder / f"{name}.partial"
+        partial.write_bytes(response.SerializeToString())
+        partial.replace(self.folder / f"{name}.pb")
+
+    def bootstrap(self) -> dict[str, Any]:
+        principal = {"name": "principal", "config_discovery": discovered(self.folder / "principal.pb", "header_to_metadata.v3.Config")}
+        router = {"name": "router", "typed_config": typed(FILTERS + "router.v3.Router")}
+        manager = typed(
+            "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            stat_prefix="t",
+            http_filters=[self.keys_filter(), tokens_filter(), principal, router],
+            route_config={
+                "virtual_hosts": [
+                    {"name": "v", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 200}}]}
+                ]
+            },
+            access_log=[{"name": "file", "typed_config": access_log(self.log)}],
+        )
+        address = {"socket_address": {"address": "127.0.0.1", "port_value": self.port}}
+        chain = {"filters": [{"name": "http", "typed_config": manager}]}
+        return {
+            "node": {"id": "t", "cluster": "t"},
+            "static_resources": {"listeners": [{"name": "l", "address": address, "filter_chains": [chain]}]},
+        }
+
+    def keys_filter(self) -> dict[str, Any]:
+        def run(shard: str) -> dict[str, Any]:
+            source = {"path_config_source": {"path": str(self.folder / f"keys-{shard}.pb")}}
+            dynamic = {
+                "name": f"keys/{shard}",
+                "config_discovery": {"config_source": source, "type_urls": [f"type.googleapis.com/{FILTERS}api_key_auth.v3.ApiKeyAuth"]},
+            }
+            return {"action": {"name": "run", "typed_config": typed(FILTERS + "composite.v3.ExecuteFilterAction", dynamic_config=dynamic)}}
+
+        entry = {"name": "key", "typed_config": typed("envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=KEY_HEADER)}
+        table = {"": run(OTHER), **{f"bz_{shard}": run(shard) for shard in SHARDS}}
+        matcher = {"matcher_tree": {"input": entry, "prefix_match_map": {"map": table}}}
+        return {"name": "keys", "typed_config": typed(FILTERS + "composite.v3.Composite", matcher=matcher)}
+
+    def ask(self, headers: Any = None) -> tuple[int, dict[str, Any]]:
+        """The status and the record of one request."""
+        path = next(self.paths)
+        answer = self.client.get(path, headers=headers)
+        for _ in range(200):
+            for line in self.log.read_text().splitlines():
+                record = json.loads(line)
+                if record["path"] == path:
+                    assert answer.status_code == record["status"]
+                    record["principal"] = record["principal"] or {}
+                    assert record["principal"].pop("generation", "17") == "17"
+                    return answer.status_code, record
+            time.sleep(0.02)
+        raise AssertionError(f"no record of {path}")
+
+    def principal(self, headers: Any) -> dict[str, Any]:
+        status, record = self.ask(headers)
+        assert status == 200, record
+        return record["principal"]
+
+    def eventually(self, status: int, headers: Any) -> dict[str, Any]:
+        for _ in range(100):
+            answer, record = self.ask(headers)
+            if answer == status:
+                return record
+            time.sleep(0.02)
+        raise AssertionError(f"still {answer}")
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait(10)
+        self.output.close()
+        self.client.close()
+        self.keys.close()
+
+
+def tokens_filter() -> dict[str, Any]:
+    jwks = {"keys": [{"kty": "oct", "alg": "HS256", "k": base64.urlsafe_b64encode(SECRET).decode().rstrip("=")}]}
+    claims = [{"header_name": subject_header("corp"), "claim_name": "sub"}]
+    claims += [{"header_name": claim_header(name), "claim_name": name} for name in (*ATTRIBUTES, "groups")]
+    provider = {
+        "issuer": "idp",
+        "local_jwks": {"inline_string": json.dumps(jwks)},
+        "from_headers": [{"name": "x-bartizan-token"}],
+        "claim_to_headers": claims,
+    }
+    requires = {"requires_any": {"requirements": [{"provider_name": "corp"}, {"allow_missing": {}}]}}
+    rules = [{"match": {"prefix": "/"}, "requires": requires}]
+    return {"name": "tokens", "typed_config": typed(FILTERS + "jwt_authn.v3.JwtAuthentication", providers={"corp": provider}, rules=rules)}
+
+
+def access_log(path: Path) -> dict[str, Any]:
+    record = {
+        "path": "%REQ(:PATH)%",
+        "status": "%RESPONSE_CODE%",
+        "details": "%RESPONSE_CODE_DETAILS%",
+        "key": f"%REQ({KEY_HEADER})%",
+        "principal": "%DYNAMIC_METADATA(bartizan.principal)%",
+    }
+    return typed("envoy.extensions.access_loggers.file.v3.FileAccessLog", path=str(path), log_format={"json_format": record})
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("keys")
+    gateway = Gateway(folder)
+    try:
+        yield gateway
+    finally:
+        gateway.close()
+        log = (folder / "envoy.log").read_text()
+        shutil.rmtree(folder)
+    assert "rejected" not in log, log
+
+
+@pytest.fixture(scope="module")
+def acme(gateway: Gateway) -> dict[str, str]:
+    return issue(gateway, "acme")
+
+
+def issue(gateway: Gateway, consumer: str, text: str = "") -> dict[str, str]:
+    """The header of a new key that Envoy knows."""
+    key = gateway.keys.new(consumer).key
+    gateway.push()
+    header = {KEY_HEADER: text or key.reveal()}
+    gateway.eventually(200, header)
+    return header
+
+
+def token(**claims: Any) -> dict[str, str]:
+    payload = {"iss": "idp", "sub": "ann", "exp": int(time.time()) + 600, **claims}
+    return {"x-bartizan-token": pyjwt.encode(payload, SECRET, "HS256")}
+
+
+def test_a_key_becomes_its_consumer_with_every_attribute_in_its_type(gateway: Gateway, acme: dict[str, str]) -> None:
+    status, record = gateway.ask(acme)
+    ident = next(record.id for record in gateway.keys.records() if record.key.reveal() == acme[KEY_HEADER])
+    groups = record["principal"].pop("groups")
+    assert status == 200
+    assert json.loads(groups) == list(GROUPS)
+    assert record["principal"] == {
+        "method": "api_key",
+        "id": "acme",
+        "key": ident,
+        "plan": "gold",
+        "xplan": "no",
+        "level": 3,
+        "staff": "true",
+        "regions": '["eu","us"]',
+    }
+    assert record["key"] is None  # hidden from here on
+
+
+def test_an_attribute_that_is_missing_is_a_key_that_is_missing(gateway: Gateway) -> None:
+    principal = gateway.principal(issue(gateway, "bare"))
+    assert principal.pop("key").startswith("key_")
+    assert principal == {"method": "api_key", "id": "bare", "groups": "[]"}
+
+
+def test_without_a_key_there_is_no_principal(gateway: Gateway) -> None:
+    assert gateway.principal({}) == {}
+
+
+def test_every_other_key_is_refused_and_all_look_alike(gateway: Gateway, acme: dict[str, str]) -> None:
+    right = acme[KEY_HEADER]
+    used = {shard_of(record.key.reveal()) for record in gateway.keys.records()}
+    empty = next(shard for shard in SHARDS if shard not in used)
+    wrong = {
+        "unknown": "bz_" + shard_of(right) + key_text()[4:],
+        "tampered": right[:-1] + ("0" if right[-1] != "0" else "1"),
+        "cut": right[:-1],
+        "longer": right + "0",
+        "another case": right.swapcase(),
+        "in an empty shard": "bz_" + empty + key_text()[4:],
+        "in a shard that isn't there": "bz_!" + right[4:],
+        "of another kind": "sk-live-0123456789",
+        "a prefix only": "bz_",
+        "no text": b"\xff\xfe",
+        "no text behind the prefix": b"bz_a\xff",
+        "nothing": "",
+        "quoted": f'"{right}"',
+        "two in one": f"{right},{right}",
+    }
+    answers = {}
+    for name, text in wrong.items():
+        status, record = gateway.ask({KEY_HEADER: text})
+        answers[name] = (status, record["details"].replace("missing_", "unknown_"), record["principal"])
+    assert answers == dict.fromkeys(wrong, (401, "unknown_api_key", {}))
+    assert len({gateway.client.get("/", headers={KEY_HEADER: text}).text for text in wrong.values()}) == 1
+
+
+def test_a_key_of_another_form_that_was_brought_along_counts_and_nothing_else_like_it(gateway: Gateway) -> None:
+    brought = KeyRecord("declared-0", "acme", "", Secret("sk-live-0123456789"), 0.0, None)
+    gateway.write("keys-other", shards([brought], gateway.consumers, ATTRIBUTES)[OTHER])
+    try:
+        assert gateway.eventually(200, {KEY_HEADER: "sk-live-0123456789"})["principal"]["key"] == "declared-0"
+        assert [gateway.ask({KEY_HEADER: text})[0] for text in ("sk-live-0123456788", "sk-live-", "bz_!" + "0" * 36)] == [401] * 3
+    finally:
+        gateway.push()
+        gateway.eventually(401, {KEY_HEADER: "sk-live-0123456789"})
+
+
+@pytest.mark.parametrize("shard", [*SHARDS, OTHER])
+def test_a_table_without_keys_refuses_every_key(gateway: Gateway, shard: str) -> None:
+    gateway.write(f"keys-{shard}", shards([], {}, {})[shard])
+    first = "!" if shard == OTHER else shard
+    try:
+        for text in (f"bz_{first}" + "0" * 36, f"bz_{first}", f"bz_{first}\t"):
+            status, record = gateway.ask({KEY_HEADER: text})
+            assert (status, record["details"]) == (401, "unknown_api_key")
+    finally:
+        gateway.push()
+
+
+def test_a_doubled_key_header_counts_by_its_first_only(gateway: Gateway, acme: dict[str, str]) -> None:
+    """The gate refuses doubled keys before; here they must at least not add up, nor let a second one in."""
+    wrong = "bz_" + shard_of(acme[KEY_HEADER]) + key_text()[4:]
+    assert gateway.ask([(KEY_HEADER, wrong), (KEY_HEADER, acme[KEY_HEADER])])[0] == 401
+    assert gateway.principal([(KEY_HEADER, acme[KEY_HEADER]), (KEY_HEADER, wrong)])["id"] == "acme"
+
+
+def test_a_revoked_key_is_refused_and_a_changed_attribute_is_seen_without_a_new_key(gateway: Gateway) -> None:
+    header = issue(gateway, "acme")
+    gateway.consumers["acme"] = ConsumerView("acme", ("ops",), {"plan": "silver"})
+    gateway.push()
+    try:
+        deadline = time.monotonic() + 5
+        while (principal := gateway.principal(header))["plan"] != "silver":
+            assert time.monotonic() < deadline
+        assert set(principal) == {"method", "id", "key", "groups", "plan"}
+        gateway.keys.revoke(principal["key"])
+        gateway.push()
+        assert gateway.eventually(401, header)["principal"] == {}
+    finally:
+        gateway.consumers.update(CONSUMERS)
+        gateway.push()
+
+
+def test_a_key_of_a_consumer_that_is_gone_is_refused(gateway: Gateway) -> None:
+    header = issue(gateway, "bare")
+    del gateway.consumers["bare"]
+    gateway.push()
+    try:
+        gateway.eventually(401, header)
+    finally:
+        gateway.consumers.update(CONSUMERS)
+        gateway.push()
+
+
+@pytest.mark.parametrize("value", ["gold;level=9", "a;plan=gold;", "x\n;plan=gold", "gold\0", "", " gold", "g" * 257])
+def test_a_value_that_could_be_read_as_a_field_is_refused_when_written_and_again_when_compiled(gateway: Gateway, value: str) -> None:
+    for bad in (ConsumerView("eve", (), {"plan": value}), ConsumerView("eve", (value,)), ConsumerView("eve", (), {"regions": [value]})):
+        key = gateway.keys.new("eve")
+        assert attribute_problem(value) and attribute_problem([value])
+        with pytest.raises(ValueError, match="consumer 'eve'"):
+            shards(gateway.keys.records(), {"eve": bad}, ATTRIBUTES)
+        gateway.keys.revoke(key.id)
+
+
+@pytest.mark.parametrize(
+    ("text", "plan"),
+    [
+        (b";id=a;key=k;groups=[];", None),
+        (b";id=a;key=k;plan=;", None),
+        (b";id=a;xplan=1;plan=2;planx=3;", "2"),
+        (b";id=a;planx=3;", None),
+        (b";id=a;xplan=3;", None),
+        (b";id=plan=3;", None),
+        (b";plan=a;plan=b;", "a"),
+        (b"plan=3;", None),
+        (b";plan=3", None),
+        (b";plan", None),
+        (b"nothing of ours", None),
+        (b";id=\xff\xfe;planx=\xff;", None),
+        (b";id=\xff;plan=ok;x=\xff;", "ok"),
+    ],
+)
+def test_a_field_that_is_missing_never_leaves_the_whole_text(gateway: Gateway, text: bytes, plan: str | None) -> None:
+    assert gateway.principal({PRINCIPAL_HEADER: text}).get("plan") == plan
+
+
+def test_a_token_becomes_the_same_principal_as_a_key(gateway: Gateway, acme: dict[str, str]) -> None:
+    by_key = gateway.principal(acme)
+    by_token = gateway.principal(token(plan="gold", xplan="no", level=3, staff=True, regions=["eu", "us"], groups=list(GROUPS)))
+    names = (*ATTRIBUTES, "groups")
+    assert {name: by_token[name] for name in names} == {name: by_key[name] for name in names}
+    assert {name: by_token[name] for name in by_token if name not in names} == {"method": "jwt", "issuer": "corp", "id": ISSUER + "|ann"}
+
+
+def test_a_token_without_claims_is_an_id_and_no_more(gateway: Gateway) -> None:
+    assert gateway.principal(token()) == {"method": "jwt", "issuer": "corp", "id": ISSUER + "|ann"}
+
+
+@pytest.mark.parametrize(
+    ("name", "claim", "value"),
+    [
+        ("level", 2.5, 2.5),
+        ("level", -7, -7),
+        ("level", 0, 0),
+        ("level", 1e300, 1e300),
+        ("level", "inf", None),
+        ("level", "nan", None),
+        ("level", "-infinity", None),
+        ("level", "0x10", None),
+        ("level", "1e999", None),
+        ("level", "many", None),
+        ("level", True, None),
+        ("level", [1], None),
+        ("level", None, None),
+        ("staff", False, "false"),
+        ("staff", "yes", None),
+        ("staff", 1, None),
+        ("staff", ["true"], None),
+        ("plan", "gold", "gold"),
+        ("plan", "a;level=9;", "a;level=9;"),
+        ("plan", "WyIdaho!", "WyIdaho!"),
+        ("plan", "eye", "eye"),
+        *(("plan", claim, None) for claim in ([], ["gold"], ["ü"], [["gold"]], [{}], [1, 2], [-1], [True], [False], [None])),
+        *(("plan", claim, None) for claim in ({}, {"gold": 1}, None, "")),
+        ("regions", [], "[]"),
+        ("regions", ["eu"], '["eu"]'),
+        ("regions", [">>>???~~~", "ÿÿÿ"], '["\\u003e\\u003e\\u003e???~~~","ÿÿÿ"]'),
+        ("regions", "eu", None),
+        ("regions", "Wales and England", None),
+        ("regions", {"eu": 1}, None),
+        ("regions", 5, None),
+        ("regions", True, None),
+    ],
+)
+def test_a_claim_lands_in_its_declared_type_or_not_at_all(gateway: Gateway, name: str, claim: Any, value: Any) -> None:
+    principal = gateway.principal(token(**{name: claim}))
+    assert principal.get(name) == value
+    assert (name in principal) == (value is not None)
+    assert principal["id"] == ISSUER + "|ann"
+
+
+def test_a_certificate_is_a_principal(gateway: Gateway) -> None:
+    assert gateway.principal({CERTIFICATE_HEADER: "spiffe://acme/orders"}) == {"method": "mtls", "id": "spiffe://acme/orders"}

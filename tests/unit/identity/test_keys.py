@@ -1,0 +1,245 @@
+"""The key store: keys come, go and expire, are seen by other processes, and stay gone."""
+
+import binascii
+import multiprocessing
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+
+from bartizan.errors import Conflict, Invalid, NotFound, Unavailable
+from bartizan.identity.journal import Journal
+from bartizan.identity.key_text import SHARDS, is_wellformed, key_text, shard_of
+from bartizan.identity.keys import KeyStore
+from bartizan.secrets.envelope import Envelope, Tampered
+from bartizan.secrets.sealed import Secret
+
+ENVELOPE = Envelope(b"k" * 32)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def opened(folder: Path, clock: Clock | None = None) -> KeyStore:
+    return KeyStore(folder / "keys", ENVELOPE, clock or Clock())
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> KeyStore:
+    return opened(tmp_path)
+
+
+def test_a_new_key_is_live_and_kept(store: KeyStore, tmp_path: Path) -> None:
+    made = store.new("acme", name="ci", expires=2000)
+    assert is_wellformed(made.key.reveal())
+    for seen in (store, opened(tmp_path)):
+        (record,) = seen.records()
+        assert (record.id, record.consumer, record.name, record.key, record.created, record.expires) == (
+            made.id,
+            "acme",
+            "ci",
+            made.key,
+            1000.0,
+            2000.0,
+        )
+        assert seen.generation == 1
+
+
+def test_no_key_stands_in_a_text_or_in_the_file(store: KeyStore, tmp_path: Path) -> None:
+    made = store.new("acme")
+    shown = [repr(made), str(made), repr(store.records()), repr(store), repr(store.poll()), (tmp_path / "keys").read_text()]
+    assert all(made.key.reveal() not in text for text in shown)
+
+
+def test_a_revoked_key_is_gone_for_good(store: KeyStore, tmp_path: Path) -> None:
+    made, kept = store.new("acme"), store.new("acme")
+    assert store.revoke(made.id).id == made.id
+    assert [record.id for record in store.records()] == [kept.id]
+    assert store.generation == 3
+    for seen in (store, opened(tmp_path)):
+        with pytest.raises(NotFound, match=made.id):
+            seen.revoke(made.id)
+        with pytest.raises(Conflict, match="stays so"):
+            seen.add("acme", made.key)
+        assert seen.generation == 3
+
+
+def test_a_key_is_brought_along_once(store: KeyStore) -> None:
+    text = Secret(key_text())
+    ident = store.add("acme", text).id
+    with pytest.raises(Conflict, match=f"{ident} of acme") as caught:
+        store.add("other", text)
+    assert text.reveal() not in str(caught.value)
+    assert store.records()[0].key == text
+
+
+@pytest.mark.parametrize("text", ["", "short", "bz_a", key_text()[:-1], key_text() + "0", key_text().upper(), " " + key_text()])
+def test_what_is_no_key_is_not_taken_nor_shown(store: KeyStore, text: str) -> None:
+    with pytest.raises(Invalid, match="mistyped") as caught:
+        store.add("acme", Secret(text))
+    assert len(text) < 6 or text not in str(caught.value)
+    assert store.generation == 0
+
+
+@pytest.mark.parametrize(("consumer", "name"), [("", ""), ("a;b", ""), ("a\n", ""), ("acme", "x;y"), ("acme", "\0"), ("acme", "n" * 300)])
+def test_names_that_could_be_read_as_something_else_are_refused(store: KeyStore, consumer: str, name: str) -> None:
+    with pytest.raises(Invalid):
+        store.new(consumer, name=name)
+
+
+@pytest.mark.parametrize("expires", [1000, 999, 0, -1, float("nan"), float("inf"), 2e12])
+def test_a_key_expires_in_the_future_or_never(store: KeyStore, expires: float) -> None:
+    with pytest.raises(Invalid, match="expire"):
+        store.new("acme", expires=expires)
+
+
+def test_expired_keys_do_not_count_and_the_next_expiry_is_known(store: KeyStore) -> None:
+    forever, soon, late = store.new("acme"), store.new("acme", expires=1010), store.new("acme", expires=1020.5)
+    ids = {"forever": forever.id, "soon": soon.id, "late": late.id}
+
+    def live(now: float) -> set[str]:
+        found = {record.id for record in store.live(now)}
+        return {name for name, ident in ids.items() if ident in found}
+
+    assert live(1009.9) == {"forever", "soon", "late"}
+    assert live(1010) == {"forever", "late"}
+    assert live(1020.5) == {"forever"}
+    assert [store.next_expiry(now) for now in (0, 1009.9, 1010, 1020.4, 1020.5)] == [1010, 1010, 1020.5, 1020.5, None]
+    assert store.shards_expired(1009, 1010) == {shard_of(soon.key.reveal())}
+    assert store.shards_expired(1010, 1020) == frozenset()
+    assert len(store.records()) == 3
+    store.revoke(late.id)
+    assert store.next_expiry(1010) is None
+
+
+def test_one_shard_can_be_asked_for_alone(store: KeyStore) -> None:
+    made = [store.new("acme") for _ in range(40)]
+    shard = shard_of(made[0].key.reveal())
+    found = {record.id for record in store.live(0, [shard])}
+    assert found == {key.id for key in made if shard_of(key.key.reveal()) == shard}
+    assert store.shards_of({"acme"}) == {shard_of(key.key.reveal()) for key in made}
+    assert store.shards_of({"other"}) == frozenset()
+
+
+def test_poll_tells_what_others_did_and_what_we_did(store: KeyStore, tmp_path: Path) -> None:
+    other = opened(tmp_path)
+    assert store.poll() is None
+    theirs = other.new("acme")
+    ours = store.new("acme")  # reads theirs on its way
+    changes = store.poll()
+    assert changes is not None
+    assert (changes.generation, changes.added, changes.revoked) == (2, (theirs.id, ours.id), ())
+    assert changes.shards == {shard_of(theirs.key.reveal()), shard_of(ours.key.reveal())}
+    assert store.poll() is None
+    other.revoke(ours.id)
+    changes = store.poll()
+    assert changes is not None
+    assert (changes.generation, changes.shards, changes.revoked) == (3, {shard_of(ours.key.reveal())}, (ours.id,))
+    assert [record.id for record in store.records()] == [theirs.id]
+
+
+def test_a_key_made_and_revoked_between_two_polls_is_told_as_both(store: KeyStore, tmp_path: Path) -> None:
+    other = opened(tmp_path)
+    made = other.new("acme")
+    other.revoke(made.id)
+    changes = store.poll()
+    assert changes is not None
+    assert changes.added == changes.revoked == (made.id,)
+
+
+def test_what_was_revoked_before_damage_counts_before_the_damage_is_told(store: KeyStore, tmp_path: Path) -> None:
+    made = store.new("acme")
+    store.poll()
+    opened(tmp_path).revoke(made.id)
+    with (tmp_path / "keys").open("ab") as file:
+        file.write(b"AAAA\n")
+    changes = store.poll()
+    assert changes is not None
+    assert changes.revoked == (made.id,)
+    for _ in range(2):
+        with pytest.raises(Tampered, match="keys/3"):
+            store.poll()
+    with pytest.raises(Tampered):
+        store.new("acme")
+
+
+def test_a_record_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "keys", ENVELOPE, "keys")
+    with journal.locked():
+        journal.append(orjson.dumps(["rename", "key_a"]))
+    with pytest.raises(Unavailable, match="doesn't know"):
+        opened(tmp_path)
+
+
+def write(path: Path, start: float) -> list[str]:
+    store = KeyStore(path, ENVELOPE)
+    time.sleep(max(0.0, start - time.time()))  # so that all write at the same time
+    made = [store.new("acme").id for _ in range(100)]
+    for ident in made[:5]:
+        store.revoke(ident)
+    return made[5:]
+
+
+def test_many_processes_write_at_once_and_nothing_is_lost(tmp_path: Path) -> None:
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        start = time.time() + 1.5
+        kept = [ident for idents in pool.starmap(write, [(tmp_path / "keys", start)] * 4, chunksize=1) for ident in idents]
+    store = opened(tmp_path)
+    assert {record.id for record in store.records()} == set(kept)
+    assert len(kept) == 4 * 95
+    assert store.generation == 4 * 105
+
+
+KILLED = """
+import sys, pathlib
+from bartizan.identity.keys import KeyStore
+from bartizan.secrets.envelope import Envelope
+store = KeyStore(pathlib.Path(sys.argv[1]), Envelope(b"k" * 32))
+while True:
+    print(store.new("acme").id, flush=True)
+"""
+
+
+def test_a_writer_that_is_killed_loses_no_key_it_told_of(tmp_path: Path) -> None:
+    for _ in range(3):
+        with subprocess.Popen([sys.executable, "-c", KILLED, tmp_path / "keys"], stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            told = [writer.stdout.readline().strip() for _ in range(20)]
+            writer.kill()
+            told += [line.strip() for line in writer.stdout if line.endswith("\n")]
+        store = opened(tmp_path)
+        assert set(told) <= {record.id for record in store.records()}
+        store.new("acme")
+
+
+LOADING = """
+import pathlib, sys, time
+from bartizan.identity.keys import KeyStore
+from bartizan.secrets.envelope import Envelope
+
+def resident() -> int:
+    return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+before, began = resident(), time.process_time()
+store = KeyStore(pathlib.Path(sys.argv[1]), Envelope(b"k" * 32))
+print(time.process_time() - began, resident() - before, len(store.records()))
+"""
+
+
+def test_a_hundred_thousand_keys_load_within_a_second_and_in_little_memory(tmp_path: Path) -> None:
+    with (tmp_path / "keys").open("wb") as file:  # as the journal writes it, without its fsync for each
+        for n in range(100_000):
+            record = ["add", f"key_{n:012}", f"consumer-{n % 10_000}", "ci", f"bz_{SHARDS[n % 32]}{n:036}", 1000.0, None]
+            file.write(binascii.b2a_base64(ENVELOPE.seal(orjson.dumps(record), f"keys/{n + 1}")))
+    runs = [subprocess.check_output([sys.executable, "-c", LOADING, tmp_path / "keys"], text=True).split() for _ in range(3)]
+    assert {count for _, _, count in runs} == {"100000"}
+    assert min(float(took) for took, _, _ in runs) <= 1.0
+    assert max(int(grown) for _, grown, _ in runs) <= 64 << 20

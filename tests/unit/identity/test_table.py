@@ -1,0 +1,110 @@
+"""The tables of keys: every shard is there, and each key carries its consumer's live identity."""
+
+import pytest
+
+from bartizan.envoy import message_type
+from bartizan.identity.key_text import OTHER, SHARDS, key_text
+from bartizan.identity.keys import KeyRecord
+from bartizan.identity.table import ConsumerView, shards
+from bartizan.secrets.sealed import Secret
+
+ATTRIBUTES = {"plan": "string", "department": "string", "level": "number", "staff": "bool", "regions": "list"}
+
+
+def record(consumer: str, shard: str = "a", ident: str = "key_abc") -> KeyRecord:
+    return KeyRecord(ident, consumer, "", Secret("bz_" + shard + key_text()[4:]), 0.0, None)
+
+
+def credentials(body: bytes, name: str) -> dict[str, str]:
+    config = message_type("envoy.config.core.v3.TypedExtensionConfig").FromString(body)
+    assert config.name == f"keys/{name}"
+    auth = message_type("envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth").FromString(config.typed_config.value)
+    assert [(source.header, source.query, source.cookie) for source in auth.key_sources] == [("x-bartizan-key", "", "")]
+    assert (auth.forwarding.header, auth.forwarding.hide_credentials) == ("x-bartizan-principal", True)
+    found = {credential.key: credential.client for credential in auth.credentials}
+    assert found  # an empty table would answer in other words than one that doesn't know the key
+    return {} if found == {"\n": ";"} else found
+
+
+def client(view: ConsumerView) -> str:
+    (text,) = credentials(shards([record(view.id)], {view.id: view}, ATTRIBUTES)["a"], "a").values()
+    return text
+
+
+def test_every_shard_is_there_even_without_keys() -> None:
+    bodies = shards([], {}, {})
+    assert set(bodies) == {*SHARDS, OTHER}
+    assert len(bodies) == 33
+    assert all(credentials(body, name) == {} for name, body in bodies.items())
+
+
+def test_a_key_stands_in_its_shard_and_in_no_other() -> None:
+    keys = [record("acme", shard, f"key_{shard}") for shard in SHARDS]
+    bodies = shards(keys, {"acme": ConsumerView("acme")}, {})
+    for key, shard in zip(keys, SHARDS, strict=True):
+        assert credentials(bodies[shard], shard) == {key.key.reveal(): f";id=acme;key={key.id};groups=[];"}
+    assert credentials(bodies[OTHER], OTHER) == {}
+
+
+def test_a_key_of_another_form_stands_in_the_shard_of_all_others() -> None:
+    brought = KeyRecord("declared-0", "acme", "", Secret("sk-live-0123456789"), 0.0, None)
+    bodies = shards([brought], {"acme": ConsumerView("acme")}, {})
+    assert {name: len(credentials(body, name)) for name, body in bodies.items()} == {**dict.fromkeys(SHARDS, 0), OTHER: 1}
+
+
+def test_the_identity_has_a_fixed_order_and_leaves_out_what_is_missing() -> None:
+    values = {"regions": ("eu", "us"), "level": 3, "staff": False, "plan": "gold"}
+    assert client(ConsumerView("acme", ("ops",), values)) == (
+        ';id=acme;key=key_abc;groups=["ops"];plan=gold;level=3;staff=false;regions=["eu","us"];'
+    )
+
+
+def test_what_is_not_declared_is_not_told() -> None:
+    assert client(ConsumerView("acme", (), {"secret": "x", "plan": "gold"})) == ";id=acme;key=key_abc;groups=[];plan=gold;"
+
+
+def test_an_attribute_cannot_stand_for_the_identity() -> None:
+    view = ConsumerView("acme", (), {"id": "root", "groups": ["admins"], "key": "key_x"})
+    bodies = shards([record("acme")], {"acme": view}, {"id": "string", "groups": "list"})
+    assert list(credentials(bodies["a"], "a").values()) == [";id=acme;key=key_abc;groups=[];"]
+
+
+def test_keys_of_consumers_that_are_not_there_are_left_out() -> None:
+    bodies = shards([record("gone"), record("acme")], {"acme": ConsumerView("acme")}, {})
+    assert [text.split(";")[1] for text in credentials(bodies["a"], "a").values()] == ["id=acme"]
+
+
+def test_one_key_never_stands_twice_in_a_table() -> None:
+    """Envoy would refuse the table, and print the key."""
+    first = record("acme", ident="key_1")
+    second = KeyRecord("key_2", "other", "", first.key, 0.0, None)
+    bodies = shards([first, second], {"acme": ConsumerView("acme"), "other": ConsumerView("other")}, {})
+    config = message_type("envoy.config.core.v3.TypedExtensionConfig").FromString(bodies["a"])
+    auth = message_type("envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth").FromString(config.typed_config.value)
+    assert [credential.client.split(";")[1] for credential in auth.credentials] == ["id=acme"]
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        ConsumerView("ac;me"),
+        ConsumerView(""),
+        ConsumerView("acme", ("a;b",)),
+        ConsumerView("acme", (), {"plan": "gold;level=9"}),
+        ConsumerView("acme", (), {"plan": "a\nb"}),
+        ConsumerView("acme", (), {"regions": ["a;b"]}),
+        ConsumerView("acme", (), {"level": float("nan")}),
+    ],
+)
+def test_a_value_that_could_end_its_field_is_a_broken_promise(view: ConsumerView) -> None:
+    with pytest.raises(ValueError, match="consumer"):
+        client(view)
+
+
+def test_equal_input_gives_equal_bytes_and_one_change_touches_one_shard() -> None:
+    keys = [record("acme", shard) for shard in SHARDS] + [record("other", "c")]
+    consumers = {"acme": ConsumerView("acme", ("ops",), {"plan": "gold"}), "other": ConsumerView("other")}
+    before = shards(keys, consumers, ATTRIBUTES)
+    assert shards(keys, dict(consumers), dict(ATTRIBUTES)) == before
+    after = shards(keys, {**consumers, "other": ConsumerView("other", (), {"plan": "silver"})}, ATTRIBUTES)
+    assert {shard for shard in before if before[shard] != after[shard]} == {"c"}

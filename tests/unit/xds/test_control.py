@@ -1,0 +1,192 @@
+"""The control plane's server, with nodes that speak its frames."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from bartizan.lib.sockets import socket_folder
+from bartizan.xds.control import ControlServer, additions_first
+from bartizan.xds.frames import METHOD, SERVICE, Answer, Hello, Report, decoded_order, encoded
+from bartizan.xds.release import CLUSTER, ROUTES, Position, Release, Resource, State, Step, resource
+
+A, A2, B = resource(ROUTES, "a", b"a"), resource(ROUTES, "a", b"a2"), resource(ROUTES, "b", b"b")
+BAD = resource(CLUSTER, "bad", b"bad")
+
+
+class Node:
+    """Takes what it is sent, unless it is told to refuse or to be slow."""
+
+    def __init__(self, path: Path, node_id: str, *held: Resource) -> None:
+        self._channel = grpc.aio.insecure_channel(f"unix:{path}", options=[("grpc.use_local_subchannel_pool", 1)])
+        self.state = State()
+        self.state.take(Step(held))
+        self.position = Position()
+        self.node_id = node_id
+        self.got: list[Release] = []
+        self.refuses: set[str] = set()
+        self.silent = False
+        self.heard = asyncio.Event()
+        self.task = asyncio.create_task(self._run())
+
+    def _report(self) -> Report:
+        return Report(position=self.position, envoy=True, acknowledged=True)
+
+    async def _run(self) -> None:
+        call = self._channel.stream_stream(f"/{SERVICE}/{METHOD}")()
+        await call.write(encoded(Hello(node_id=self.node_id, held=self.state.versions(), report=self._report())))
+        async for data in call:
+            order = decoded_order(data)
+            self.got.append(order.release)
+            self.heard.set()
+            if self.silent:
+                continue
+            refused = [one.name for step in order.release.steps for one in step.changed if one.name in self.refuses]
+            if not refused:
+                self.position = order.release.position
+                for step in order.release.steps:
+                    self.state.take(step)
+            error = f"bad {refused[0]}" if refused else None
+            await call.write(encoded(Answer(report=self._report(), id=order.id, acknowledged=not refused, error=error, took_s=0.25)))
+
+    def names(self) -> dict[str, bytes]:
+        return {one.name: one.body for one in self.state}
+
+    async def leave(self) -> None:
+        self.task.cancel()
+        await self._channel.close()
+
+
+class Rig:
+    """A control plane and its nodes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.control = ControlServer(path, answer_s=0.5)
+        self.nodes: list[Node] = []
+
+    async def node(self, node_id: str, *held: Resource) -> Node:
+        node = Node(self.path, node_id, *held)
+        self.nodes.append(node)
+        while not any(one.node_id == node_id and one.connected for one in self.control.nodes()):
+            await self.control.changed()
+        return node
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    rig = Rig(socket_folder(tmp_path) / "control.sock")
+    await rig.control.start()
+    yield rig
+    for node in rig.nodes:
+        await node.leave()
+    await rig.control.stop()
+
+
+def release(sequence: int, *changed: Resource, removed: tuple[tuple[str, str], ...] = ()) -> Release:
+    return Release(sequence, f"r{sequence}", 1, (Step(changed, removed),))
+
+
+async def test_the_socket_is_for_its_owner(rig: Rig) -> None:
+    assert rig.path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_node_is_left_alone_before_the_first_release(rig: Rig) -> None:
+    node = await rig.node("n1", A)
+    await asyncio.sleep(0.2)
+    assert node.got == []
+    assert node.names() == {"a": b"a"}
+
+
+async def test_a_release_reaches_every_node_as_it_is(rig: Rig) -> None:
+    await rig.control.publish(release(1, A))
+    nodes = [await rig.node("n1"), await rig.node("n2")]
+    for node in nodes:
+        await asyncio.wait_for(node.heard.wait(), 2)
+    outcomes = await rig.control.publish(release(2, A2, B))
+    assert {node_id: outcome.acknowledged for node_id, outcome in outcomes.items()} == {"n1": True, "n2": True}
+    assert outcomes["n1"].took_s == 0.25
+    for node in nodes:
+        assert node.got[-1] == release(2, A2, B)
+        assert node.names() == {"a": b"a2", "b": b"b"}
+
+
+async def test_a_node_that_comes_gets_what_it_lacks_and_no_more(rig: Rig) -> None:
+    await rig.control.publish(release(1, A2, B))
+    node = await rig.node("n1", A, B, BAD)
+    await asyncio.wait_for(node.heard.wait(), 2)
+    assert node.got == [Release(1, "r1", 1, (Step((A2,)), Step(removed=(BAD.key,))))]
+
+
+async def test_a_node_that_has_everything_gets_the_position(rig: Rig) -> None:
+    await rig.control.publish(release(1, A))
+    node = await rig.node("n1", A)
+    await asyncio.wait_for(node.heard.wait(), 2)
+    assert node.got == [Release(1, "r1", 1, ())]
+
+
+async def test_a_refusal_takes_the_release_back_everywhere(rig: Rig) -> None:
+    await rig.control.publish(release(1, A))
+    good, picky = await rig.node("n1"), await rig.node("n2")
+    for node in (good, picky):
+        await asyncio.wait_for(node.heard.wait(), 2)
+    picky.refuses = {"bad"}
+    outcomes = await rig.control.publish(release(2, A2, BAD))
+    assert outcomes["n2"].error == "bad bad"
+    assert outcomes["n1"].error == "taken back, because n2 refuses it"
+    assert good.names() == picky.names() == {"a": b"a"}
+    assert good.position == rig.control.position == Position(1, "r1", 1)
+    assert len(picky.got) == 2, "it has undone it by itself"
+    outcomes = await rig.control.publish(release(3, B))
+    assert all(outcome.acknowledged for outcome in outcomes.values())
+    assert picky.got[-1] == good.got[-1] == release(3, B)
+    late = await rig.node("n3")
+    await asyncio.wait_for(late.heard.wait(), 2)
+    assert late.names() == {"a": b"a", "b": b"b"}
+
+
+async def test_a_node_that_refused_what_it_lacked_gets_the_whole_difference_next(rig: Rig) -> None:
+    await rig.control.publish(release(1, A, BAD))
+    node = Node(rig.path, "n1")
+    node.refuses = {"bad"}
+    rig.nodes.append(node)
+    await asyncio.wait_for(node.heard.wait(), 2)
+    assert node.names() == {}
+    outcomes = await rig.control.publish(release(2, B, removed=(BAD.key,)))
+    assert outcomes["n1"].acknowledged
+    assert node.names() == {"a": b"a", "b": b"b"}
+
+
+async def test_a_silent_node_is_late_and_says_anew_what_it_holds(rig: Rig) -> None:
+    await rig.control.publish(release(1, A))
+    node = await rig.node("n1")
+    await asyncio.wait_for(node.heard.wait(), 2)
+    node.silent = True
+    outcomes = await rig.control.publish(release(2, B))
+    assert (outcomes["n1"].acknowledged, outcomes["n1"].error) == (False, None)
+    assert not rig.control.nodes()[0].connected
+    again = await rig.node("n1", A)
+    await asyncio.wait_for(again.heard.wait(), 2)
+    assert again.names() == {"a": b"a", "b": b"b"}
+
+
+async def test_a_node_that_leaves_is_told_as_gone(rig: Rig) -> None:
+    await rig.control.publish(release(1, A))
+    node = await rig.node("n1")
+    await asyncio.wait_for(node.heard.wait(), 2)
+    while rig.control.nodes()[0].position.sequence != 1:
+        await rig.control.changed()
+    status = rig.control.nodes()[0]
+    assert (status.connected, status.envoy, status.acknowledged, status.took_s) == (True, True, True, 0.25)
+    await node.leave()
+    while rig.control.nodes()[0].connected:
+        await rig.control.changed()
+    assert not rig.control.nodes()[0].acknowledged
+    assert (await rig.control.publish(release(2, B))) == {}
+
+
+def test_additions_come_first() -> None:
+    assert additions_first(Step((A,), (B.key,))) == (Step((A,)), Step(removed=(B.key,)))
+    assert additions_first(Step()) == ()
