@@ -28,8 +28,8 @@ def issuer_key() -> rsa.RSAPrivateKey:
     path = STATE / "issuer.pem"
     if path.exists():
         found = serialization.load_pem_private_key(path.read_bytes(), None)
-        assert isinstance(found, rsa.RSAPrivateKey)
-        return found
+        if isinstance(found, rsa.RSAPrivateKey):
+            return found
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -52,7 +52,14 @@ def api_keys() -> dict[str, str]:
 def token(key: rsa.RSAPrivateKey) -> str:
     """A token that is good for a day."""
     now = int(time.time())
-    claims = {"iss": "https://issuer.quickstart.invalid", "aud": "orders", "sub": "ines", "department": "finance", "iat": now, "exp": now + 86400}
+    claims = {
+        "iss": "https://issuer.quickstart.invalid",
+        "aud": "orders",
+        "sub": "ines",
+        "department": "finance",
+        "iat": now,
+        "exp": now + 86400,
+    }
     return jwt.encode(claims, key, "RS256", headers={"kid": "demo"})
 
 
@@ -77,7 +84,8 @@ Try (the answer each should give):
   curl -i -X POST -H 'x-api-key: {globex}' {URL}/refunds   # 403, globex isn't
   curl -i -H 'authorization: Bearer {token(signer)}' {URL}   # 200, a token
 
-Edit examples/quickstart/policies.yaml and call again. See `{Path(sys.executable).parent}/bartizan status --state {os.path.relpath(STATE)}`. Ctrl-C ends everything.
+Edit examples/quickstart/policies.yaml and call again. Ctrl-C ends everything.
+What is active: {os.path.relpath(Path(sys.executable).parent)}/bartizan status --state {os.path.relpath(STATE)}
 """, flush=True)  # fmt: skip
     return asyncio.run(supervise((orders, *children)))
 

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bartizan.admin.options import ControlOptions, api_socket
+from bartizan.admin.options import ADMIN, ControlOptions, api_socket
 from bartizan.admin.server import serve
 from bartizan.compile import Compiled, compile
 from bartizan.compile.records import FAILURES, REQUESTS
@@ -223,7 +223,9 @@ class ControlPlane:
     async def _watch_failures(self) -> None:
         async for batch in followed(self.options.state / FAILURES):
             if self.failed is not None and self.failed.count(batch, time.monotonic()):
-                _log.warning("sources are blocked for too many failed attempts: %s", ", ".join(sorted(self.failed.blocked(time.monotonic()))))
+                _log.warning(
+                    "sources are blocked for too many failed attempts: %s", ", ".join(sorted(self.failed.blocked(time.monotonic())))
+                )
                 self.wake()
             if any("kid" in str(record.get("details")) for record in batch):
                 self.issuers.unknown_key()
@@ -284,7 +286,11 @@ class ControlPlane:
         found = []
         for one in self.issuers.sets():
             if one.error:
-                age = f"the last good keys are {time.time() - one.fetched:.0f} s old" if one.fetched else "there are none: its routes answer 503"
+                age = (
+                    f"the last good keys are {time.time() - one.fetched:.0f} s old"
+                    if one.fetched
+                    else "there are none: its routes answer 503"
+                )
                 found.append(f"Issuer/{one.issuer.name}: {one.error}; {age}")
         return found
 
@@ -328,7 +334,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bartizan.app", description="Runs the control plane.")
     parser.add_argument("--files", type=Path, required=True, metavar="PATH", help="the YAML file, or the folder of them")
     parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="where keys, records and sockets are")
-    parser.add_argument("--admin", default=ControlOptions.admin, metavar="HOST:PORT", help="where health and metrics are served")
+    parser.add_argument("--admin", default=ADMIN, metavar="HOST:PORT", help="where health and metrics are served")
     read = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s control %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)

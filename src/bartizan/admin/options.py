@@ -5,6 +5,9 @@ from pathlib import Path
 
 from bartizan.lib.sockets import socket_folder
 
+ADMIN = "127.0.0.1:9180"
+"""Where health and metrics are served unless someone says otherwise."""
+
 
 def api_socket(state: Path) -> Path:
     """Where a control plane with this state answers the command line."""
@@ -17,5 +20,5 @@ class ControlOptions:
 
     files: Path
     state: Path
-    admin: str = "127.0.0.1:9180"
+    admin: str = ADMIN
     """Where /healthz, /readyz and /metrics are served; loopback."""

@@ -109,7 +109,11 @@ def _own(status: dict[str, Any], envoy: bool) -> str:
         "bartizan_generation": ("gauge", "The generation of the live data.", status["generation"]),
         "bartizan_revision_since_seconds": ("gauge", "Unix time since which the revision is active.", status["since"]),
         "bartizan_files_refused": ("gauge", "Problems in the files as they are now; 0 if they are what is active.", len(status["refused"])),
-        "bartizan_enforced_seconds": ("gauge", "How long the last change took until every node had it.", (status["enforced_ms"] or 0) / 1000),
+        "bartizan_enforced_seconds": (
+            "gauge",
+            "How long the last change took until every node had it.",
+            (status["enforced_ms"] or 0) / 1000,
+        ),
         "bartizan_blocked_sources": ("gauge", "Sources blocked for failed attempts.", len(status["blocked"])),
         "bartizan_nodes_connected": ("gauge", "Nodes that are connected.", sum(node["connected"] for node in status["nodes"])),
         "bartizan_envoy_up": ("gauge", "Whether Envoy answers.", int(envoy)),

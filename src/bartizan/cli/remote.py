@@ -16,6 +16,8 @@ def asked(state: Path, path: str) -> Any:
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(where)), timeout=10) as client:
             answer = client.get(f"http://control{path}")
     except httpx.HTTPError as error:
-        raise Unavailable(f"No gateway runs with the state in {state}. Start one with `bartizan up`, or name its folder with --state.") from error
+        raise Unavailable(
+            f"No gateway runs with the state in {state}. Start one with `bartizan up`, or name its folder with --state."
+        ) from error
     answer.raise_for_status()
     return answer.json()

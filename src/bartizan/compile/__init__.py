@@ -42,7 +42,7 @@ class Stamped:
     key: bytes
 
 
-def compile(snapshot: Snapshot, sources: Sources | None = None, before: Compiled | None = None) -> Compiled:  # noqa: A001 - the project's word
+def compile(snapshot: Snapshot, sources: Sources | None = None, before: Compiled | None = None) -> Compiled:
     """The snapshot compiled; what `before` compiled from the same API and policies is taken over as it is."""
     sources = sources or Sources()
     setting = Setting(snapshot, Schema(snapshot.gateway.attributes), sources)

@@ -1,7 +1,7 @@
 """An API's upstream as a cluster."""
 
-from typing import Any
 from ipaddress import ip_address
+from typing import Any
 
 from bartizan.envoy import message, names, packed
 from bartizan.model.api import Api, Upstream
@@ -77,14 +77,19 @@ def _tls(upstream: Upstream) -> Any:
     name = tls.server_name or upstream.endpoints[0].host
     san = {"san_type": "IP_ADDRESS" if _is_address(name) else "DNS", "matcher": {"exact": name}}
     common: dict[str, Any] = {
-        "validation_context": {"trusted_ca": {"filename": tls.ca or "/etc/ssl/certs/ca-certificates.crt"}, "match_typed_subject_alt_names": [san]},
+        "validation_context": {
+            "trusted_ca": {"filename": tls.ca or "/etc/ssl/certs/ca-certificates.crt"},
+            "match_typed_subject_alt_names": [san],
+        },
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"},
         "alpn_protocols": ["h2"] if upstream.protocol == "h2" else [],
     }
     if tls.aes_only:
         common["tls_params"]["compliance_policies"] = ["FIPS_202205"]
     if tls.certificate and tls.private_key and tls.private_key.file:
-        common["tls_certificates"] = [{"certificate_chain": {"filename": tls.certificate}, "private_key": {"filename": tls.private_key.file}}]
+        common["tls_certificates"] = [
+            {"certificate_chain": {"filename": tls.certificate}, "private_key": {"filename": tls.private_key.file}}
+        ]
     context = packed(
         "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
         common_tls_context=common,

@@ -15,7 +15,7 @@ _ORDER = {kind: (kind.phase, i) for i, kind in enumerate(KINDS)}
 
 def within(path: str, prefix: str) -> bool:
     """Whether `path` is `prefix` or lies below it, in whole segments."""
-    return prefix == "/" or path == prefix or path.startswith(prefix + "/")
+    return prefix in {"/", path} or path.startswith(prefix + "/")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,9 @@ _REMOVE_OURS = [
 
 def listener_of(listener: Listener, snapshot: Snapshot) -> bytes:
     """One listener with everything that stands in front of the routes."""
-    policies = [policy for policy in snapshot.policies if getattr(policy, "of_listener", False) and policy.target.listener in {None, listener.name}]
+    policies = [
+        policy for policy in snapshot.policies if getattr(policy, "of_listener", False) and policy.target.listener in {None, listener.name}
+    ]
     fields: dict[str, Any] = {}
     chain: dict[str, Any] = {"filters": [extension("http", _connections(listener, snapshot, policies))]}
     for policy in policies:
@@ -121,7 +123,9 @@ def _filters(gateway: Gateway) -> list[Any]:
     """The chain. Each step's reason stands beside it; the order is what makes it safe."""
     return [
         discovered(names.GATE, [f"{_HTTP}.lua.v3.Lua"]),  # the scope, and credentials out of callers' places
-        fixed(names.HYGIENE, refuse(names.HYGIENE, [(name, header(names.H_REFUSAL, exact=name)) for name in REFUSALS])),  # what the gate found wrong
+        fixed(
+            names.HYGIENE, refuse(names.HYGIENE, [(name, header(names.H_REFUSAL, exact=name)) for name in REFUSALS])
+        ),  # what the gate found wrong
         fixed(names.CORS, message(f"{_HTTP}.cors.v3.Cors")),  # preflights, and CORS headers on refusals too
         discovered(names.BLOCKS, [f"{_HTTP}.rbac.v3.RBAC"]),  # blocked sources, before any credential is looked up
         fixed(names.KEYS, _keys()),  # a key becomes its consumer, or 401
@@ -142,8 +146,13 @@ def _default_deny() -> Any:
 
 def _keys() -> Any:
     """Dispatches a key to the shard that its third character after `bz_` names; all else to a table that knows no key."""
-    tables = {f"bz_{shard}": {"action": execute_discovered(f"keys/{shard}", [f"{_HTTP}.api_key_auth.v3.ApiKeyAuth"])} for shard in KEY_SHARDS}
-    key = message("xds.core.v3.TypedExtensionConfig", **extension("key", message("envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=names.H_KEY)))
+    tables = {
+        f"bz_{shard}": {"action": execute_discovered(f"keys/{shard}", [f"{_HTTP}.api_key_auth.v3.ApiKeyAuth"])} for shard in KEY_SHARDS
+    }
+    key = message(
+        "xds.core.v3.TypedExtensionConfig",
+        **extension("key", message("envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=names.H_KEY)),
+    )
     present = header(names.H_KEY, safe_regex={"google_re2": {}, "regex": ".+"})
     by_shard = {
         "matcher_tree": {"input": key, "prefix_match_map": {"map": tables}},

@@ -136,4 +136,3 @@ def lists(held: Iterable[IpList]) -> Any:
 def _range(text: str) -> tuple[str, int]:
     parsed = network(text)
     return str(parsed.network_address), parsed.prefixlen
-

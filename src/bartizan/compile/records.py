@@ -64,5 +64,7 @@ def _log(path: str, fields: dict[str, Any]) -> dict[str, Any]:
 
 def access_logs(gateway: Gateway) -> list[dict[str, Any]]:
     """The record of every request, and apart the failed attempts to authenticate."""
-    unauthenticated = {"status_code_filter": {"comparison": {"op": "EQ", "value": {"default_value": 401, "runtime_key": "bartizan.failures"}}}}
+    unauthenticated = {
+        "status_code_filter": {"comparison": {"op": "EQ", "value": {"default_value": 401, "runtime_key": "bartizan.failures"}}}
+    }
     return [_log(REQUESTS, _fields(gateway)), {**_log(FAILURES, _FAILURE_FIELDS), "filter": unauthenticated}]

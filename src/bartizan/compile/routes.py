@@ -74,7 +74,9 @@ def part_of(api: Api, policies: tuple[PolicyKind, ...], setting: Setting) -> Par
         for host in api.hosts:
             name = names.scope(host, path)
             config = message(
-                "envoy.config.route.v3.RouteConfiguration", name=name, virtual_hosts=[{"name": api.name, "domains": ["*"], "routes": routes}]
+                "envoy.config.route.v3.RouteConfiguration",
+                name=name,
+                virtual_hosts=[{"name": api.name, "domains": ["*"], "routes": routes}],
             )
             scopes.append(Scope(name, host, path, api.name, config))
     cluster = cluster_of(api, cluster_fields)
@@ -95,7 +97,9 @@ def _open_routes(api: Api, piece: Slice, snapshot: Snapshot) -> Iterator[Problem
         if not common:
             several = ", ".join(policy.id for policy in demands)
             at = snapshot.resource(demands[0]).place(("any",))
-            yield Problem(at, "authenticate-impossible", f"no credential satisfies {several} on {where}", "Let them share a way to authenticate.")
+            yield Problem(
+                at, "authenticate-impossible", f"no credential satisfies {several} on {where}", "Let them share a way to authenticate."
+            )
     elif not is_public(piece):
         at = snapshot.resource(api).place()
         hint = "Cover it with an Authenticate, or say in a Public why anyone may call. Policies in shadow or disabled count as not there."
@@ -157,7 +161,10 @@ def _metadata(api: Api, piece: Slice) -> dict[str, Any]:
 def _forwarding(api: Api, scope_path: str) -> dict[str, Any]:
     fields: dict[str, Any] = {"cluster": names.cluster(api.name), "timeout": api.timeout, "idle_timeout": api.idle_timeout}
     if api.retries.attempts:
-        policy: dict[str, Any] = {"retry_on": ",".join(_RETRY_ON[one] for one in api.retries.on), "num_retries": {"value": api.retries.attempts}}
+        policy: dict[str, Any] = {
+            "retry_on": ",".join(_RETRY_ON[one] for one in api.retries.on),
+            "num_retries": {"value": api.retries.attempts},
+        }
         if api.retries.per_try_timeout is not None:
             policy["per_try_timeout"] = api.retries.per_try_timeout
         fields["retry_policy"] = policy
@@ -199,7 +206,7 @@ def stamped(config: Any, revision: str) -> bytes:
     for host in copy.virtual_hosts:
         for route in host.routes:
             route.metadata.filter_metadata["bartizan"].fields["revision"].string_value = revision
-    return copy.SerializeToString(deterministic=True)
+    return bytes(copy.SerializeToString(deterministic=True))
 
 
 def scope_resource(scope: Scope) -> bytes:

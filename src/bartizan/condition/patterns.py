@@ -54,6 +54,8 @@ def host_is(hosts: Iterable[str]) -> str:
 
 
 def host_has(how: str, part: str) -> str:
+    if not part:
+        return ANY_HOST
     before = "" if how == "startsWith" else r"[^\[\]:]*"
     after = "" if how == "endsWith" else r"[^\[\]:]*"
     named = f"{before}{_caseless(part)}{after}"

@@ -26,7 +26,11 @@ def verdict(policy: str, predicate: Any, *, shadow: bool = False) -> Any:
     The allow-or-named-deny form fails closed when an attribute is missing or a condition errs.
     """
     matcher = unless(predicate, otherwise=_action(policy, False), then=_action(policy, True))
-    which = {"shadow_matcher": matcher, "shadow_rules_stat_prefix": f"{policy}."} if shadow else {"matcher": matcher, "rules_stat_prefix": f"{policy}."}
+    which = (
+        {"shadow_matcher": matcher, "shadow_rules_stat_prefix": f"{policy}."}
+        if shadow
+        else {"matcher": matcher, "rules_stat_prefix": f"{policy}."}
+    )
     return message(_RBAC, **which)
 
 

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bartizan.envoy.messages import extension, message, packed
+from bartizan.envoy.messages import message, packed
 from bartizan.envoy.names import PRINCIPAL
 
 _PREDICATE = "xds.type.matcher.v3.Matcher.MatcherList.Predicate"
@@ -13,7 +13,9 @@ _PREDICATE = "xds.type.matcher.v3.Matcher.MatcherList.Predicate"
 @functools.cache
 def _header_input(name: str) -> Any:
     return message(
-        "xds.core.v3.TypedExtensionConfig", name=name, typed_config=packed("envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=name)
+        "xds.core.v3.TypedExtensionConfig",
+        name=name,
+        typed_config=packed("envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=name),
     )
 
 
@@ -30,7 +32,11 @@ def _metadata_input(namespace: str, path: tuple[str, ...]) -> Any:
 
 @functools.cache
 def _source_ip() -> Any:
-    return message("xds.core.v3.TypedExtensionConfig", name="ip", typed_config=packed("envoy.extensions.matching.common_inputs.network.v3.SourceIPInput"))
+    return message(
+        "xds.core.v3.TypedExtensionConfig",
+        name="ip",
+        typed_config=packed("envoy.extensions.matching.common_inputs.network.v3.SourceIPInput"),
+    )
 
 
 def metadata(namespace: str, path: Iterable[str], **value: Any) -> Any:

@@ -75,7 +75,8 @@ def pack(inner: Message) -> any_pb2.Any:
 
 def any_of(name: str, value: bytes) -> any_pb2.Any:
     """An Any of Envoy's pool from a message's name and bytes."""
-    return message("google.protobuf.Any", type_url=TYPE_URL + name, value=value)
+    made: any_pb2.Any = message("google.protobuf.Any", type_url=TYPE_URL + name, value=value)
+    return made
 
 
 def extension(name: str, inner: Message) -> dict[str, Any]:

@@ -67,6 +67,8 @@ class Tables:
                     warnings.append(f"Consumer/{consumer.name}: credentials[{i}]: there is no {where}; that key is refused")
                     continue
                 if len(text) < 16 or not text.isascii() or not text.isprintable() or " " in text or "," in text:
-                    warnings.append(f"Consumer/{consumer.name}: credentials[{i}]: a key has 16 or more printable characters; that key is refused")
+                    warnings.append(
+                        f"Consumer/{consumer.name}: credentials[{i}]: a key has 16 or more printable characters; that key is refused"
+                    )
                     continue
                 yield KeyRecord(f"declared-{i}", consumer.name, "", Secret(text), 0.0, None)

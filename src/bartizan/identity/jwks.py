@@ -45,7 +45,7 @@ def allowed_keys(jwks: Mapping[str, Any], algorithms: Sequence[str]) -> tuple[di
 
 def _algorithms(key: Mapping[str, Any]) -> tuple[str, ...]:
     if key.get("kty") == "RSA":
-        fits = _RSA if len(_decoded(key.get("n", ""))) >= 256 else ()
+        fits: tuple[str, ...] = _RSA if len(_decoded(key.get("n", ""))) >= 256 else ()
     else:
         curve = _CURVES.get(str(key.get("crv", "")))
         fits = (curve,) if curve else ()

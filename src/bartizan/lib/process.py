@@ -1,22 +1,21 @@
 """Child processes that don't outlive us, even if we are killed; and a supervisor that keeps them running."""
 
 import asyncio
-import ctypes
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 CANNOT_RUN = 78
 """EX_CONFIG of sysexits.h: a child that ends with it has said why, and wouldn't do better if it were started again."""
 
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_LAUNCH = str(Path(__file__).with_name("launch.py"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +31,23 @@ class Command:
     """Its working directory; ours if None."""
 
 
-def _tie_to(parent: int) -> None:
-    """Runs in the child before it executes: the kernel kills it when `parent` (the thread that started it) ends."""
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before we asked
-            os._exit(CANNOT_RUN)
+def _tied(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """What to execute so that the child dies with us. OSError if its program can't be executed."""
+    if shutil.which(argv[0]) is None:
+        reason = errno.EACCES if os.path.exists(argv[0]) else errno.ENOENT
+        raise OSError(reason, os.strerror(reason), argv[0])
+    if sys.platform != "linux":
+        return argv
+    return (sys.executable, "-I", "-S", _LAUNCH, str(os.getpid()), str(CANNOT_RUN), *argv)
 
 
 async def start(command: Command) -> asyncio.subprocess.Process:
-    """Starts a child that is killed when we end. OSError if it can't be executed. Call it in the main thread."""
+    """Starts a child that is killed when we end. OSError if it can't be executed. Call it in the main thread, whose end counts as ours."""
+    argv = _tied(command.argv)
     output = os.open(command.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600) if command.output else None
     try:
         return await asyncio.create_subprocess_exec(
-            *command.argv,
+            *argv,
             env={**os.environ, **command.env},
             cwd=command.cwd,
             stdin=subprocess.DEVNULL,
@@ -53,7 +55,6 @@ async def start(command: Command) -> asyncio.subprocess.Process:
             stderr=output,
             start_new_session=True,
             umask=0o077,
-            preexec_fn=partial(_tie_to, os.getpid()),
         )
     finally:
         if output is not None:

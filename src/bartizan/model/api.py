@@ -72,7 +72,9 @@ class Upstream(Declared):
     """The servers behind an API."""
 
     endpoints: Annotated[tuple[Endpoint, ...], AsTuple] = Field(min_length=1, description="The servers.")
-    protocol: Literal["http/1.1", "h2", "auto"] = Field(default="http/1.1", description="What they speak: gRPC needs h2; auto negotiates by TLS.")
+    protocol: Literal["http/1.1", "h2", "auto"] = Field(
+        default="http/1.1", description="What they speak: gRPC needs h2; auto negotiates by TLS."
+    )
     health_check: HealthCheck | None = Field(default=None, description="How they are watched.")
     tls: UpstreamTls = Field(default=UpstreamTls(), description="TLS towards them.")
     connect_timeout: Duration = Field(default="2s", validate_default=True, description="The time a connection may take.")
@@ -101,9 +103,15 @@ class Api(Declared):
     hosts: Annotated[tuple[Host, ...], AsTuple] = Field(default=("*",), min_length=1, description="Hosts it answers on; by default any.")
     paths: Annotated[tuple[UrlPath, ...], AsTuple] = Field(min_length=1, description="Path prefixes, in whole segments.")
     methods: Annotated[tuple[Method, ...], AsTuple] = Field(default=(), description="Methods it answers; by default all.")
-    upstream: Annotated[Upstream, BeforeValidator(_upstream, json_schema_input_type=str | list[str] | Upstream)] = Field(description="Where it is.")
-    timeout: Duration = Field(default="30s", validate_default=True, description="The time a whole answer may take; 0s is no limit, for streams.")
-    idle_timeout: Duration = Field(default="5m", validate_default=True, description="A stream on which nothing moves for this long is ended.")
+    upstream: Annotated[Upstream, BeforeValidator(_upstream, json_schema_input_type=str | list[str] | Upstream)] = Field(
+        description="Where it is."
+    )
+    timeout: Duration = Field(
+        default="30s", validate_default=True, description="The time a whole answer may take; 0s is no limit, for streams."
+    )
+    idle_timeout: Duration = Field(
+        default="5m", validate_default=True, description="A stream on which nothing moves for this long is ended."
+    )
     retries: Retries = Field(default=Retries(), description="When a failed request is sent again.")
     websocket: bool = Field(default=False, description="Whether WebSocket upgrades pass.")
     strip_path: bool = Field(default=False, description="Whether the API's path prefix is taken off before the upstream sees the path.")

@@ -20,9 +20,13 @@ class ClientCertificate(Declared):
 class Credential(Declared):
     """One way this consumer may prove who it is."""
 
-    api_key: SecretRef | None = Field(default=None, description="An API key that exists already, by reference. `bartizan key new` makes new ones.")
+    api_key: SecretRef | None = Field(
+        default=None, description="An API key that exists already, by reference. `bartizan key new` makes new ones."
+    )
     certificate: ClientCertificate | None = Field(default=None, description="A client certificate.")
-    fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(default=None, description="SHA-256 of a client certificate, in hex.")
+    fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        default=None, description="SHA-256 of a client certificate, in hex."
+    )
 
     @model_validator(mode="after")
     def _one(self) -> "Credential":
@@ -50,7 +54,9 @@ class Issuer(Declared):
     issuer: str = Field(min_length=1, max_length=512, description="The `iss` claim of its tokens, exactly.")
     audiences: Annotated[tuple[str, ...], AsTuple] = Field(min_length=1, description="A token must be meant for one of these (`aud`).")
     jwks: str | SecretRef | dict[str, Any] = Field(description="Its public keys: a URL, {file: PATH}, or a JWK Set inline (RFC 7517).")
-    algorithms: Annotated[tuple[str, ...], AsTuple] = Field(default=("RS256", "ES256"), min_length=1, description="Signature algorithms allowed.")
+    algorithms: Annotated[tuple[str, ...], AsTuple] = Field(
+        default=("RS256", "ES256"), min_length=1, description="Signature algorithms allowed."
+    )
     attributes: dict[str, str] = Field(default_factory=dict, description="Attributes taken from claims: attribute, then the claim's name.")
     groups: str | None = Field(default=None, description="The claim that holds the groups.")
     clock_skew: Duration = Field(default="30s", validate_default=True, description="How far clocks may be apart.")
@@ -60,7 +66,9 @@ class Issuer(Declared):
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
             if name not in _ASYMMETRIC:
-                raise ValueError(f"{name!r} is not allowed: choose among {', '.join(_ASYMMETRIC)}; `none` and shared secrets (HS256) never are")
+                raise ValueError(
+                    f"{name!r} is not allowed: choose among {', '.join(_ASYMMETRIC)}; `none` and shared secrets (HS256) never are"
+                )
         return value
 
     @field_validator("jwks")

@@ -41,7 +41,9 @@ class Listener(Declared):
 class CredentialPlaces(Declared):
     """Where API keys may stand in a request. Each of these places is checked or stripped on every route."""
 
-    headers: Annotated[tuple[HeaderName, ...], AsTuple] = Field(default=("x-api-key",), description="Request headers that may hold an API key.")
+    headers: Annotated[tuple[HeaderName, ...], AsTuple] = Field(
+        default=("x-api-key",), description="Request headers that may hold an API key."
+    )
     cookies: Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")], ...], AsTuple] = Field(
         default=(), description="Cookies that may hold an API key."
     )
@@ -61,7 +63,9 @@ class Blocking(Declared):
     attempts: int = Field(default=50, ge=3, description="Failed attempts within `window` that block a source.")
     window: Duration = Field(default="60s", validate_default=True, description="How long an attempt counts.")
     duration: Duration = Field(default="5m", validate_default=True, description="How long a source stays blocked.")
-    exempt: Annotated[tuple[Network, ...], AsTuple] = Field(default=(), description="Networks that are never blocked, such as your own NAT.")
+    exempt: Annotated[tuple[Network, ...], AsTuple] = Field(
+        default=(), description="Networks that are never blocked, such as your own NAT."
+    )
 
 
 class Gateway(Declared):
@@ -76,14 +80,18 @@ class Gateway(Declared):
     api_keys: CredentialPlaces = Field(default=CredentialPlaces(), description="Where API keys may stand.")
     records: Records = Field(default=Records(), description="The records of requests.")
     blocking: Blocking = Field(default=Blocking(), description="When a source of failed attempts is blocked.")
-    otlp: str | None = Field(default=None, pattern=r"^https?://", description="An OpenTelemetry collector (OTLP over gRPC) that receives traces.")
+    otlp: str | None = Field(
+        default=None, pattern=r"^https?://", description="An OpenTelemetry collector (OTLP over gRPC) that receives traces."
+    )
 
     @field_validator("attributes")
     @classmethod
     def _attribute_names(cls, value: dict[str, str]) -> dict[str, str]:
         for name in value:
             if name in RESERVED_ATTRIBUTES or not name.isidentifier() or not name.isascii() or len(name) > 40:
-                raise ValueError(f"{name!r} can't be the name of an attribute: use letters, digits and '_', and none of {sorted(RESERVED_ATTRIBUTES)}")
+                raise ValueError(
+                    f"{name!r} can't be the name of an attribute: use letters, digits and '_', and none of {sorted(RESERVED_ATTRIBUTES)}"
+                )
         return value
 
     @model_validator(mode="after")

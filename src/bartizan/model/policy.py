@@ -16,9 +16,13 @@ class Target(Declared):
 
     api: Name | None = Field(default=None, description="The API; by default every API.")
     listener: Name | None = Field(default=None, description="The listener, for policies of listeners.")
-    paths: Annotated[tuple[UrlPath, ...], AsTuple] = Field(default=(), description="Paths, in whole segments, with what lies below; by default all.")
+    paths: Annotated[tuple[UrlPath, ...], AsTuple] = Field(
+        default=(), description="Paths, in whole segments, with what lies below; by default all."
+    )
     methods: Annotated[tuple[Method, ...], AsTuple] = Field(default=(), description="Methods; by default all.")
-    exclude: Annotated[tuple[UrlPath, ...], AsTuple] = Field(default=(), alias="except", description="Paths left out, with what lies below.")
+    exclude: Annotated[tuple[UrlPath, ...], AsTuple] = Field(
+        default=(), alias="except", description="Paths left out, with what lies below."
+    )
 
 
 class Policy(Declared):
@@ -28,7 +32,10 @@ class Policy(Declared):
     name: Name = Field(description="The policy's name, shown in refusals' records and in `explain`.")
     target: Target = Field(default=Target(), description="What the policy covers.")
     mode: Mode = Field(default="enforce", description="enforce: it decides; shadow: it only reports; disabled: it isn't there.")
-    floor: bool = Field(default=False, description="Set by the gateway's owner: no `except`, no narrower policy and no mode of an API's owner takes it away.")
+    floor: bool = Field(
+        default=False,
+        description="Set by the gateway's owner: no `except`, no narrower policy and no mode of an API's owner takes it away.",
+    )
     description: str = Field(default="", max_length=1000, description="Why it exists.")
 
     @property

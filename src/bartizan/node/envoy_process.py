@@ -21,9 +21,9 @@ MINOR = "1.40"
 _VERSION = re.compile(r"/(\d+\.\d+)\.(\d+)[^/]*/")
 _TAIL_BYTES = 20_000
 _REASONS = (
-    (re.compile(r"cannot bind '?([^':]+(?::\d+)?)'?: ([^\n]*)"), "can't listen on {0}: {1}"),
+    (re.compile(r"cannot bind '([^']+)': ([^`\n]*)"), "can't listen on {0}: {1}"),
     (re.compile(r"error while loading shared libraries: ([^\n]*)"), "can't run here, a library is missing: {0}"),
-    (re.compile(r"error initializing config[^'\n]*'[^']*': ([^\n]*)"), "refuses its start configuration: {0}"),
+    (re.compile(r"error `([^`\n]*)` initializing config"), "refuses its start configuration: {0}"),
     (re.compile(r"\[critical\][^\n]*\] ([^\n]*)"), "says: {0}"),
 )
 

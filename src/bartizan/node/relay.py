@@ -14,8 +14,6 @@ from bartizan.xds.server import AdsServer
 _log = logging.getLogger(__name__)
 _FIRST_S = 0.1
 _LONGEST_S = 2.0
-_CONNECT_S = 3.0
-"""How long a release waits for an Envoy that is just (re)starting."""
 
 
 class _Call(Protocol):
@@ -27,12 +25,16 @@ class _Call(Protocol):
 
 
 class Relay:
-    """Connects `server` with the control plane at the unix socket `control`, again and again."""
+    """Connects `server` with the control plane at the unix socket `control`, again and again.
 
-    def __init__(self, control: Path, node_id: str, server: AdsServer) -> None:
+    A release waits `connect_s` for an Envoy that is just (re)starting.
+    """
+
+    def __init__(self, control: Path, node_id: str, server: AdsServer, *, connect_s: float = 3.0) -> None:
         self._control = control
         self._node_id = node_id
         self._server = server
+        self._connect_s = connect_s
         self._first = asyncio.Event()
         self._told: str | None = None
         self.problem: str | None = None
@@ -80,7 +82,7 @@ class Relay:
         async for data in call:
             order = decoded_order(data)
             self._tell(None)
-            outcome = await self._server.apply(order.release, connect_s=_CONNECT_S)
+            outcome = await self._server.apply(order.release, connect_s=self._connect_s)
             self.problem = None
             self._first.set()
             outgoing.put_nowait(

@@ -1,7 +1,7 @@
 """The processes of a gateway as children of one supervisor: a control plane, a node and an Envoy, each restarted alone.
 
 Envoy isn't the node's child, so that it serves on while the node restarts. This module and what it imports stay free of
-gRPC, whose threads don't survive a fork.
+gRPC, so that the supervisor is small and has little that could fail.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from bartizan.node.options import EnvoyOptions, NodeOptions
 def python_child(name: str, module: str, *arguments: str) -> Child:
     """A role of ours in a process of its own: `python -m module ...`."""
     argv = (sys.executable, "-m", module, *arguments)
-    return Child(name, Command(argv, env={"GRPC_ENABLE_FORK_SUPPORT": "0", "PYTHONUNBUFFERED": "1"}))
+    return Child(name, Command(argv, env={"PYTHONUNBUFFERED": "1"}))
 
 
 def node_children(node: NodeOptions, envoy: EnvoyOptions) -> tuple[Child, ...]:

@@ -30,7 +30,9 @@ class Method(Declared):
 
     api_key: bool = Field(default=False, description="An API key of a consumer.")
     jwt: Name | None = Field(default=None, description="A token (RFC 7519, RFC 6750) of this Issuer.")
-    mtls: Name | None = Field(default=None, description="A client certificate (RFC 8446) of this CA, as the listener's Tls policy names it.")
+    mtls: Name | None = Field(
+        default=None, description="A client certificate (RFC 8446) of this CA, as the listener's Tls policy names it."
+    )
 
     @model_validator(mode="after")
     def _one(self) -> "Method":
@@ -54,9 +56,9 @@ class Authenticate(PolicyKind):
     kind: Literal["Authenticate"] = "Authenticate"
     phase: ClassVar[Phase] = Phase.AUTHENTICATION
 
-    any: Annotated[
-        tuple[Annotated[Method, BeforeValidator(_method, json_schema_input_type=Literal["api_key"] | Method)], ...], AsTuple
-    ] = Field(min_length=1, description="The ways to authenticate, of which one must be used: api_key, {jwt: ISSUER}, {mtls: CA}.")
+    any: Annotated[tuple[Annotated[Method, BeforeValidator(_method, json_schema_input_type=Literal["api_key"] | Method)], ...], AsTuple] = (
+        Field(min_length=1, description="The ways to authenticate, of which one must be used: api_key, {jwt: ISSUER}, {mtls: CA}.")
+    )
 
     def compile(self, place: Place) -> Fragment:
         return Fragment(filters=(permit(place.policy, any_of([_accepted(method) for method in self.any]), shadow=place.shadow),))

@@ -47,4 +47,6 @@ def condition_faults(text: str, schema: Schema, path: tuple[str | int, ...]) -> 
         parse(text, schema)
     except ConditionError as error:
         for mistake in error.mistakes:
-            yield Fault(path, mistake.code, f"{mistake.message} (line {mistake.line}, column {mistake.column} of the condition)", mistake.hint)
+            yield Fault(
+                path, mistake.code, f"{mistake.message} (line {mistake.line}, column {mistake.column} of the condition)", mistake.hint
+            )

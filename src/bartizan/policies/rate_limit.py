@@ -10,14 +10,15 @@ tiers:
   - {windows: [10/second]}
 ```
 
-`per` says who shares a bucket: `principal.id`, `principal.key`, another `principal` attribute, `source.ip` (IPv6 by /64), `request.method`,
-`request.headers["name"]`, `route`, or a list of them. Callers for whom it is missing share one bucket. The first tier whose `when` holds
-applies; all of its windows must have room. A window `100/second` lets 100 come at once and refills at 100 a second; `burst` changes how many
-may come at once. Refused callers get 429 with `Retry-After` and `X-RateLimit` headers.
+`per` says who shares a bucket: `principal.id`, `principal.key`, another `principal` attribute, `source.ip` (IPv6 by /64),
+`request.method`, `request.headers["name"]`, `route`, or a list of them. Callers for whom it is missing share one bucket.
+The first tier whose `when` holds applies; all of its windows must have room. A window `100/second` lets 100 come at once
+and refills at 100 a second; `burst` changes how many may come at once. Refused callers get 429 with `Retry-After` and
+`X-RateLimit` headers.
 
-Buckets are counted in each Envoy, exactly across its workers. They live outside revisions: an edit of anything else keeps them as full as they were;
-an edit of a limit refills the buckets of the policies in the same quarter (policies are spread over four by their names).
-In shadow it counts and never refuses. It runs in Envoy: 2 microseconds.
+Buckets are counted in each Envoy, exactly across its workers. They live outside revisions: an edit of anything else keeps
+them as full as they were; an edit of a limit refills the buckets of the policies in the same quarter (policies are spread
+over four by their names). In shadow it counts and never refuses. It runs in Envoy: 2 microseconds.
 """
 
 import re
@@ -44,7 +45,9 @@ _ABSENT = "-"
 class Tier(Declared):
     """Limits for those for whom `when` holds."""
 
-    when: str | None = Field(default=None, max_length=10_000, description="A CEL condition; without it the tier is for all that came so far.")
+    when: str | None = Field(
+        default=None, max_length=10_000, description="A CEL condition; without it the tier is for all that came so far."
+    )
     windows: Annotated[tuple[Annotated[str, Field(pattern=_WINDOW.pattern)], ...], AsTuple] = Field(
         min_length=1, max_length=8, description="Limits such as 100/second or 1000000/day; all must hold."
     )
@@ -113,14 +116,17 @@ class RateLimit(PolicyKind):
             variants = [[*actions, action] for actions in variants for action in found]
         headers = "OFF" if place.shadow else "DRAFT_VERSION_03"
         return [
-            message("envoy.config.route.v3.RateLimit", stage={"value": shard}, actions=actions, x_ratelimit_option=headers) for actions in variants
+            message("envoy.config.route.v3.RateLimit", stage={"value": shard}, actions=actions, x_ratelimit_option=headers)
+            for actions in variants
         ]
 
     def _tier(self, place: Place) -> Any:
         if len(self.tiers) == 1:
             return message(_ACTION, generic_key={"descriptor_key": "tier", "descriptor_value": "0"})
         conditions = [parse(tier.when, place.schema, whole_in_cel=True) if tier.when else None for tier in self.tiers]
-        expr = packed("envoy.extensions.rate_limit_descriptors.expr.v3.Descriptor", descriptor_key="tier", parsed=choice(conditions, place.sources))
+        expr = packed(
+            "envoy.extensions.rate_limit_descriptors.expr.v3.Descriptor", descriptor_key="tier", parsed=choice(conditions, place.sources)
+        )
         return message(_ACTION, extension={"name": "tier", "typed_config": expr})
 
 

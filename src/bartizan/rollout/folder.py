@@ -65,7 +65,9 @@ class Folder:
             return known.read
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it isn't UTF-8 text"
-            return Read((), (Problem(Place(name, 1), "file-unreadable", f"the file can't be read: {why}", "Check its name and its permissions."),))
+            return Read(
+                (), (Problem(Place(name, 1), "file-unreadable", f"the file can't be read: {why}", "Check its name and its permissions."),)
+            )
 
     def _files(self, reads: list[Read]) -> tuple[dict[str, bytes], list[Problem]]:
         """The contents of files that policies name. They are part of what the policy says."""

@@ -14,7 +14,7 @@ _REASONS = {
     "route_not_found": ("default deny", "no route of the API answers this"),
 }
 _FRAME = {
-    "malformed-path": "the path holds something that parsers disagree about: ';', '\\', an encoded letter, slash or dot, or a byte that isn't ASCII",
+    "malformed-path": "the path holds what parsers disagree about: ';', '\\', an encoded letter, slash or dot, or no ASCII",
     "no-api": "no API answers on this host and path",
     "malformed-credential": "the credential isn't in a form that can be checked",
     "ambiguous-credential": "there is more than one credential",

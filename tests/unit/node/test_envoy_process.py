@@ -72,12 +72,12 @@ def test_the_zones_are_those_of_the_package() -> None:
     ("log", "status", "sentence"),
     [
         (
-            "[x][1][critical][main] [a.cc:1] error initializing config '  /x.json': cannot bind '/run/a.sock': Address already in use\n",
+            "[x][1][critical][main] [a.cc:449] error `cannot bind '/run/a.sock': Address already in use` initializing config 'x\n b'\n",
             1,
             "ended with status 1: it can't listen on /run/a.sock: Address already in use (see LOG)",
         ),
         (
-            "[x][1][critical][main] [a.cc:1] error initializing config '  /x.json': no such field: 'x'\n[x][1][info][main] exiting\n",
+            "[x][1][critical][main] [a.cc:449] error `no such field: 'x'` initializing config 'goo.gle/debugstr  \n  b.json'\n",
             1,
             "ended with status 1: it refuses its start configuration: no such field: 'x' (see LOG)",
         ),

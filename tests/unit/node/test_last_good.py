@@ -88,18 +88,24 @@ def test_nothing_is_readable_on_disk(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("which", range(3))
-@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "gone"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
 def test_any_damage_refuses_the_whole(folder: Path, which: int, damage: str) -> None:
     path = sorted(folder.iterdir())[which]
     content = path.read_bytes()
-    if damage == "gone":
-        if path.name == "manifest":
-            pytest.skip("without a manifest nothing was kept")
-        path.unlink()
-    else:
-        path.write_bytes({"flip": content[:-1] + bytes([content[-1] ^ 1]), "cut": content[:-1], "empty": b""}[damage])
+    path.write_bytes({"flip": content[:-1] + bytes([content[-1] ^ 1]), "cut": content[:-1], "empty": b""}[damage])
     with pytest.raises(Unavailable, match="can't be trusted"):
         loaded(folder)
+
+
+def test_a_missing_resource_refuses_the_whole(folder: Path) -> None:
+    next(path for path in folder.iterdir() if path.name != "manifest").unlink()
+    with pytest.raises(Unavailable, match="can't be trusted"):
+        loaded(folder)
+
+
+def test_without_a_manifest_nothing_is_kept(folder: Path) -> None:
+    (folder / "manifest").unlink()
+    assert loaded(folder) is None
 
 
 def test_a_file_in_the_place_of_another_refuses_the_whole(folder: Path) -> None:
@@ -110,7 +116,7 @@ def test_a_file_in_the_place_of_another_refuses_the_whole(folder: Path) -> None:
 
 
 def test_another_key_refuses_the_whole(folder: Path) -> None:
-    with pytest.raises(Unavailable, match="another key|was sealed with the key"):
+    with pytest.raises(Unavailable, match="was sealed with the key"):
         loaded(folder, Envelope(b"x" * 32))
 
 

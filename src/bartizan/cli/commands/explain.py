@@ -50,7 +50,10 @@ def _remedy(read: argparse.Namespace, decision: Decision) -> str:
     if "allow" in policy:
         return f"{decision.by} lets through where: {str(policy['allow']).strip()}"
     if "any" in policy:
-        ways = " or ".join("an API key" if way.get("api_key") else f"a token of {way['jwt']}" if way.get("jwt") else f"a certificate of {way['mtls']}" for way in policy["any"])
+        ways = " or ".join(
+            "an API key" if way.get("api_key") else f"a token of {way['jwt']}" if way.get("jwt") else f"a certificate of {way['mtls']}"
+            for way in policy["any"]
+        )
         return f"{decision.by} lets through with {ways}"
     return ""
 
@@ -59,7 +62,8 @@ def _show(found: Mapping[str, Any], decision: Decision, remedy: str) -> None:
     outcome = painted("refused", "red") if decision.refused else painted("let through", "green")
     say(f"{found['http_method']} {found['host']}{found['path']} at {found['time']}: {outcome} with {found['status']}")
     say(f"by {painted(decision.by, 'bold')}: {decision.why}")
-    say(f"revision {found.get('revision') or 'none'}, generation {found.get('generation') or 'none'}, API {found.get('api') or 'none'}, route {found.get('route') or 'none'}")
+    told = ("revision", "generation", "api", "route")
+    say(", ".join(f"{name} {found.get(name) or 'none'}" for name in told))
     caller = found.get("principal") or "nobody"
     say(f"principal {caller} by {found.get('auth_method') or 'nothing'}, from {found['source']}")
     for name, value in {**(found.get("attributes") or {}), "groups": found.get("groups")}.items():

@@ -13,7 +13,12 @@ from bartizan.secrets.keyring import load_or_create
 
 NAME = "key"
 HELP = "Make, list and revoke API keys. They are kept encrypted, apart from the policies."
-EXAMPLES = ("bartizan key new acme", "bartizan key new acme --name laptop --expires 90d", "bartizan key list", "bartizan key revoke key_abcdefghijkl")
+EXAMPLES = (
+    "bartizan key new acme",
+    "bartizan key new acme --name laptop --expires 90d",
+    "bartizan key list",
+    "bartizan key revoke key_abcdefghijkl",
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +68,8 @@ def _expiry(text: str | None) -> float | None:
 
 def _list(read: argparse.Namespace) -> int:
     records = [
-        {"id": one.id, "consumer": one.consumer, "name": one.name, "created": one.created, "expires": one.expires} for one in _store(read.state).records()
+        {"id": one.id, "consumer": one.consumer, "name": one.name, "created": one.created, "expires": one.expires}
+        for one in _store(read.state).records()
     ]
     if read.json:
         show_json(records)

@@ -6,7 +6,7 @@ import os
 import socket
 from pathlib import Path
 
-from bartizan.admin.options import ControlOptions
+from bartizan.admin.options import ADMIN, ControlOptions
 from bartizan.cli.arguments import compiled, files, state
 from bartizan.cli.output import complain, say, show_problems
 from bartizan.compile import Compiled
@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     files(parser)
     state(parser)
-    parser.add_argument("--admin", default="127.0.0.1:9180", metavar="HOST:PORT", help="where health and metrics are served")
+    parser.add_argument("--admin", default=ADMIN, metavar="HOST:PORT", help="where health and metrics are served")
     parser.add_argument("--envoy", type=Path, metavar="PATH", help="another Envoy than the pinned one, of the same minor version")
     parser.add_argument("--concurrency", type=int, metavar="N", help="Envoy's worker threads (default: one for each core)")
 
@@ -54,7 +54,9 @@ def _free(host: str, port: int, what: str) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise Unavailable(f"The address {host}:{port} of {what} can't be used: {error.strerror}. End what listens there, or change it.") from error
+            raise Unavailable(
+                f"The address {host}:{port} of {what} can't be used: {error.strerror}. End what listens there, or change it."
+            ) from error
 
 
 def gateway_children(made: Compiled, control: ControlOptions, envoy: EnvoyOptions) -> tuple[Child, ...]:

@@ -1,0 +1,116 @@
+"""What is wrong between resources: dangling references, attributes that nobody declared, floors that are weakened."""
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from bartizan.condition import Schema
+from bartizan.model.consumer import Consumer
+from bartizan.model.gateway import RESERVED_ATTRIBUTES, Gateway
+from bartizan.model.problem import Problem
+from bartizan.model.snapshot import Resource, Snapshot
+from bartizan.policies import PolicyKind
+
+
+def cross_problems(snapshot: Snapshot) -> Iterator[Problem]:
+    """Everything that is wrong between resources."""
+    schema = Schema(snapshot.gateway.attributes)
+    known = {"Api": snapshot.apis.keys(), "Issuer": snapshot.issuers.keys(), "Listener": {one.name for one in snapshot.gateway.listeners}}
+    known["CA"] = {ca for policy in snapshot.policies for ca in getattr(policy, "client_cas", {})}
+    for policy in snapshot.policies:
+        if isinstance(policy, PolicyKind):
+            yield from _policy_problems(policy, snapshot.resource(policy), schema, snapshot.files)
+            yield from _dangling(policy, snapshot.resource(policy), known)
+    for consumer in snapshot.consumers.values():
+        yield from _attribute_problems(consumer, snapshot)
+    yield from _undeclared_attributes(snapshot)
+
+
+def _policy_problems(policy: PolicyKind, resource: Resource, schema: Schema, files: Mapping[str, bytes]) -> Iterator[Problem]:
+    for fault in policy.faults(schema, files):
+        yield Problem(resource.place(fault.path), fault.code, fault.message, fault.hint)
+    if policy.mode == "shadow" and not policy.may_shadow:
+        yield Problem(resource.place(("mode",)), "mode-unsupported", f"a {policy.kind} can't be put in shadow", "Use enforce.")
+    if policy.floor and policy.mode != "enforce":
+        yield Problem(
+            resource.place(("mode",)),
+            "floor-weakened",
+            "a floor is enforced, always",
+            "Take `floor: true` away first, if that is what you mean.",
+        )
+    if policy.floor and policy.target.exclude:
+        yield Problem(
+            resource.place(("target", "except")),
+            "floor-weakened",
+            "a floor leaves nothing out",
+            "Narrow its paths, or take `floor: true` away.",
+        )
+
+
+def _dangling(policy: PolicyKind, resource: Resource, known: Mapping[str, Any]) -> Iterator[Problem]:
+    references = [(reference.path, reference.kind, reference.name) for reference in policy.references()]
+    if policy.target.api is not None:
+        references.append((("target", "api"), "Api", policy.target.api))
+    if policy.target.listener is not None:
+        references.append((("target", "listener"), "Listener", policy.target.listener))
+    for path, kind, name in references:
+        if name not in known.get(kind, ()):
+            near = get_close_matches(name, list(known.get(kind, ())), n=1, cutoff=0.5)
+            yield Problem(
+                resource.place(path),
+                f"{kind.lower()}-unknown",
+                f"there is no {kind} {name!r}",
+                f"Did you mean {near[0]!r}?" if near else "",
+            )
+
+
+def _undeclared_attributes(snapshot: Snapshot) -> Iterator[Problem]:
+    declared = snapshot.gateway.attributes
+    for issuer in snapshot.issuers.values():
+        for name in issuer.attributes.keys() - declared.keys():
+            yield _undeclared(snapshot.resource(issuer), ("attributes", name), name, snapshot.gateway)
+    for api in snapshot.apis.values():
+        for header, what in api.identity_headers.items():
+            if what not in RESERVED_ATTRIBUTES and what not in declared:
+                yield _undeclared(snapshot.resource(api), ("identity_headers", header), what, snapshot.gateway)
+
+
+def _undeclared(resource: Resource, path: tuple[str, ...], name: str, gateway: Gateway) -> Problem:
+    declared = ", ".join(gateway.attributes) or "none"
+    return Problem(resource.place(path), "attribute-undeclared", f"the Gateway declares no attribute {name!r}", f"Declared: {declared}.")
+
+
+def _attribute_problems(consumer: Consumer, snapshot: Snapshot) -> Iterator[Problem]:
+    resource = snapshot.resource(consumer)
+    for name, value in consumer.attributes.items():
+        declared = snapshot.gateway.attributes.get(name)
+        if declared is None:
+            yield _undeclared(resource, ("attributes", name), name, snapshot.gateway)
+        elif not _has_type(value, declared):
+            yield Problem(resource.place(("attributes", name)), "attribute-type", f"the attribute {name!r} is declared as a {declared}", "")
+        elif any(not _is_plain(text) for text in (value if isinstance(value, list) else [value])):
+            yield Problem(
+                resource.place(("attributes", name)),
+                "attribute-value",
+                "an attribute's text holds up to 256 printable characters and no ';'",
+                "",
+            )
+    for i, group in enumerate(consumer.groups):
+        if not _is_plain(group):
+            yield Problem(
+                resource.place(("groups", i)), "attribute-value", "a group's name holds up to 256 printable characters and no ';'", ""
+            )
+
+
+def _is_plain(value: Any) -> bool:
+    return not isinstance(value, str) or (value.isprintable() and ";" not in value and 0 < len(value) <= 256)
+
+
+def _has_type(value: Any, declared: str) -> bool:
+    if declared == "bool":
+        return isinstance(value, bool)
+    if declared == "number":
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if declared == "list":
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return isinstance(value, str)

@@ -1,0 +1,21 @@
+"""The processes of a node, as children."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from bartizan.node.options import EnvoyOptions, NodeOptions, control_socket
+from bartizan.node.supervisor import node_children
+
+
+def test_a_node_and_its_envoy_are_apart(tmp_path: Path) -> None:
+    envoy, node = node_children(NodeOptions(tmp_path, control_socket(tmp_path), "n1"), EnvoyOptions())
+    assert envoy.name == "Envoy"
+    assert node.command.argv[:3] == (sys.executable, "-m", "bartizan.node")
+    assert "n1" in node.command.argv
+
+
+def test_the_supervisor_is_free_of_grpc() -> None:
+    """It is to be small, and to have little that could fail."""
+    script = "import sys, bartizan.node.supervisor; sys.exit('grpc' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
