@@ -10,7 +10,7 @@ from typing import Any
 import jwt as pyjwt
 import pytest
 
-from bartizan.identity.attributes import attribute_problem
+from bartizan.model.attributes import attribute_problem
 from bartizan.identity.key_text import OTHER, SHARDS, key_text, shard_of
 from bartizan.identity.keys import KeyRecord
 from bartizan.identity.principal import CERTIFICATE_HEADER

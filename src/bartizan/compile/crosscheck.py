@@ -5,8 +5,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from bartizan.condition import Schema
+from bartizan.model.attributes import RESERVED, attribute_problem
 from bartizan.model.consumer import Consumer
-from bartizan.model.gateway import RESERVED_ATTRIBUTES, Gateway
+from bartizan.model.gateway import Gateway
 from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Resource, Snapshot
 from bartizan.policies import PolicyKind
@@ -71,7 +72,7 @@ def _undeclared_attributes(snapshot: Snapshot) -> Iterator[Problem]:
             yield _undeclared(snapshot.resource(issuer), ("attributes", name), name, snapshot.gateway)
     for api in snapshot.apis.values():
         for header, what in api.identity_headers.items():
-            if what not in RESERVED_ATTRIBUTES and what not in declared:
+            if what not in RESERVED and what not in declared:
                 yield _undeclared(snapshot.resource(api), ("identity_headers", header), what, snapshot.gateway)
 
 
@@ -87,23 +88,11 @@ def _attribute_problems(consumer: Consumer, snapshot: Snapshot) -> Iterator[Prob
         if declared is None:
             yield _undeclared(resource, ("attributes", name), name, snapshot.gateway)
         elif not _has_type(value, declared):
-            yield Problem(resource.place(("attributes", name)), "attribute-type", f"the attribute {name!r} is declared as a {declared}", "")
-        elif any(not _is_plain(text) for text in (value if isinstance(value, list) else [value])):
-            yield Problem(
-                resource.place(("attributes", name)),
-                "attribute-value",
-                "an attribute's text holds up to 256 printable characters and no ';'",
-                "",
-            )
-    for i, group in enumerate(consumer.groups):
-        if not _is_plain(group):
-            yield Problem(
-                resource.place(("groups", i)), "attribute-value", "a group's name holds up to 256 printable characters and no ';'", ""
-            )
-
-
-def _is_plain(value: Any) -> bool:
-    return not isinstance(value, str) or (value.isprintable() and ";" not in value and 0 < len(value) <= 256)
+            yield Problem(resource.place(("attributes", name)), "attribute-type", f"the attribute {name!r} is declared as a {declared}")
+        elif wrong := attribute_problem(value):
+            yield Problem(resource.place(("attributes", name)), "attribute-value", f"the attribute {name!r} {wrong}")
+    if wrong := attribute_problem(list(consumer.groups)):
+        yield Problem(resource.place(("groups",)), "attribute-value", f"the list of groups {wrong}")
 
 
 def _has_type(value: Any, declared: str) -> bool:

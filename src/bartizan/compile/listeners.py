@@ -123,10 +123,10 @@ def _filters(gateway: Gateway) -> list[Any]:
     """The chain. Each step's reason stands beside it; the order is what makes it safe."""
     return [
         discovered(names.GATE, [f"{_HTTP}.lua.v3.Lua"]),  # the scope, and credentials out of callers' places
+        fixed(names.CORS, message(f"{_HTTP}.cors.v3.Cors")),  # preflights, and CORS headers on every refusal that has a route
         fixed(
             names.HYGIENE, refuse(names.HYGIENE, [(name, header(names.H_REFUSAL, exact=name)) for name in REFUSALS])
         ),  # what the gate found wrong
-        fixed(names.CORS, message(f"{_HTTP}.cors.v3.Cors")),  # preflights, and CORS headers on refusals too
         discovered(names.BLOCKS, [f"{_HTTP}.rbac.v3.RBAC"]),  # blocked sources, before any credential is looked up
         fixed(names.KEYS, _keys()),  # a key becomes its consumer, or 401
         discovered(names.TOKENS, [f"{_HTTP}.jwt_authn.v3.JwtAuthentication"]),  # a token becomes claims, or 401
@@ -153,7 +153,7 @@ def _keys() -> Any:
         "xds.core.v3.TypedExtensionConfig",
         **extension("key", message("envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=names.H_KEY)),
     )
-    present = header(names.H_KEY, safe_regex={"google_re2": {}, "regex": ".+"})
+    present = header(names.H_KEY, safe_regex={"google_re2": {}, "regex": r"\C+"})
     by_shard = {
         "matcher_tree": {"input": key, "prefix_match_map": {"map": tables}},
         "on_no_match": {"action": execute_discovered("keys/other", [f"{_HTTP}.api_key_auth.v3.ApiKeyAuth"])},

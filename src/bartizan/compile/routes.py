@@ -116,12 +116,14 @@ def _route(api: Api, scope_path: str, piece: Slice, fragments: Sequence[tuple[Po
     per_filter: dict[str, Any] = {}
     action: dict[str, Any] = {}
     limits: list[Any] = []
-    headers: dict[str, str] = {}
+    added: list[Any] = []
+    hidden: dict[str, None] = {}
     for _, fragment in fragments:
         per_filter.update(fragment.per_filter)
         action.update(fragment.route)
         limits += fragment.rate_limits
-        headers.update(fragment.response_headers)
+        added += fragment.response_headers
+        hidden.update(dict.fromkeys(fragment.hidden_response_headers))
     chain = [typed("rules", set_metadata(names.RULES, {"api": api.name, "path": piece.path}))]
     chain += [one for _, fragment in fragments for one in fragment.filters]
     if api.methods:
@@ -136,7 +138,8 @@ def _route(api: Api, scope_path: str, piece: Slice, fragments: Sequence[tuple[Po
         route={**_forwarding(api, scope_path), **action, "rate_limits": limits},
         metadata=_metadata(api, piece),
         typed_per_filter_config=per_filter,
-        response_headers_to_add=[overwrite(name, value)["append"] for name, value in headers.items()],
+        response_headers_to_add=added,
+        response_headers_to_remove=list(hidden),
     )
 
 

@@ -75,9 +75,9 @@ def path_has(how: str, part: str) -> str:
 
 # Lists: the text of a JSON list, as serializers write it.
 
-_ELEMENTS = r"(?:\"(?:[^\"\\]|\\.)*\"|[^\"\[\]{}])*"
-LIST = rf"(?s)\s*\[{_ELEMENTS}\]\s*"
-"""A flat JSON list."""
+_ELEMENT = r"\"(?:[^\"\\]|\\.)*\"|-?[0-9][0-9.eE+-]*|true|false|null"
+LIST = rf"(?s) *\[ *(?:(?:{_ELEMENT}) *,? *)*\] *"
+"""A flat JSON list. (A missing comma is overlooked: strings end where they end, with or without one.)"""
 
 ODD_ESCAPE = r"\\u00(?:2[013458-9a-eA-E]|3[0-9abfABF]|[46][0-9a-fA-F]|5[0-9abdefABDEF]|7[0-9a-eA-E])"
 """A printable character written as \\u00XX where no serializer does so; a list with one counts as malformed."""
@@ -88,7 +88,7 @@ _PERHAPS_ESCAPED = frozenset("&'/<=>\x7f")
 
 def list_holds(value: str) -> str:
     """A pattern for the beginning of a list's text (given that it is well formed), up to `value` as one of its elements."""
-    return rf"(?s)\s*\[(?:\"(?:[^\"\\]|\\.)*\"|[^\"])*\"{''.join(map(_json, value))}\""
+    return rf"(?s) *\[(?:\"(?:[^\"\\]|\\.)*\"|[^\"])*\"{''.join(map(_json, value))}\""
 
 
 def _json(character: str) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bartizan.envoy import extension, message, names
-from bartizan.identity.attributes import name_problem
+from bartizan.model.attributes import name_problem
 from bartizan.identity.table import PRINCIPAL_HEADER
 
 NAMESPACE = "bartizan.principal"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from bartizan.envoy import extension, message
-from bartizan.identity.attributes import Value, attribute_text
+from bartizan.model.attributes import Value, attribute_text
 from bartizan.identity.key_text import OTHER, SHARDS, shard_of
 from bartizan.identity.keys import KeyRecord
 

@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from bartizan.model.attributes import name_problem
 from bartizan.model.fields import AsTuple, Declared, Duration, HeaderName, Name, Network, Size
 
 AttributeType = Literal["string", "number", "bool", "list"]
-RESERVED_ATTRIBUTES = frozenset({"id", "method", "issuer", "groups", "key"})
 
 
 class Listener(Declared):
@@ -88,10 +88,8 @@ class Gateway(Declared):
     @classmethod
     def _attribute_names(cls, value: dict[str, str]) -> dict[str, str]:
         for name in value:
-            if name in RESERVED_ATTRIBUTES or not name.isidentifier() or not name.isascii() or len(name) > 40:
-                raise ValueError(
-                    f"{name!r} can't be the name of an attribute: use letters, digits and '_', and none of {sorted(RESERVED_ATTRIBUTES)}"
-                )
+            if wrong := name_problem(name):
+                raise ValueError(f"the name of an attribute {wrong}: {name!r}")
         return value
 
     @model_validator(mode="after")

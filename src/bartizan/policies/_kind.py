@@ -68,8 +68,10 @@ class Fragment:
     """envoy.config.route.v3.RateLimit: which descriptors a request of this route yields."""
     buckets: tuple[Bucket, ...] = ()
     lists: tuple[IpList, ...] = ()
-    response_headers: tuple[tuple[str, str], ...] = ()
-    """Headers set on every answer of the route."""
+    response_headers: tuple[Any, ...] = ()
+    """envoy.config.core.v3.HeaderValueOption: headers added to every answer of the route, refusals included."""
+    hidden_response_headers: tuple[str, ...] = ()
+    """Headers of the upstream that callers don't see."""
     route: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the route's RouteAction."""
     cluster: Mapping[str, Any] = field(default_factory=dict)

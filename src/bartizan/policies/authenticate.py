@@ -20,7 +20,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from bartizan.envoy.filters import permit
-from bartizan.envoy.matching import all_of, any_of, principal
+from bartizan.envoy.matching import all_of, any_of, metadata, principal
+from bartizan.envoy.names import PRINCIPAL
 from bartizan.model.fields import AsTuple, Declared, Name
 from bartizan.policies._kind import Fragment, Phase, Place, PolicyKind, Reference
 
@@ -72,8 +73,10 @@ class Authenticate(PolicyKind):
 
 
 def _accepted(method: Method) -> Any:
+    # An id that is too long isn't kept by Envoy: who has none isn't anybody, and would escape limits.
+    known = metadata(PRINCIPAL, ("id",), present_match=True)
     if method.jwt is not None:
-        return all_of([principal("method", "jwt"), principal("issuer", method.jwt)])
+        return all_of([known, principal("method", "jwt"), principal("issuer", method.jwt)])
     if method.mtls is not None:
-        return all_of([principal("method", "mtls"), principal("issuer", method.mtls)])
-    return principal("method", "api_key")
+        return all_of([known, principal("method", "mtls"), principal("issuer", method.mtls)])
+    return all_of([known, principal("method", "api_key")])

@@ -23,6 +23,9 @@ class Rig:
         self.control = ControlServer(self.path)
         self.server = AdsServer(folder / "ads.sock")
         self.relay = Relay(self.path, "n1", self.server, connect_s=0)
+        self.running: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
         self.running = asyncio.create_task(self.relay.run())
 
     async def holds(self, *names: str) -> None:
@@ -35,26 +38,30 @@ class Rig:
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     rig = Rig(socket_folder(tmp_path))
     yield rig
-    rig.running.cancel()
-    await asyncio.gather(rig.running, return_exceptions=True)
+    if rig.running:
+        rig.running.cancel()
+        await asyncio.gather(rig.running, return_exceptions=True)
     await rig.control.stop()
 
 
 async def test_without_a_control_plane_the_first_contact_is_short(rig: Rig) -> None:
+    rig.begin()
     async with asyncio.timeout(1):
         await rig.relay.first_contact(30)
-    assert not rig.running.done()
+    assert rig.running and not rig.running.done()
 
 
 async def test_a_control_plane_without_a_state_is_waited_for_no_longer_than_said(rig: Rig) -> None:
     await rig.control.start()
     rig.server.load(Position(1, "kept", 1), [A])
+    rig.begin()
     await asyncio.wait_for(rig.relay.first_contact(0.3), 1)
     await rig.holds("a")
 
 
 async def test_what_the_control_plane_has_replaces_what_was_kept(rig: Rig) -> None:
     rig.server.load(Position(1, "kept", 1), [A])
+    rig.begin()
     await rig.control.start()
     await rig.control.publish(Release(2, "new", 1, (Step((B,)),)))
     await rig.holds("b")
@@ -62,6 +69,7 @@ async def test_what_the_control_plane_has_replaces_what_was_kept(rig: Rig) -> No
 
 
 async def test_finds_a_control_plane_that_comes_again(rig: Rig) -> None:
+    rig.begin()
     await rig.control.start()
     await rig.control.publish(Release(1, "r1", 1, (Step((A,)),)))
     await rig.holds("a")
@@ -74,6 +82,7 @@ async def test_finds_a_control_plane_that_comes_again(rig: Rig) -> None:
 
 async def test_reports_how_it_stands(rig: Rig) -> None:
     rig.relay.problem = "the disk is odd"
+    rig.begin()
     await rig.control.start()
     async with asyncio.timeout(3):
         while not rig.control.nodes():

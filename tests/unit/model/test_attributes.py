@@ -6,7 +6,7 @@ import re
 import pytest
 from hypothesis import given, strategies
 
-from bartizan.identity.attributes import attribute_problem, attribute_text, name_problem
+from bartizan.model.attributes import attribute_problem, attribute_text, name_problem
 
 TEXTS = strategies.text(max_size=300)
 
