@@ -39,7 +39,11 @@ def test_every_yaml_block_compiles(text: str) -> None:
     assert not own.problems, "\n".join(map(str, own.problems))
     kinds = {resource.kind for resource in own.resources}
     names = {resource.key for resource in own.resources}
-    frame = [read(body, kind) for kind, body in FRAME.items() if kind not in kinds and not ("Api" in kinds and kind == "Public" and "Public" in kinds)]
+    frame = [
+        read(body, kind)
+        for kind, body in FRAME.items()
+        if kind not in kinds and not ("Api" in kinds and kind == "Public" and "Public" in kinds)
+    ]
     frame = [one for one in frame if one.resources[0].key not in names]
     found = assemble([*frame, own], {})
     assert isinstance(found, Snapshot), "\n".join(map(str, found))

@@ -77,7 +77,16 @@ def _of(kind: type[PolicyKind], snapshot: Snapshot) -> PolicyKind:
 
 
 def _place(policy: PolicyKind, snapshot: Snapshot, *, shadow: bool) -> Place:
-    return Place(policy.id, shadow, snapshot.apis["orders"], "/orders", snapshot.gateway, Schema(snapshot.gateway.attributes), Sources(), snapshot.files)
+    return Place(
+        policy.id,
+        shadow,
+        snapshot.apis["orders"],
+        "/orders",
+        snapshot.gateway,
+        Schema(snapshot.gateway.attributes),
+        Sources(),
+        snapshot.files,
+    )
 
 
 def _routed() -> Iterator[type[PolicyKind]]:
@@ -125,7 +134,9 @@ def test_compile_is_the_same_every_time(kind: type[PolicyKind], tmp_path: Path) 
 @pytest.mark.parametrize("kind", list(_routed()))
 def test_it_has_a_golden(kind: type[PolicyKind]) -> None:
     folder = re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
-    assert list((Path(__file__).parent / "golden" / "policies" / folder).glob("*.yaml")), f"write a golden for {kind.__name__}, then `make bless`"
+    assert list((Path(__file__).parent / "golden" / "policies" / folder).glob("*.yaml")), (
+        f"write a golden for {kind.__name__}, then `make bless`"
+    )
 
 
 @pytest.mark.parametrize("kind", list(_routed()))

@@ -42,14 +42,36 @@ def _shadow(number: int, predicate: Message) -> dict[str, object]:
 
 def _principal() -> dict[str, object]:
     rules = [
-        {"header": f"test-{kind}-{name}", "on_header_present": {"metadata_namespace": "bartizan.principal", "key": name, "type": kind.upper()}}
+        {
+            "header": f"test-{kind}-{name}",
+            "on_header_present": {"metadata_namespace": "bartizan.principal", "key": name, "type": kind.upper()},
+        }
         for kind in ("string", "number")
         for name in SCHEMA.names()
     ]
     return extension("principal", message("envoy.extensions.filters.http.header_to_metadata.v3.Config", request_rules=rules))
 
 
-def _bootstrap(predicates: Sequence[Message], tls: Message | None) -> Message:
+def _limits(action: dict[str, object], sizes: Mapping[str, int]) -> dict[str, object]:
+    """A rate limit with one descriptor, and a bucket for each of its values."""
+
+    def bucket(size: int) -> dict[str, object]:
+        return {"max_tokens": size, "tokens_per_fill": {"value": size}, "fill_interval": {"seconds": 3600}}
+
+    always = {"default_value": {"numerator": 100}}
+    limit = message(
+        "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+        stat_prefix="l",
+        token_bucket=bucket(1000),
+        filter_enabled=always,
+        filter_enforced=always,
+        descriptors=[{"entries": [{"key": "tier", "value": value}], "token_bucket": bucket(size)} for value, size in sizes.items()],
+        rate_limits=[{"actions": [{"extension": action}]}],
+    )
+    return extension("limit", limit)
+
+
+def _bootstrap(predicates: Sequence[Message], tls: Message | None, more: Sequence[dict[str, object]]) -> Message:
     answer = {"status": 200, "body_format": {"text_format_source": {"inline_string": "%DYNAMIC_METADATA(envoy.filters.http.rbac)%"}}}
     route = {"match": {"prefix": "/"}, "direct_response": answer}
     star = {"match": {"path": "*"}, "direct_response": answer}
@@ -61,6 +83,7 @@ def _bootstrap(predicates: Sequence[Message], tls: Message | None) -> Message:
         max_request_headers_kb={"value": 96},
         http_filters=[
             _principal(),
+            *more,
             *(_shadow(number, predicate) for number, predicate in enumerate(predicates)),
             extension("router", message("envoy.extensions.filters.http.router.v3.Router")),
         ],
@@ -78,10 +101,16 @@ def _bootstrap(predicates: Sequence[Message], tls: Message | None) -> Message:
 
 
 @contextlib.contextmanager
-def judging(folder: Path, predicates: Sequence[Message], tls: Message | None = None, zones: str = TZDATA) -> Iterator[str]:
-    """The address, host and port, of an Envoy with these predicates."""
+def judging(
+    folder: Path,
+    predicates: Sequence[Message],
+    tls: Message | None = None,
+    zones: str = TZDATA,
+    limits: tuple[dict[str, object], Mapping[str, int]] | None = None,
+) -> Iterator[str]:
+    """The address, host and port, of an Envoy with these predicates, and with a rate limit by a descriptor if one is given."""
     config, admin, log = folder / "envoy.pb", folder / "admin", folder / "log"
-    config.write_bytes(_bootstrap(predicates, tls).SerializeToString())
+    config.write_bytes(_bootstrap(predicates, tls, [_limits(*limits)] if limits else []).SerializeToString())
     admin.unlink(missing_ok=True)
     command = [str(binary()), "-c", str(config), "--disable-hot-restart", "--concurrency", "1", "--admin-address-path", str(admin)]
     with log.open("w") as stderr:
@@ -155,7 +184,9 @@ class World:
             sent.append(("x-bartizan-source", self.source.encode()))
         if self.body:
             sent.append(("content-length", str(len(self.body)).encode()))
-        request = httpx.Request(self.method, f"http://{address}", headers=sent, content=self.body or None, extensions={"target": self.target.encode()})
+        request = httpx.Request(
+            self.method, f"http://{address}", headers=sent, content=self.body or None, extensions={"target": self.target.encode()}
+        )
         return client.send(request)
 
     def principal(self) -> dict[str, object]:

@@ -5,19 +5,35 @@ import json
 import random
 from collections.abc import Sequence
 
-from condition_lab import SCHEMA, World
+from tests.e2e.condition_lab import SCHEMA, World
 
 STRINGS = ("id", "issuer", "plan", "department")
 LISTS = ("groups", "regions")
-VALUES = ("gold", "silver", "finance", "a", 'a"b', "a,b", "ops", "é", "漢字", "go", "ld", "gold ", "a\\b", "x/y", "<b>", "😀", "u0041", "[a]", "GOLD")
-NUMBERS = (-1, 0, 1, 2, 2.5, 3, 5, 5.0, 7, 1e10, -3.5)
-NETWORKS = ("10.0.0.0/8", "10.1.2.3", "10.128.0.0/9", "192.168.4.0/22", "2001:db8::/32", "2001:db8:0:1::/64", "2001:db8::1", "0.0.0.0/0", "::/0")
-NETWORKS += ("172.16.0.0/12", "fe80::/10", "2001:db8:0:1230::/60")
-ADDRESSES = ("10.1.2.3", "10.200.0.1", "192.168.7.255", "192.168.8.0", "::ffff:10.1.2.3", "2001:db8::1", "2001:db8:0:1::5", "2001:db8:0:1:0:0:1:0", "fe80::1")
-ADDRESSES += ("172.31.9.9", "172.32.0.1", "2001:db8:0:1234::", "2001:db9::1", "::1", "64:ff9b::1", "::ffff:172.16.0.9")
-ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Pacific/Auckland")
-MOMENTS = ("2026-03-29T00:59:59Z", "2026-03-29T01:00:00Z", "2026-07-01T08:00:00Z", "2026-12-31T23:30:00Z", "2026-07-04T17:59:00+02:00", "2024-02-29T12:00:00Z")
-AGENTS = ("curl/8.1", "Mozilla/5.0 (iPad; Mobile)", "Mozilla/5.0 (Linux; Android 14) Mobile", "Mozilla/5.0 (Linux; Android 14; X)", "Googlebot/2.1", "Mozilla/5.0 (X11)", "x")
+# fmt: off
+VALUES = (
+    "gold", "silver", "finance", "a", 'a"b', "a,b", "ops", "é", "漢字", "go", "ld", "gold ", "a\\b", "x/y", "<b>", "😀", "u0041",
+    "[a]", "GOLD",
+)
+NUMBERS = (-1, 0, 1, 2, 2.5, 3, 5, 5.0, 7, 10000000000.0, -3.5)
+NETWORKS = (
+    "10.0.0.0/8", "10.1.2.3", "10.128.0.0/9", "192.168.4.0/22", "2001:db8::/32", "2001:db8:0:1::/64", "2001:db8::1", "0.0.0.0/0",
+    "::/0", "172.16.0.0/12", "fe80::/10", "2001:db8:0:1230::/60",
+)
+ADDRESSES = (
+    "10.1.2.3", "10.200.0.1", "192.168.7.255", "192.168.8.0", "::ffff:10.1.2.3", "2001:db8::1", "2001:db8:0:1::5",
+    "2001:db8:0:1:0:0:1:0", "fe80::1", "172.31.9.9", "172.32.0.1", "2001:db8:0:1234::", "2001:db9::1", "::1", "64:ff9b::1",
+    "::ffff:172.16.0.9",
+)
+ZONES = ('UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Kolkata', 'Pacific/Auckland')
+MOMENTS = (
+    "2026-03-29T00:59:59Z", "2026-03-29T01:00:00Z", "2026-07-01T08:00:00Z", "2026-12-31T23:30:00Z", "2026-07-04T17:59:00+02:00",
+    "2024-02-29T12:00:00Z",
+)
+AGENTS = (
+    "curl/8.1", "Mozilla/5.0 (iPad; Mobile)", "Mozilla/5.0 (Linux; Android 14) Mobile", "Mozilla/5.0 (Linux; Android 14; X)",
+    "Googlebot/2.1", "Mozilla/5.0 (X11)", "x",
+)
+# fmt: on
 HOSTS = ("api.example.com", "API.example.COM:8080", "example.org", "[::1]:443", "a:b:c", "www.example.com:")
 TARGETS = ("/", "/orders", "/orders?x=/y", "/orders/1?", "/a/b.png", "/orders/a?b=gold", "/gold")
 PATTERNS = ("^a", "o.d", "(?i)gold$", "^$", "[a-f]+", "\\.png", "é", "^/orders(/|$)", "b\\b", "^(gold|silver)$")
@@ -37,7 +53,13 @@ class Maker:
         return f"[{', '.join(self.quoted(values) for _ in range(self.random.randint(1, 4)))}]"
 
     def string(self) -> str:
-        names = [f"principal.{self.pick(STRINGS)}", f'request.headers["{self.pick(["x-a", "x-b"])}"]', "request.path", "request.query", "device.ja4"]
+        names = [
+            f"principal.{self.pick(STRINGS)}",
+            f'request.headers["{self.pick(["x-a", "x-b"])}"]',
+            "request.path",
+            "request.query",
+            "device.ja4",
+        ]
         return self.pick([*names, names[0], names[0], names[1]])
 
     def number(self) -> str:
@@ -79,7 +101,14 @@ class Maker:
         order = self.pick(["==", "!=", "<", "<=", ">", ">="])
         left = self.number()
         values = ", ".join(str(self.pick(NUMBERS)) for _ in range(2))
-        return self.pick([f"{left} {order} {self.pick(NUMBERS)}", f"{self.pick(NUMBERS)} {order} {left}", f"{left} {order} {self.number()}", f"{left} in [{values}]"])
+        return self.pick(
+            [
+                f"{left} {order} {self.pick(NUMBERS)}",
+                f"{self.pick(NUMBERS)} {order} {left}",
+                f"{left} {order} {self.number()}",
+                f"{left} in [{values}]",
+            ]
+        )
 
     def places(self) -> str:
         paths = [target.split("?")[0] for target in TARGETS]
@@ -103,7 +132,8 @@ class Maker:
         )
 
     def times(self) -> str:
-        zone = self.quoted(ZONES)
+        zone, orders = self.quoted(ZONES), ["==", "!=", "<", "<=", ">", ">="]
+        dates = self.quoted(["2026-03-29", "2026-12-31", "2027-01-01", "2024-02-29"])
         hours = self.random.sample(["00:00", "02:30", "08:00", "13:30", "18:00", "23:59"], 2)
         days = self.listed(["mon", "tue", "wed", "thu", "fri", "sat", "sun"])
         return self.pick(
@@ -111,7 +141,7 @@ class Maker:
                 f'now.between("{hours[0]}", "{hours[1]}", {zone})',
                 f"now.weekday({zone}) in {days}",
                 f'now.weekday({zone}) {self.pick(["==", "!="])} "{self.pick(["sun", "sat", "wed"])}"',
-                f"now.date({zone}) {self.pick(['==', '<', '>=', '!=', '<=', '>'])} {self.quoted(['2026-03-29', '2026-12-31', '2027-01-01', '2024-02-29'])}",
+                f"now.date({zone}) {self.pick(orders)} {dates}",
                 f"now.{self.pick(['after', 'before'])}({self.quoted(MOMENTS)})",
                 f"now.hour({zone}) {self.pick(['<', '>=', '=='])} {self.pick([0, 8, 12, 2])}",
             ]

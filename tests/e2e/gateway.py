@@ -52,7 +52,8 @@ async def _echo(request: Request) -> Response:
         "headers": [[name.decode(), value.decode("latin-1")] for name, value in request.headers.raw],
         "body": body.decode("latin-1"),
     }
-    return JSONResponse(told, status_code=int(request.headers.get("x-answer", "200")))
+    added = json.loads(request.headers.get("x-answer-headers", "{}"))
+    return JSONResponse(told, status_code=int(request.headers.get("x-answer", "200")), headers=added)
 
 
 async def _events(request: Request) -> Response:

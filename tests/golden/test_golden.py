@@ -68,7 +68,9 @@ def _fragment(fragment: Fragment) -> dict[str, Any]:
         "filters": fragment.filters,
         "per_filter": dict(fragment.per_filter),
         "rate_limits": fragment.rate_limits,
-        "buckets": [{"entries": dict(one.entries), "count": one.count, "period_s": one.period_s, "burst": one.burst} for one in fragment.buckets],
+        "buckets": [
+            {"entries": dict(one.entries), "count": one.count, "period_s": one.period_s, "burst": one.burst} for one in fragment.buckets
+        ],
         "lists": [{"name": one.name, "networks": len(one.networks)} for one in fragment.lists],
         "response_headers": dict(fragment.response_headers),
         "route": dict(fragment.route),

@@ -106,8 +106,11 @@ def resources(compiled: Compiled, stamps: Mapping[str, Stamped]) -> Resources:
     return found
 
 
-def shared(compiled: Compiled) -> Resources:
-    """What all routes share and what outlasts revisions: the gate's table, buckets and lists."""
+def shared(compiled: Compiled, before: Compiled | None = None) -> Resources:
+    """What all routes share and what outlasts revisions: the gate's table, buckets and lists.
+
+    The lists of `before` stay for as long as a request may still meet a route of it.
+    """
     parts = compiled.parts.values()
     cas: dict[str, str] = {}
     for policy in compiled.snapshot.policies:
@@ -116,7 +119,8 @@ def shared(compiled: Compiled) -> Resources:
     buckets = {bucket for part in parts for bucket in part.buckets}
     for shard in range(names.LIMIT_SHARDS):
         found[names.limits(shard)] = live.limits(shard, [bucket for bucket in buckets if bucket.shard == shard])
-    found[names.IP_LISTS] = live.lists(held for part in parts for held in part.lists)
+    served = [*parts, *(before.parts.values() if before else ())]
+    found[names.IP_LISTS] = live.lists((held for part in served for held in part.lists), compiled.sources)
     return {(names.ECDS, name): discovered_body(name, inner) for name, inner in found.items()}
 
 

@@ -1,5 +1,6 @@
 """Live data as Envoy's filters: where to go, whose tokens count, buckets of limits, lists, blocks. Not part of a revision."""
 
+import functools
 import importlib.resources
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,15 +9,18 @@ from typing import Any
 import orjson
 
 from bartizan.compile.routes import Scope
+from bartizan.condition import Sources
 from bartizan.envoy import extension, message, names
 from bartizan.envoy.filters import refuse, set_metadata
 from bartizan.envoy.matching import source_in
+from bartizan.envoy.names import H_SOURCE
 from bartizan.model.consumer import Issuer
 from bartizan.model.fields import network
 from bartizan.model.gateway import Gateway
 from bartizan.policies import Bucket, IpList
 
 _HTTP = "envoy.extensions.filters.http"
+_EXECUTE = f"{_HTTP}.composite.v3.ExecuteFilterAction"
 _TABLE = "--[[TABLE]]"
 
 
@@ -117,20 +121,29 @@ def blocks(networks: Iterable[str]) -> Any:
     return refuse(names.BLOCKS, [("blocked-source", source_in(ranges))] if ranges else [])
 
 
-def lists(held: Iterable[IpList]) -> Any:
-    """The big lists, each looked up once a request; a hit is noted for the policies that ask."""
-    found = sorted(set(held), key=lambda one: one.name)
+def lists(held: Iterable[IpList], sources: Sources) -> Any:
+    """The big lists, each looked up once a request; what policies ask is noted: whether the caller is in or out."""
+    return _lists(tuple(sorted(set(held), key=lambda one: one.name)), sources)
+
+
+@functools.lru_cache(maxsize=4)
+def _lists(found: tuple[IpList, ...], sources: Sources) -> Any:
+    """Kept, because most edits leave the lists alone."""
     if not found:
         return message(f"{_HTTP}.composite.v3.Composite")
-    execute = "envoy.extensions.filters.http.composite.v3.ExecuteFilterAction"
-    chain = []
-    for one in found:
-        note = extension("note", set_metadata(names.LISTS, {one.name: "in"}))
-        action = extension("note", message(execute, typed_config=note))
-        matcher = {"predicate": source_in([_range(item) for item in one.networks]), "on_match": {"action": action}}
-        chain.append(extension(one.name, message(f"{_HTTP}.composite.v3.Composite", matcher={"matcher_list": {"matchers": [matcher]}})))
-    all_lists = extension("lists", message(execute, filter_chain={"typed_config": chain}))
+    chain = [extension(one.name, _list(one, H_SOURCE if sources.address == "header" else None)) for one in found]
+    all_lists = extension("lists", message(_EXECUTE, filter_chain={"typed_config": chain}))
     return message(f"{_HTTP}.composite.v3.Composite", matcher={"on_no_match": {"action": all_lists}})
+
+
+def _list(one: IpList, header_name: str | None) -> Any:
+    def note(where: str) -> dict[str, Any]:
+        noted = extension("note", set_metadata(names.LISTS, {one.name: where}))
+        return {"action": extension("note", message(_EXECUTE, typed_config=noted))}
+
+    predicate = source_in([_range(item) for item in one.networks], header_name)
+    found = {"matchers": [{"predicate": predicate, "on_match": note("in")}]}
+    return message(f"{_HTTP}.composite.v3.Composite", matcher={"matcher_list": found, "on_no_match": note("out")})
 
 
 def _range(text: str) -> tuple[str, int]:

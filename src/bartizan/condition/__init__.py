@@ -17,7 +17,7 @@ from bartizan.condition.tree import Node, attributes
 
 __all__ = ["MOST_CHOICES", "AttributeType", "Condition", "ConditionError", "Mistake", "Schema", "Sources", "choice", "parse"]
 
-MOST_CHOICES = 16
+MOST_CHOICES = 20
 """How many conditions `choice` takes: Envoy reads messages nested up to 100 deep."""
 
 _EXPR = "google.api.expr.v1alpha1.Expr"

@@ -40,12 +40,14 @@ def covers_mapped(of: Network) -> bool:
 def patterns(of: Network) -> tuple[str, ...]:
     """Patterns one of which finds itself in the canonical text of an address of the network, a port behind it or not.
 
-    ValueError for IPv6 networks that begin with zeros, except `::/0`: their text has too many forms.
+    ValueError for IPv6 networks that begin with zeros, except `::/0` and single addresses such as `::1`: their text has too many forms.
     """
     if isinstance(of, IPv4Network):
         return (_pattern_4(of),)
     if of.prefixlen == 0:
         return ("^\\[?[0-9a-f]*:[0-9a-f]*:[0-9a-f:]*(?:\\]|$)", "^\\[?::[0-9]+\\.")
+    if of.prefixlen == 128 and 0 < int(of.network_address) < 1 << 16:
+        return (f"^\\[?{of.network_address}(?:\\]|$)",)
     if int(of.network_address) >> 112 == 0:
         raise ValueError("an IPv6 network that begins with zeros")
     return tuple(_patterns_6(of))

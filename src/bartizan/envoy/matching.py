@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterable, Sequence
+from ipaddress import IPv6Network
 from typing import Any
 
 from bartizan.envoy.messages import message, packed
@@ -57,7 +58,29 @@ def header(name: str, **value: Any) -> Any:
 
 
 def source_in(networks: Sequence[tuple[str, int]], header_name: str | None = None) -> Any:
-    """The caller's address is in one of `networks` (address, prefix length); read from a header in scratch instances."""
+    """The caller's address is in one of `networks` (address, prefix length); read from a header in scratch instances.
+
+    An IPv4 address is the same one in the form that it takes in IPv6 (::ffff:192.0.2.1), and is in no IPv6 network.
+    """
+    wide = [one for one in networks if _covers_mapped(one)]
+    narrow = [one for one in networks if not _covers_mapped(one)]
+    narrow += [(f"::ffff:{address}", length + 96) for address, length in narrow if ":" not in address]
+    found = [_address_in(narrow, header_name)] if narrow else []
+    if wide:
+        found.append(all_of([_address_in(wide, header_name), negated(_address_in([_MAPPED], header_name))]))
+    return any_of(found)
+
+
+_MAPPED = ("::ffff:0:0", 96)
+
+
+def _covers_mapped(network: tuple[str, int]) -> bool:
+    """An IPv6 network so wide that IPv4 addresses in their IPv6 form lie in it."""
+    address, length = network
+    return length < 96 and ":" in address and IPv6Network(_MAPPED).subnet_of(IPv6Network((address, length)))
+
+
+def _address_in(networks: Sequence[tuple[str, int]], header_name: str | None) -> Any:
     ranges = [{"address_prefix": address, "prefix_len": {"value": length}} for address, length in networks]
     matcher = packed("envoy.extensions.matching.input_matchers.ip.v3.Ip", cidr_ranges=ranges, stat_prefix="ip")
     source = _header_input(header_name) if header_name else _source_ip()

@@ -20,7 +20,7 @@ from bartizan.node.options import EnvoyOptions, NodeOptions
 def python_child(name: str, module: str, *arguments: str) -> Child:
     """A role of ours in a process of its own: `python -m module ...`."""
     argv = (sys.executable, "-m", module, *arguments)
-    return Child(name, Command(argv, env={"PYTHONUNBUFFERED": "1"}))
+    return Child(name, Command(argv, env={"PYTHONUNBUFFERED": "1", "GRPC_VERBOSITY": "ERROR"}))
 
 
 def node_children(node: NodeOptions, envoy: EnvoyOptions) -> tuple[Child, ...]:

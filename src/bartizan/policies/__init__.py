@@ -6,10 +6,14 @@ To add one: copy the nearest kind's file, and add the class to KINDS where it be
 from bartizan.policies._kind import Bucket, Fault, Fragment, IpList, Phase, Place, PolicyKind, Reference
 from bartizan.policies.authenticate import Authenticate
 from bartizan.policies.authorize import Authorize
+from bartizan.policies.cors import Cors
+from bartizan.policies.ip_access import IpAccess
 from bartizan.policies.public import Public
 from bartizan.policies.rate_limit import RateLimit
 
 KINDS: tuple[type[PolicyKind], ...] = (
+    Cors,  # preflights carry no credential
+    IpAccess,  # cheap, and asks nobody who they are
     Public,  # adds no filter; says that a route needs no credential
     Authenticate,  # who it is, before anything is asked about them
     Authorize,  # what they may do

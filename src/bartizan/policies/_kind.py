@@ -50,10 +50,11 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class IpList:
-    """A list of networks held once in the gateway, by its content's hash; who is in it is known before policies are asked."""
+    """A list of networks held once in the gateway, named by its content's hash. Before policies are asked, the dynamic metadata
+    `bartizan.lists` says under its name whether the caller is `in` or `out`."""
 
     name: str
-    networks: tuple[str, ...]
+    networks: tuple[str, ...] = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ It runs in Envoy: under a microsecond.
 import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -45,7 +46,7 @@ def _origin(value: str) -> str:
         raise ValueError("an origin is https://shop.example.com, https://*.example.com or *: lower case, a port if it has one, no path")
     if value.startswith("http://*."):
         raise ValueError("a wildcard stands for https:// origins only: whoever sits on the network can be any http:// origin")
-    if re.search(r"(https:..|http:..).*:(80|443)$", value) and value.endswith(":443" if value.startswith("https") else ":80"):
+    if value != "*" and (value.partition(":")[0], urlsplit(value).port) in {("http", 80), ("https", 443)}:
         raise ValueError("browsers leave the scheme's own port out: write it without the port")
     if value.startswith("https://*.") and "." not in value.removeprefix("https://*."):
         raise ValueError("a wildcard for a whole top-level domain lets everyone in: write at least two labels behind it")
@@ -89,7 +90,7 @@ class Cors(PolicyKind):
         default=(), description="Response headers that pages may read beside the harmless ones, such as x-request-id or retry-after."
     )
     credentials: bool = Field(default=False, description="Whether pages may send cookies and client certificates. Never together with *.")
-    max_age: Duration = Field(default="10m", validate_default=True, description="How long a browser may remember the answer to a preflight.")
+    max_age: Duration = Field(default="10m", validate_default=True, description="How long a browser remembers the answer to a preflight.")
 
     @model_validator(mode="after")
     def _no_wildcard_with_credentials(self) -> "Cors":
@@ -105,7 +106,7 @@ class Cors(PolicyKind):
     def faults(self, schema: Schema, files: Mapping[str, bytes]) -> Iterator[Fault]:
         if self.target.methods:
             hint = "Take the methods out of the target, and name in `methods` those that pages may use."
-            yield Fault(("target", "methods"), "cors-by-method", "a Cors can't cover single methods: a preflight is an OPTIONS request", hint)
+            yield Fault(("target", "methods"), "cors-by-method", "a Cors covers all methods: a preflight is an OPTIONS request", hint)
 
     def compile(self, place: Place) -> Fragment:
         policy = packed(
