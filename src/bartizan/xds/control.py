@@ -158,7 +158,7 @@ class ControlServer:
             for step in reversed(undo):
                 self._state.take(step)
             for node in map(self._nodes.__getitem__, refusing):
-                node.level = node.level  # a node undoes what it refuses
+                node.level = self._edit + 1 if node.level == edit else None  # a node undoes what it refuses
             await self._spread(Release(before.sequence, before.revision, before.generation, tuple(reversed(undo))))
             back = f"taken back, because {', '.join(refusing)} refuses it"
             return {node_id: outcome if outcome.error else Outcome(False, back) for node_id, outcome in outcomes.items()}
