@@ -166,16 +166,22 @@ class ControlPlane:
             await self._due.wait()
             self._due.clear()
             began = time.perf_counter()
-            alive = self.live()
-            if alive is not None and self.compiled is not None:
-                state = state_of(self.compiled, alive, self.state)
-                await self._publish(state, began)
+            alive, compiled = self.live(), self.compiled
+            if alive is None or compiled is None:
+                continue
+            if self.state is not None and self.state.compiled is not compiled and self.state.live != alive:
+                # Live data first and apart: a revision that Envoy refuses must not take a revocation back with it.
+                await self._publish(state_of(self.state.compiled, alive, self.state), began)
+            if not await self._publish(state_of(compiled, alive, self.state), began) and self.state is not None:
+                self.compiled, self.snapshot = self.state.compiled, self.state.compiled.snapshot
 
-    async def _publish(self, state: State, began: float) -> None:
+    async def _publish(self, state: State, began: float) -> bool:
+        """Gives a state to every node. False if an Envoy refused it; then the one before is back everywhere."""
         difference, held = self._difference(state)
-        if not difference.changed and not difference.removed:
-            return
         revision = state.compiled.snapshot.revision
+        if not difference.changed and not difference.removed and revision == self.standing.revision:
+            self.state = state
+            return True
         sequence = max(self.standing.sequence + 1, time.time_ns() // 1_000_000)
         release = Release(sequence, revision, state.live.generation, in_order(difference))
         outcomes = await self.server.publish(release)
@@ -183,7 +189,7 @@ class ControlPlane:
         if errors:
             self.standing.error = "; ".join(f"{node}: {error}" for node, error in sorted(errors.items()))
             _log.error("revision %s isn't taken; this is an error of Bartizan's own: %s", revision, self.standing.error)
-            return
+            return False
         self._held, self.state = held, state
         standing = self.standing
         standing.publishes += 1
@@ -194,6 +200,7 @@ class ControlPlane:
             standing.revision, standing.since = revision, time.time()
             took = f" in {standing.enforced_ms:.0f} ms" if outcomes and standing.enforced_ms is not None else ""
             _log.info("revision %s is active on %d node(s)%s", revision, len(outcomes), took)
+        return True
 
     def _difference(self, state: State) -> tuple[Step, dict[tuple[str, str], Resource]]:
         held: dict[tuple[str, str], Resource] = {}

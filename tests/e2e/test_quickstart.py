@@ -174,6 +174,8 @@ async def test_an_edit_is_enforced_and_a_bad_edit_is_refused_whole(gw: Gateway) 
     assert told["refused"][0]["code"] == "condition-unknown-name"
     assert told["refused"][0]["line"] == 15
     assert (await gw.request("POST", "/orders/refunds", headers={"x-api-key": key})).status_code == 200
+    said = await gw.edit("policies.yaml", POLICIES.replace("name: refunds", "name: refunds\ndescription: nothing else changes"))
+    assert said["revision"] != before["revision"]
     back = await gw.edit("policies.yaml", POLICIES)
     assert back["revision"] == before["revision"]
     assert (await gw.request("POST", "/orders/refunds", headers={"x-api-key": key})).status_code == 403

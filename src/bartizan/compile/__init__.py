@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bartizan.compile import live
-from bartizan.compile.coverage import by_api
+from bartizan.compile.coverage import by_api, gateway_wide
 from bartizan.compile.listeners import listener_of
 from bartizan.compile.routes import Part, Scope, Setting, part_of, scope_resource, stamped
 from bartizan.condition import Schema, Sources
@@ -12,6 +12,7 @@ from bartizan.envoy import extension, message, names
 from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
 from bartizan.policies import PolicyKind
+from bartizan.policies.protect import Protect
 
 Resources = dict[tuple[str, str], bytes]
 """Serialized messages by type URL and name."""
@@ -115,7 +116,8 @@ def shared(compiled: Compiled, before: Compiled | None = None) -> Resources:
     cas: dict[str, str] = {}
     for policy in compiled.snapshot.policies:
         cas.update(getattr(policy, "ca_subjects", lambda files: {})(compiled.snapshot.files))
-    found = {names.GATE: live.gate(compiled.scopes(), compiled.snapshot.gateway, cas)}
+    protect = gateway_wide(Protect, compiled.snapshot.policies) or Protect.fallback()
+    found = {names.GATE: live.gate(compiled.scopes(), compiled.snapshot.gateway, cas, protect.longest_url)}
     buckets = {bucket for part in parts for bucket in part.buckets}
     for shard in range(names.LIMIT_SHARDS):
         found[names.limits(shard)] = live.limits(shard, [bucket for bucket in buckets if bucket.shard == shard])

@@ -26,6 +26,11 @@ def _denied(*policies: str) -> str:
 
 ANSWERS: tuple[Answer, ...] = (
     Answer(_denied("malformed-path"), 400, "malformed-request", "The request's path is malformed."),
+    Answer(_denied("url-too-long"), 414, "url-too-long", "The request's URL is too long."),
+    Answer("$ == 'request_payload_too_large'", 413, "body-too-large", "The request's body is too large."),
+    Answer("$ in ['http1.headers_too_large', 'http1.too_many_headers']", 431, "headers-too-large", "The request's headers are too large."),
+    Answer("$ in ['request_header_timeout', 'request_overall_timeout']", 408, "too-slow", "The request took too long to arrive."),
+    Answer("$ == 'upstream_reset_before_response_started{overflow}'", 503, "overloaded", "Too many requests are being served. Try again."),
     Answer(_denied("no-api"), 404, "not-found", "There is nothing here."),
     Answer("$ == 'route_not_found'", 404, "not-found", "There is nothing here."),
     Answer(_denied("blocked-source"), 429, "too-many-attempts", "Too many failed attempts. Try again later."),

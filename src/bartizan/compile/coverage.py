@@ -6,10 +6,13 @@ are `nearest`: only the one with the nearest target applies. A policy in shadow 
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from bartizan.model.api import Api
+from bartizan.model.policy import Target
 from bartizan.policies import KINDS, PolicyKind
 
+_Kind = TypeVar("_Kind", bound=PolicyKind)
 _ORDER = {kind: (kind.phase, i) for i, kind in enumerate(KINDS)}
 
 
@@ -31,7 +34,7 @@ class Slice:
 
 def by_api(policies: Iterable[PolicyKind], apis: Mapping[str, Api]) -> dict[str, tuple[PolicyKind, ...]]:
     """The policies that cover anything of each API, in the order of the chain."""
-    everywhere: list[PolicyKind] = []
+    everywhere = [policy for kind in KINDS if (policy := kind.fallback()) is not None]
     own: dict[str, list[PolicyKind]] = {name: [] for name in apis}
     for policy in policies:
         if policy.mode == "disabled" or policy.of_listener:
@@ -43,8 +46,14 @@ def by_api(policies: Iterable[PolicyKind], apis: Mapping[str, Api]) -> dict[str,
     return {name: tuple(sorted([*everywhere, *mine], key=_chain_order)) for name, mine in own.items()}
 
 
-def _chain_order(policy: PolicyKind) -> tuple[tuple[int, int], bool, str]:
-    return _ORDER[type(policy)], not policy.floor, policy.name
+def _chain_order(policy: PolicyKind) -> tuple[tuple[int, int], bool, bool, str]:
+    return _ORDER[type(policy)], policy is policy.fallback(), not policy.floor, policy.name
+
+
+def gateway_wide(kind: type[_Kind], policies: Iterable[object]) -> _Kind | None:
+    """The declared policy of this kind that holds before it is known which API is called: that of the whole gateway."""
+    found = [one for one in policies if isinstance(one, kind) and one.mode == "enforce" and one.target == Target()]
+    return min(found, key=_chain_order, default=None)
 
 
 def slices(scope: str, api: Api, policies: Sequence[PolicyKind]) -> Iterator[Slice]:
@@ -65,12 +74,13 @@ def _covers_path(policy: PolicyKind, path: str) -> bool:
 
 def _by_method(path: str, policies: Sequence[PolicyKind]) -> Iterator[Slice]:
     named = sorted({method for policy in policies for method in _methods(policy)})
-    groups: dict[tuple[PolicyKind, ...], list[str]] = {}
+    rest = [policy for policy in policies if not policy.target.methods]
+    groups: dict[tuple[int, ...], tuple[list[PolicyKind], list[str]]] = {tuple(map(id, rest)): (rest, [])}
     for method in named:
-        groups.setdefault(tuple(one for one in policies if not one.target.methods or method in _methods(one)), []).append(method)
-    rest = tuple(policy for policy in policies if not policy.target.methods)
-    others = groups.pop(rest, [])
-    for covering, methods in groups.items():
+        covering = [one for one in policies if not one.target.methods or method in _methods(one)]
+        groups.setdefault(tuple(map(id, covering)), (covering, []))[1].append(method)
+    (_, others), *own = groups.values()
+    for covering, methods in own:
         yield Slice(path, tuple(methods), (), _nearest(covering))
     yield Slice(path, (), tuple(method for method in named if method not in others), _nearest(rest))
 

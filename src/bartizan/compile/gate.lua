@@ -2,7 +2,7 @@
 -- It decides nothing: what it finds wrong it names in x-bartizan-refusal, and the next filter refuses. If it fails, there
 -- is no scope, so there is no route, and the request is answered 404.
 -- TABLE: hosts = {host = {path = scope}}, suffixes = {{".example.com", {path = scope}}}, any = {path = scope},
---        headers = {...}, cookies = {...}, certificates = bool
+--        headers = {...}, cookies = {...}, certificates = {subject = ca} or false, longest = bytes of a URL
 local T = --[[TABLE]]
 local byte, sub, find, match, lower, gsub = string.byte, string.sub, string.find, string.match, string.lower, string.gsub
 local SLASH = 47
@@ -113,6 +113,10 @@ end
 function envoy_on_request(handle)
   local headers = handle:headers()
   local target = headers:get(":path") or ""
+  if #target > T.longest then
+    headers:replace("x-bartizan-refusal", "url-too-long")
+    return
+  end
   local query = find(target, "?", 1, true)
   local path = query and sub(target, 1, query - 1) or target
   if byte(path, 1) ~= SLASH or is_confusing(path) then

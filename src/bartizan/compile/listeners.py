@@ -3,16 +3,18 @@
 from typing import Any
 
 from bartizan.compile.answers import local_replies
+from bartizan.compile.coverage import gateway_wide
 from bartizan.compile.records import access_logs
 from bartizan.envoy import extension, message, names, packed
 from bartizan.envoy.filters import discovered, execute_discovered, fixed, header_mutations, refuse, verdict
 from bartizan.envoy.matching import header, metadata
 from bartizan.model.gateway import Gateway, Listener
 from bartizan.model.snapshot import Snapshot
+from bartizan.policies.protect import Protect
 
 _HTTP = "envoy.extensions.filters.http"
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-REFUSALS = ("malformed-path", "no-api", "malformed-credential", "ambiguous-credential")
+REFUSALS = ("url-too-long", "malformed-path", "no-api", "malformed-credential", "ambiguous-credential")
 KEY_SHARDS = "abcdefghijklmnopqrstuvwxyz234567"
 _REMOVE_OURS = [
     {"remove_on_match": {"key_matcher": {"prefix": names.PREFIX, "ignore_case": True}}},
@@ -62,21 +64,14 @@ def _connections(listener: Listener, snapshot: Snapshot, policies: list[Any]) ->
         "server_name": "bartizan",
         "generate_request_id": {"value": True},
         "always_set_request_id_in_response": True,
-        "request_headers_timeout": {"seconds": 10},
-        "request_timeout": {"seconds": 0},
         "stream_idle_timeout": {"seconds": 300},
-        "max_request_headers_kb": {"value": 60},
-        "common_http_protocol_options": {
-            "headers_with_underscores_action": "REJECT_REQUEST",
-            "idle_timeout": {"seconds": 600},
-            "max_headers_count": {"value": 100},
-        },
         "http2_protocol_options": {
             "max_concurrent_streams": {"value": 128},
             "initial_stream_window_size": {"value": 65536},
             "initial_connection_window_size": {"value": 1048576},
         },
         "upgrade_configs": [{"upgrade_type": "websocket", "enabled": {"value": False}}],
+        **(gateway_wide(Protect, snapshot.policies) or Protect.fallback()).connections(),
         **_caller_address(listener),
         **_tracing(gateway),
     }

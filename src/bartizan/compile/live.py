@@ -32,13 +32,15 @@ def _lua(value: Any) -> str:
         return "{" + ",".join(_lua(item) for item in value) + "}"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
     text = json.dumps(str(value))
     if not str(value).isascii() or "\\u" in text:
         raise ValueError("only ASCII stands in the table")
     return text
 
 
-def gate(scopes: Iterable[Scope], gateway: Gateway, client_cas: Mapping[str, str]) -> Any:
+def gate(scopes: Iterable[Scope], gateway: Gateway, client_cas: Mapping[str, str], longest_url: int) -> Any:
     """The gate's table of hosts and paths. `client_cas`: a CA's subject as Envoy prints it, then its name in policies."""
     by_host: dict[str, dict[str, str]] = {}
     for scope in scopes:
@@ -51,6 +53,7 @@ def gate(scopes: Iterable[Scope], gateway: Gateway, client_cas: Mapping[str, str
         "headers": list(gateway.api_keys.headers),
         "cookies": list(gateway.api_keys.cookies),
         "certificates": dict(client_cas) or False,
+        "longest": longest_url,
     }
     source = importlib.resources.files("bartizan.compile").joinpath("gate.lua").read_text(encoding="utf-8")
     return message(f"{_HTTP}.lua.v3.Lua", default_source_code={"inline_string": source.replace(_TABLE, _lua(table), 1)})

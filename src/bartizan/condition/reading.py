@@ -8,7 +8,7 @@ from bartizan.condition.mistake import ConditionError, Refused
 from bartizan.condition.predicate import needs_cel
 from bartizan.condition.program import fits_cel
 from bartizan.condition.schema import Schema, Sources
-from bartizan.condition.syntax import Ast, depth, parsed
+from bartizan.condition.syntax import Ast, parsed
 from bartizan.condition.terms import (
     TEXT_FUNCTIONS,
     Scope,
@@ -34,6 +34,7 @@ from bartizan.condition.tree import (
     choose,
     group,
     inner,
+    levels,
     opposite,
     same,
     weight,
@@ -41,7 +42,8 @@ from bartizan.condition.tree import (
 from bartizan.condition.zones import minutes, moment
 
 _MOST_TESTS = 200
-_DEEPEST = 48
+_DEEPEST = 24
+"""Each level nests a message by two; with `choice` around it, a condition stays below Envoy's limit of 100."""
 _ALWAYS_THERE = (Detail("path"), Detail("host"), Detail("query"))
 Reader = Callable[[Ast, Scope], Node]
 
@@ -63,7 +65,7 @@ def node(text: str, schema: Schema, whole_in_cel: bool) -> Node:
 def _check_size(found: Node) -> None:
     if weight(found) > _MOST_TESTS:
         raise Refused("too-complex", 0, f"the condition makes more than {_MOST_TESTS} tests", "split it into several policies")
-    if max(depth(expression(found, want, Sources())) for want in (True, False)) > _DEEPEST:
+    if levels(found) > _DEEPEST:
         raise Refused("too-complex", 0, "the condition is nested too deeply", "split it into several policies")
 
 

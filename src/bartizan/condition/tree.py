@@ -277,10 +277,18 @@ def weight(node: Node) -> int:
     return factor * sum(map(weight, inner(node))) if inner(node) else 1
 
 
-def tests(node: Node) -> Iterator[Test]:
+def levels(node: Node) -> int:
+    """How deep its lowered form is nested at most; groups become balanced trees."""
+    if not (parts := inner(node)):
+        return 8
+    own = {Group: len(parts).bit_length(), Not: 0}.get(type(node), 2)
+    return own + max(map(levels, parts))
+
+
+def asked(node: Node) -> Iterator[Test]:
     if parts := inner(node):
         for part in parts:
-            yield from tests(part)
+            yield from asked(part)
     elif not isinstance(node, Constant | Not | Group | Choose | Same):
         yield node
 
@@ -288,7 +296,7 @@ def tests(node: Node) -> Iterator[Test]:
 def attributes(node: Node) -> frozenset[str]:
     """The names below `principal` that it reads."""
     read: set[str] = set()
-    for test in tests(node):
+    for test in asked(node):
         for slot in ("of", "left", "right"):
             term = getattr(test, slot, None)
             term = term.of if isinstance(term, Size) else term

@@ -40,7 +40,7 @@ def shards(keys: Iterable[KeyRecord], consumers: Mapping[str, ConsumerView], att
         if record.consumer not in identities:
             if record.consumer not in consumers:
                 continue
-            identities[record.consumer] = _identity(consumers[record.consumer], attributes)
+            identities[record.consumer] = identity(consumers[record.consumer], attributes)
         before, behind = identities[record.consumer]
         text = record.key.reveal()
         # Two entries with one key would make Envoy refuse the table, and print the key in its log.
@@ -62,8 +62,11 @@ def table_of(shard: str, clients: Mapping[str, str]) -> bytes:
     return bytes(config.SerializeToString(deterministic=True))
 
 
-def _identity(consumer: ConsumerView, attributes: Mapping[str, str]) -> tuple[str, str]:
-    """What stands before and behind the key's id. ValueError if a value could be read as something else."""
+def identity(consumer: ConsumerView, attributes: Mapping[str, str]) -> tuple[str, str]:
+    """A consumer as the principal's rules read it: what stands before and behind the key's id.
+
+    `attributes` are the declared ones. ValueError if a value could be read as something else.
+    """
     fields: dict[str, Value] = {"id": consumer.id, "groups": consumer.groups}
     fields.update((name, consumer.attributes[name]) for name in attributes if name in consumer.attributes and name not in fields)
     texts: dict[str, str] = {}

@@ -8,6 +8,7 @@ from bartizan.policies.authenticate import Authenticate
 from bartizan.policies.authorize import Authorize
 from bartizan.policies.cors import Cors
 from bartizan.policies.ip_access import IpAccess
+from bartizan.policies.protect import Protect
 from bartizan.policies.public import Public
 from bartizan.policies.rate_limit import RateLimit
 
@@ -17,7 +18,8 @@ KINDS: tuple[type[PolicyKind], ...] = (
     Public,  # adds no filter; says that a route needs no credential
     Authenticate,  # who it is, before anything is asked about them
     Authorize,  # what they may do
-    RateLimit,  # last, so that refused requests use up nobody's limit
+    RateLimit,  # after those that refuse, so that refused requests use up nobody's limit
+    Protect,  # strangers learn nothing from how much they may send
 )
 
 __all__ = ["KINDS", "Bucket", "Fault", "Fragment", "IpList", "Phase", "Place", "PolicyKind", "Reference"]

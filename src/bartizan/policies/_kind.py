@@ -124,6 +124,11 @@ class PolicyKind(Policy):
     of_listener: ClassVar[bool] = False
     """Whether it applies to listeners rather than to routes; then `compile` isn't asked."""
 
+    @classmethod
+    def fallback(cls) -> "PolicyKind | None":
+        """For kinds that are `nearest`: the policy that applies where nobody declared one."""
+        return None
+
     def compile(self, place: Place) -> Fragment:
         """What this policy adds to a route it covers. Pure. Raises nothing for a policy without faults."""
         raise NotImplementedError

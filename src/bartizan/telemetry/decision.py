@@ -11,10 +11,17 @@ _REASONS = {
     "unknown_api_key": ("credentials", "the API key is unknown, expired or revoked"),
     "missing_api_key": ("credentials", "the API key is empty"),
     "local_rate_limited": ("RateLimit", "a limit is used up"),
+    "request_payload_too_large": ("Protect", "the body is larger than the Protect policy allows"),
+    "http1.headers_too_large": ("Protect", "the headers are larger than the gateway's Protect policy allows"),
+    "http1.too_many_headers": ("Protect", "there are more headers than the gateway's Protect policy allows"),
+    "request_header_timeout": ("Protect", "the headers came too slowly"),
+    "request_overall_timeout": ("Protect", "the request came too slowly"),
+    "upstream_reset_before_response_started{overflow}": ("Protect", "the upstream is given as much as its Protect policy allows already"),
     "route_not_found": ("default deny", "no route of the API answers this"),
 }
 _FRAME = {
     "malformed-path": "the path holds what parsers disagree about: ';', '\\', an encoded letter, slash or dot, or no ASCII",
+    "url-too-long": "path and query are longer than the Protect policy of the gateway allows",
     "no-api": "no API answers on this host and path",
     "malformed-credential": "the credential isn't in a form that can be checked",
     "ambiguous-credential": "there is more than one credential",

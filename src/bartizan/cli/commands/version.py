@@ -6,7 +6,7 @@ from bartizan import __version__
 from bartizan.cli.arguments import as_json
 from bartizan.cli.output import say, show_json
 from bartizan.envoy import binary
-from bartizan.node.envoy_process import checked_version
+from bartizan.envoy.program import checked_version
 
 NAME = "version"
 HELP = "Show the versions of Bartizan and of its Envoy."

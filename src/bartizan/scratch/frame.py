@@ -1,0 +1,127 @@
+"""The production configuration as a scratch instance holds it: the same but for its sources of time, address and principal, and
+with an end of its own: every upstream is one fixed answer, and no limit is ever used up."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bartizan.compile import Resources, discovered_body, live
+from bartizan.envoy import extension, message, message_type, names
+from bartizan.envoy.filters import fixed, header_mutations, overwrite
+
+TOLD = "x-bartizan-told-"
+"""Response headers in which a scratch instance tells what production would write into the record."""
+DETAILS = TOLD + "details"
+HELD = {
+    DETAILS: "%RESPONSE_CODE_DETAILS%",
+    TOLD + "route": "%METADATA(ROUTE:bartizan)%",
+    TOLD + "principal": f"%DYNAMIC_METADATA({names.PRINCIPAL})%",
+    TOLD + "verdicts": f"%DYNAMIC_METADATA({names.RBAC_VERDICTS})%",
+    TOLD + "lists": f"%DYNAMIC_METADATA({names.LISTS})%",
+}
+H_GIVEN = "x-bartizan-given"
+"""Names the headers of ours in which the question gives its principal: they stand for a credential."""
+ANSWERED = "lua_response"
+"""The response code details of the fixed answer."""
+
+_HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_LUA = "envoy.extensions.filters.http.lua.v3.Lua"
+_CONFIG = "envoy.config.core.v3.TypedExtensionConfig"
+_NOT_HERE = (names.CLUSTER, names.SECRET)
+
+# The gate strips credentials on public routes and refuses two of them. A principal that the question gives is treated so too.
+_GIVEN = """
+local gate = envoy_on_request
+function envoy_on_request(handle)
+  gate(handle)
+  local headers = handle:headers()
+  local given = headers:get("{given}")
+  if not given or not headers:get("{scope}") then return end
+  if handle:metadata():get("public") then
+    for name in string.gmatch(given, "[^,]+") do headers:remove(name) end
+  elseif headers:get("{key}") or headers:get("{token}") or headers:get("{refusal}") then
+    headers:replace("{refusal}", "ambiguous-credential")
+  end
+end
+"""
+_ANSWER = 'function envoy_on_request(handle) handle:respond({[":status"] = "200"}, "") end'
+
+
+def scratch_resources(production: Resources, sockets: Mapping[str, Path]) -> Resources:
+    """What a scratch instance holds instead of what production holds. Each listener listens on a unix socket."""
+    found: Resources = {}
+    for key, body in production.items():
+        type_url, name = key
+        if type_url == names.LISTENER:
+            if name in sockets and (listener := _listener(body, sockets[name])):
+                found[key] = listener
+        elif key == (names.ECDS, names.GATE):
+            found[key] = _gate(body)
+        elif type_url not in _NOT_HERE:
+            found[key] = body
+    for shard in range(names.LIMIT_SHARDS):
+        found[names.ECDS, names.limits(shard)] = discovered_body(names.limits(shard), live.limits(shard, ()))
+    return found
+
+
+def _gate(body: bytes) -> bytes:
+    config = message_type(_CONFIG).FromString(body)
+    lua = message_type(_LUA).FromString(config.typed_config.value)  # type: ignore[attr-defined]
+    given = {"given": H_GIVEN, "scope": names.H_SCOPE, "key": names.H_KEY, "token": names.H_TOKEN, "refusal": names.H_REFUSAL}
+    code = _GIVEN
+    for name, header in given.items():
+        code = code.replace("{" + name + "}", header)
+    lua.default_source_code.inline_string += code  # type: ignore[attr-defined]
+    return discovered_body(names.GATE, lua)
+
+
+def _listener(body: bytes, socket: Path) -> bytes | None:
+    """The listener without TLS, on a unix socket. None for one that doesn't lead to APIs."""
+    listener: Any = message_type(names.LISTENER.rpartition("/")[2]).FromString(body)
+    for chain in listener.filter_chains:
+        if chain.filters[-1].typed_config.Is(message_type(_HCM).DESCRIPTOR):
+            connections: Any = message_type(_HCM).FromString(chain.filters[-1].typed_config.value)
+            if connections.HasField("scoped_routes"):
+                _take_over(connections)
+                made = message(
+                    "envoy.config.listener.v3.Listener",
+                    name=listener.name,
+                    address={"pipe": {"path": str(socket), "mode": 0o600}},
+                    filter_chains=[{"filters": [extension("http", connections)]}],
+                    per_connection_buffer_limit_bytes=listener.per_connection_buffer_limit_bytes,
+                )
+                return bytes(made.SerializeToString(deterministic=True))
+    return None
+
+
+def _take_over(connections: Any) -> None:
+    """Principal, address and time come in headers of ours, which only we can send; what was found goes back in headers."""
+    for gone in ("early_header_mutation_extensions", "access_log", "tracing", "original_ip_detection_extensions", "use_remote_address"):
+        connections.ClearField(gone)
+    address = message("envoy.extensions.http.original_ip_detection.custom_header.v3.CustomHeaderConfig", header_name=names.H_SOURCE)
+    connections.original_ip_detection_extensions.add(**extension("source", address))
+    filters = list(connections.http_filters)
+    del connections.http_filters[:]
+    answer = fixed("answer", message(_LUA, default_source_code={"inline_string": _ANSWER}))
+    connections.http_filters.extend([_teller(), *filters[:-1], answer, filters[-1]])
+    _tell_details(connections.local_reply_config)
+
+
+def _teller() -> Any:
+    """Tells in every answer what was found. Filters hear of answers in reverse, so it is the first."""
+    told = header_mutations([])
+    told.mutations.response_mutations.extend(overwrite(name, value) for name, value in HELD.items())
+    return fixed("teller", told)
+
+
+def _tell_details(replies: Any) -> None:
+    """Requests that are refused before any filter is asked are told by the mapper that shapes their answer. Nobody reads the bodies."""
+    told = message("envoy.config.core.v3.HeaderValueOption", **overwrite(DETAILS, HELD[DETAILS])["append"])
+    for mapper in replies.mappers:
+        mapper.headers_to_add.add().CopyFrom(told)
+        mapper.ClearField("body_format_override")
+    replies.ClearField("body_format")
+    everything = {"comparison": {"op": "GE", "value": {"default_value": 0, "runtime_key": "bartizan.scratch"}}}
+    replies.mappers.add(filter={"status_code_filter": everything}, headers_to_add=[told])
+
+

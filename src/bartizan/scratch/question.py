@@ -1,0 +1,63 @@
+"""A request that hasn't happened: what a scratch instance is asked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeAlias
+
+from bartizan.identity.table import ConsumerView
+
+Claim: TypeAlias = str | bool | int | float | list[object] | dict[str, object] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A good token: signed by the issuer, for the right audience, not expired."""
+
+    issuer: str
+    """The name of the Issuer."""
+    subject: str
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A good client certificate: issued by the CA that the Tls policy names so, with this one subject alternative name."""
+
+    ca: str
+    san: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownKey:
+    """An API key that isn't any consumer's: mistyped, expired, revoked, or of a consumer who is disabled."""
+
+
+Principal: TypeAlias = ConsumerView | Token | Certificate | UnknownKey
+"""Who asks, by the credential that shows it. A consumer shows an API key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request, and what can't be known from it: who sends it, when, and from where.
+
+    Credentials that stand in `headers` are looked at as a gateway does that knows no key and no token: they are wrong ones.
+    """
+
+    method: str
+    path: str
+    """With its query."""
+    host: str = "localhost"
+    headers: tuple[tuple[str, str], ...] = ()
+    principal: Principal | None = None
+    """None: nobody; the request carries no credential."""
+    at: datetime | None = None
+    """With a time zone. None: now."""
+    source: str = "127.0.0.1"
+    """The caller's address as the gateway sees it: behind trusted proxies, the one that they tell."""
+    listener: str = ""
+    """The listener it comes to. Empty: the first."""
+    size: int = 0
+    """The announced size of its body, in bytes."""
+    ja4: str = ""
+    """The fingerprint of the caller's TLS."""
