@@ -30,6 +30,7 @@ from bartizan.identity.principal import principal_rules
 from bartizan.lib.process import CANNOT_RUN
 from bartizan.lib.sockets import private_folder
 from bartizan.lib.supervise import supervised
+from bartizan.model.gateway import Records
 from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
 from bartizan.node.options import admin_socket, control_socket
@@ -47,6 +48,7 @@ from bartizan.xds.release import Release, Resource, Step, resource
 _log = logging.getLogger("bartizan")
 _KEYS_POLL_S = 0.02
 _EVERY_S = 0.5
+_FAILURES_BYTES = 4 << 20
 
 
 @dataclass(slots=True)
@@ -234,7 +236,7 @@ class ControlPlane:
                     "sources are blocked for too many failed attempts: %s", ", ".join(sorted(self.failed.blocked(time.monotonic())))
                 )
                 self.wake()
-            if any("kid" in str(record.get("details")) for record in batch):
+            if any(str(record.get("details")).startswith("jwt_authn_access_denied") for record in batch):
                 self.issuers.unknown_key()
 
     async def _tick(self) -> None:
@@ -253,12 +255,13 @@ class ControlPlane:
                 self.wake()
 
     async def _bound_records(self) -> None:
-        def sizes() -> tuple[int, int]:
-            records = self.snapshot.gateway.records if self.snapshot else None
-            return (records.rotate, records.keep) if records else (64 << 20, 1 << 30)
+        def sizes() -> dict[Path, tuple[int, int]]:
+            records = self.snapshot.gateway.records if self.snapshot else Records()
+            kept = (records.rotate, records.keep)
+            # Failed attempts are read as they come, and hold whole addresses: not for keeping.
+            return {self.options.state / REQUESTS: kept, self.options.state / FAILURES: (_FAILURES_BYTES, _FAILURES_BYTES)}
 
-        paths = (self.options.state / REQUESTS, self.options.state / FAILURES)
-        await keep_bounded(paths, sizes, self.envoy.reopen_logs)
+        await keep_bounded(sizes, self.envoy.reopen_logs)
 
     def status(self) -> dict[str, Any]:
         """What `bartizan status` shows."""

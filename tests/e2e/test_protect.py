@@ -92,13 +92,14 @@ async def test_the_nearest_policy_applies_and_the_fallback_elsewhere(gw: Gateway
     large = 11 * 1024 * 1024
     answer = await gw.request("POST", "/orders/uploads", content=_chunks(large // 65536, 65536))
     assert len(answer.json()["body"]) == large
-    _told(await gw.request("POST", "/plain", content=b"a" * large), 413, "body-too-large")
+    refused = await gw.raw(f"POST /plain HTTP/1.1\r\nhost: a\r\ncontent-length: {large}\r\n\r\n".encode())
+    assert refused.startswith(b"HTTP/1.1 413 ")
     assert (await gw.request("POST", "/plain", content=b"a" * 1001)).status_code == 200
 
 
 async def test_bodies_are_not_buffered(gw: Gateway) -> None:
     """The upstream has a request before the caller has sent all of it."""
-    head = b"POST /plain/events?n=1 HTTP/1.1\r\nhost: a\r\ncontent-length: 500\r\n\r\n"
+    head = b"GET /plain/events?n=1 HTTP/1.1\r\nhost: a\r\ncontent-length: 500\r\n\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", gw.port)
     writer.write(head + b"a" * 10)
     async with asyncio.timeout(3):
@@ -166,7 +167,7 @@ async def test_an_upstream_is_given_so_much_at_once(gw: Gateway) -> None:
 
 
 async def test_odd_paths_and_headers_are_refused_whatever_is_declared(gw: Gateway) -> None:
-    for path in ("/plain;a=1", "/plain/a;b/c", "/plain\\a"):
+    for path in ("/plain;a=1", "/plain/a;b/c", "/plain%2fa", "/plain/%2561"):
         assert (await gw.raw(f"GET {path} HTTP/1.1\r\nhost: a\r\n\r\n".encode())).startswith(b"HTTP/1.1 400 "), path
     assert (await gw.raw(b"GET /plain HTTP/1.1\r\nhost: a\r\nx_a: 1\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bartizan.compile import live
+from bartizan.compile.clusters import OTLP, collector
 from bartizan.compile.coverage import by_api, gateway_wide
 from bartizan.compile.listeners import listener_of
 from bartizan.compile.routes import Part, Scope, Setting, part_of, scope_resource, stamped
@@ -99,6 +100,8 @@ def resources(compiled: Compiled, stamps: Mapping[str, Stamped]) -> Resources:
     found: Resources = {}
     for listener in snapshot.gateway.listeners:
         found[names.LISTENER, listener.name] = listener_of(listener, snapshot)
+    if snapshot.gateway.otlp is not None:
+        found[names.CLUSTER, OTLP] = collector(snapshot.gateway.otlp)
     for part in compiled.parts.values():
         found[names.CLUSTER, names.cluster(part.api.name)] = part.cluster
     for name, one in stamps.items():

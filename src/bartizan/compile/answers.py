@@ -26,6 +26,7 @@ def _denied(*policies: str) -> str:
 
 ANSWERS: tuple[Answer, ...] = (
     Answer(_denied("malformed-path"), 400, "malformed-request", "The request's path is malformed."),
+    Answer(_denied("malformed-request"), 400, "malformed-request", "The request is malformed."),
     Answer(_denied("url-too-long"), 414, "url-too-long", "The request's URL is too long."),
     Answer("$ == 'request_payload_too_large'", 413, "body-too-large", "The request's body is too large."),
     Answer("$ in ['http1.headers_too_large', 'http1.too_many_headers']", 431, "headers-too-large", "The request's headers are too large."),

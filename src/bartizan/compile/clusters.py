@@ -2,11 +2,12 @@
 
 from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from bartizan.envoy import message, names, packed
-from bartizan.model.api import Api, Upstream
+from bartizan.model.api import Api, Endpoint, Upstream
 
-AES_TLS12 = ["ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"]
+OTLP = "otlp"
 _HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
@@ -96,3 +97,20 @@ def _tls(upstream: Upstream) -> Any:
         sni="" if _is_address(name) else name,
     )
     return message("envoy.config.core.v3.TransportSocket", name="tls", typed_config=context)
+
+
+def collector(url: str) -> bytes:
+    """The cluster of an OpenTelemetry collector, which speaks OTLP over gRPC."""
+    endpoint = Endpoint(url=url)
+    address = {"socket_address": {"address": endpoint.host, "port_value": urlsplit(url).port or 4317}}
+    made = message(
+        "envoy.config.cluster.v3.Cluster",
+        name=OTLP,
+        type="STATIC" if _is_address(endpoint.host) else "STRICT_DNS",
+        connect_timeout={"seconds": 2},
+        load_assignment={"cluster_name": OTLP, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]},
+        typed_extension_protocol_options={_HTTP: packed(_HTTP, explicit_http_config={"http2_protocol_options": {}})},
+    )
+    if endpoint.tls:
+        made.transport_socket.CopyFrom(_tls(Upstream(endpoints=(endpoint,), protocol="h2")))
+    return bytes(made.SerializeToString(deterministic=True))

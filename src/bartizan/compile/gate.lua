@@ -1,8 +1,10 @@
 -- The first filter: finds which route configuration serves a request, and takes the credentials out of where callers put them.
 -- It decides nothing: what it finds wrong it names in x-bartizan-refusal, and the next filter refuses. If it fails, there
 -- is no scope, so there is no route, and the request is answered 404.
--- TABLE: hosts = {host = {path = scope}}, suffixes = {{".example.com", {path = scope}}}, any = {path = scope},
---        headers = {...}, cookies = {...}, certificates = {subject = ca} or false, longest = bytes of a URL
+-- Nothing here may take more than linear time: what is matched, callers wrote.
+-- TABLE: hosts = {host = {path = scope}}, suffixes = {[".example.com"] = {path = scope}}, any = {path = scope},
+--        headers = {...}, cookies = {...}, certificates = {subject = ca} or false, longest = bytes of a URL,
+--        prefix = bytes of the longest path that is declared
 local T = --[[TABLE]]
 local byte, sub, find, match, lower, gsub = string.byte, string.sub, string.find, string.match, string.lower, string.gsub
 local SLASH = 47
@@ -27,6 +29,11 @@ end
 local function longest(paths, path)
   if not paths then return nil end
   local last = #path
+  if last > T.prefix then
+    last = T.prefix + 1
+    while byte(path, last) ~= SLASH do last = last - 1 end
+    last = last - 1
+  end
   while last > 1 do
     local scope = paths[sub(path, 1, last)]
     if scope then return scope end
@@ -36,27 +43,39 @@ local function longest(paths, path)
   return paths["/"]
 end
 
-local function scope_of(authority, path)
-  local host = lower(match(authority, "^%[[^%]]*%]") or match(authority, "^[^:]*") or "")
-  if byte(host, #host) == 46 then host = sub(host, 1, #host - 1) end
+-- The host without its port and without the dot that may end it; nil if it isn't one, or several.
+local function host_of(authority)
+  if #authority > 261 then return nil end
+  local host = match(authority, "^([%w%.%-_]+):?%d*$")
+  if host and byte(host, #host) == 46 then host = sub(host, 1, #host - 1) end
+  if host and (host == "" or find(host, "..", 1, true)) then return nil end
+  host = host or match(authority, "^(%[[%x:%.]+%]):?%d*$")
+  return host and lower(host)
+end
+
+local function scope_of(host, path)
   local scope = longest(T.hosts[host], path)
-  if scope then return scope end
-  for _, suffix in ipairs(T.suffixes) do
-    local text = suffix[1]
-    if #host > #text and sub(host, -#text) == text then
-      scope = longest(suffix[2], path)
-      if scope then return scope end
-    end
+  local dot = find(host, ".", 2, true)
+  while dot and not scope do
+    scope = longest(T.suffixes[sub(host, dot)], path)
+    dot = find(host, ".", dot + 1, true)
   end
-  return longest(T.any, path)
+  return scope or longest(T.any, path)
+end
+
+-- Without the blanks at its end. A pattern would take quadratic time.
+local function trimmed(text)
+  local last = #text
+  while last > 0 and byte(text, last) <= 32 do last = last - 1 end
+  return sub(text, 1, last)
 end
 
 -- The values of a cookie, and the header without them.
 local function cookie(text, name)
   local found, rest = {}, {}
   for pair in string.gmatch(text, "[^;]+") do
-    local key, value = match(pair, "^%s*([^=%s]+)%s*=%s*(.-)%s*$")
-    if key == name then found[#found + 1] = value else rest[#rest + 1] = pair end
+    local key, value = match(pair, "^%s*([^=%s]+)%s*=%s*(.*)$")
+    if key == name then found[#found + 1] = trimmed(value) else rest[#rest + 1] = pair end
   end
   return found, gsub(table.concat(rest, ";"), "^%s+", "")
 end
@@ -123,15 +142,21 @@ function envoy_on_request(handle)
     headers:replace("x-bartizan-refusal", "malformed-path")
     return
   end
-  local scope = scope_of(headers:get(":authority") or "", path)
+  local host = host_of(headers:get(":authority") or "")
+  -- Methods know case, but many upstreams don't: a policy on POST would not be asked about `post`.
+  if not host or not find(headers:get(":method") or "", "^[A-Z%-]+$") then
+    headers:replace("x-bartizan-refusal", "malformed-request")
+    return
+  end
+  local scope = scope_of(host, path)
   if not scope then
     headers:replace("x-bartizan-refusal", "no-api")
     return
   end
-  headers:replace("x-bartizan-scope", scope)
-  handle:clearRouteCache()
   local count, wrong = credentials(handle, headers)
   local tls = T.certificates and certificate(handle)
+  headers:replace("x-bartizan-scope", scope)
+  handle:clearRouteCache()
   if count == 0 and not tls then return end
   if handle:metadata():get("public") then
     headers:remove("x-bartizan-token")
@@ -139,6 +164,7 @@ function envoy_on_request(handle)
     return
   end
   if tls then
+    headers:replace("x-bartizan-refusal", "malformed-credential") -- until it is known to be good
     if count > 0 then wrong = wrong or "ambiguous-credential" end
     local sans = tls:uriSanPeerCertificate()
     if #sans == 0 then sans = tls:dnsSansPeerCertificate() end
@@ -152,5 +178,9 @@ function envoy_on_request(handle)
     end
   end
   if count > 1 then wrong = "ambiguous-credential" end
-  if wrong then headers:replace("x-bartizan-refusal", wrong) end
+  if wrong then
+    headers:replace("x-bartizan-refusal", wrong)
+  elseif tls then
+    headers:remove("x-bartizan-refusal")
+  end
 end

@@ -3,6 +3,7 @@
 from typing import Any
 
 from bartizan.compile.answers import local_replies
+from bartizan.compile.clusters import OTLP
 from bartizan.compile.coverage import gateway_wide
 from bartizan.compile.records import access_logs
 from bartizan.envoy import extension, message, names, packed
@@ -14,7 +15,7 @@ from bartizan.policies.protect import Protect
 
 _HTTP = "envoy.extensions.filters.http"
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-REFUSALS = ("url-too-long", "malformed-path", "no-api", "malformed-credential", "ambiguous-credential")
+REFUSALS = ("url-too-long", "malformed-path", "malformed-request", "no-api", "malformed-credential", "ambiguous-credential")
 KEY_SHARDS = "abcdefghijklmnopqrstuvwxyz234567"
 _REMOVE_OURS = [
     {"remove_on_match": {"key_matcher": {"prefix": names.PREFIX, "ignore_case": True}}},
@@ -97,7 +98,7 @@ def _tracing(gateway: Gateway) -> dict[str, Any]:
         return {}
     config = packed(
         "envoy.config.trace.v3.OpenTelemetryConfig",
-        grpc_service={"envoy_grpc": {"cluster_name": "otlp"}, "timeout": {"seconds": 1}},
+        grpc_service={"envoy_grpc": {"cluster_name": OTLP}, "timeout": {"seconds": 1}},
         service_name=gateway.name,
     )
     return {"tracing": {"provider": {"name": "envoy.tracers.opentelemetry", "typed_config": config}}}

@@ -45,15 +45,15 @@ def gate(scopes: Iterable[Scope], gateway: Gateway, client_cas: Mapping[str, str
     by_host: dict[str, dict[str, str]] = {}
     for scope in scopes:
         by_host.setdefault(scope.host, {})[scope.path] = scope.name
-    suffixes = sorted((host for host in by_host if host.startswith("*.")), key=len, reverse=True)
     table = {
         "hosts": {host: paths for host, paths in by_host.items() if not host.startswith("*")},
-        "suffixes": [[host[1:], by_host[host]] for host in suffixes],
+        "suffixes": {host[1:]: paths for host, paths in by_host.items() if host.startswith("*.")},
         "any": by_host.get("*", {}),
         "headers": list(gateway.api_keys.headers),
         "cookies": list(gateway.api_keys.cookies),
         "certificates": dict(client_cas) or False,
         "longest": longest_url,
+        "prefix": max((len(path) for paths in by_host.values() for path in paths), default=1),
     }
     source = importlib.resources.files("bartizan.compile").joinpath("gate.lua").read_text(encoding="utf-8")
     return message(f"{_HTTP}.lua.v3.Lua", default_source_code={"inline_string": source.replace(_TABLE, _lua(table), 1)})
@@ -77,14 +77,23 @@ def _provider(issuer: Issuer, keys: Sequence[Mapping[str, Any]]) -> dict[str, An
     return {
         "issuer": issuer.issuer,
         "audiences": list(issuer.audiences),
-        "local_jwks": {"inline_string": orjson.dumps({"keys": list(keys)}).decode()},
+        **_keys(keys),
         "from_headers": [{"name": names.H_TOKEN}],
         "forward": True,  # the internal header is stripped before the upstream; a route may pass the token on
         "require_expiration": True,
-        "clock_skew_seconds": int(issuer.clock_skew.total_seconds()),
+        # Envoy takes 0 for its own default of a minute, so none is a second.
+        "clock_skew_seconds": max(1, int(issuer.clock_skew.total_seconds())),
         "claim_to_headers": headers,
         "jwt_cache_config": {"jwt_cache_size": 10_000, "jwt_max_token_size": 8192},
     }
+
+
+def _keys(keys: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The keys inline; with none, a place where none can be fetched: Envoy takes no empty set, and refuses such tokens with 503."""
+    if keys:
+        return {"local_jwks": {"inline_string": orjson.dumps({"keys": list(keys)}).decode()}}
+    nowhere = {"uri": "http://nowhere.invalid/", "cluster": "nowhere", "timeout": {"seconds": 1}}
+    return {"remote_jwks": {"http_uri": nowhere, "cache_duration": {"seconds": 600}}}
 
 
 def limits(shard: int, buckets: Iterable[Bucket]) -> Any:

@@ -10,6 +10,10 @@ FAILURES = "records/failures.jsonl"
 """Failed attempts to authenticate, apart, so that whoever watches them needn't read everything."""
 
 
+_ADDRESS = "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"
+_MASKED = "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT(24)%"
+
+
 def _principal(key: str) -> str:
     return f"%DYNAMIC_METADATA({names.PRINCIPAL}:{key}):256%"
 
@@ -36,7 +40,7 @@ def _fields(gateway: Gateway) -> dict[str, Any]:
         "flags": "%RESPONSE_FLAGS%",
         "verdicts": f"%DYNAMIC_METADATA({names.RBAC_VERDICTS})%",
         "lists": f"%DYNAMIC_METADATA({names.LISTS})%",
-        "source": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+        "source": _MASKED if gateway.records.pseudonymise else _ADDRESS,
         "user_agent": "%REQ(USER-AGENT):256%",
         "ja4": "%TLS_JA4_FINGERPRINT%",
         "certificate": "%DOWNSTREAM_PEER_FINGERPRINT_256%",
@@ -53,8 +57,22 @@ def _fields(gateway: Gateway) -> dict[str, Any]:
 _FAILURE_FIELDS = {
     "time": "%START_TIME(%s)%",
     "details": "%RESPONSE_CODE_DETAILS%",
-    "source": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+    "source": _ADDRESS,
 }
+
+
+_FAILED = [
+    # 401, or what a caller that speaks gRPC is told instead: status 200 and UNAUTHENTICATED.
+    {"grpc_status_filter": {"statuses": ["UNAUTHENTICATED"]}},
+    {
+        "extension_filter": extension(
+            "ours",  # the upstream's own 401 isn't a failed attempt here
+            message(
+                "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter", expression="response.code_details != 'via_upstream'"
+            ),
+        )
+    },
+]
 
 
 def _log(path: str, fields: dict[str, Any]) -> dict[str, Any]:
@@ -64,7 +82,4 @@ def _log(path: str, fields: dict[str, Any]) -> dict[str, Any]:
 
 def access_logs(gateway: Gateway) -> list[dict[str, Any]]:
     """The record of every request, and apart the failed attempts to authenticate."""
-    unauthenticated = {
-        "status_code_filter": {"comparison": {"op": "EQ", "value": {"default_value": 401, "runtime_key": "bartizan.failures"}}}
-    }
-    return [_log(REQUESTS, _fields(gateway)), {**_log(FAILURES, _FAILURE_FIELDS), "filter": unauthenticated}]
+    return [_log(REQUESTS, _fields(gateway)), {**_log(FAILURES, _FAILURE_FIELDS), "filter": {"and_filter": {"filters": _FAILED}}}]

@@ -1,5 +1,6 @@
 """An API and the policies that cover it, as route configurations: one per host pattern and path prefix, so that an edit stays small."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +66,7 @@ def part_of(api: Api, policies: tuple[PolicyKind, ...], setting: Setting) -> Par
         routes = []
         for piece in slices(path, api, policies):
             problems += _open_routes(api, piece, setting.snapshot)
-            fragments = [(policy, policy.compile(_place(policy, piece, api, setting))) for policy in piece.policies]
+            fragments = [(policy, policy.compile(place_of(policy, piece, api, setting))) for policy in piece.policies]
             routes.append(_route(api, path, piece, fragments))
             for _, fragment in fragments:
                 buckets.update(dict.fromkeys(fragment.buckets))
@@ -83,7 +84,7 @@ def part_of(api: Api, policies: tuple[PolicyKind, ...], setting: Setting) -> Par
     return Part(api, policies, tuple(scopes), tuple(buckets), tuple(lists), cluster, tuple(dict.fromkeys(problems)))
 
 
-def _place(policy: PolicyKind, piece: Slice, api: Api, setting: Setting) -> Place:
+def place_of(policy: PolicyKind, piece: Slice, api: Api, setting: Setting) -> Place:
     snapshot = setting.snapshot
     return Place(policy.id, policy.mode == "shadow", api, piece.path, snapshot.gateway, setting.schema, setting.sources, snapshot.files)
 
@@ -130,7 +131,8 @@ def _route(api: Api, scope_path: str, piece: Slice, fragments: Sequence[tuple[Po
         chain.append(_method_filter(api))
     if (identity := _identity_filter(api)) is not None:
         chain.append(identity)
-    per_filter[names.POLICIES] = chain_of(chain)
+    bodies = [one for _, fragment in fragments for one in fragment.body_filters]
+    per_filter[names.POLICIES] = chain_of([*chain, *bodies], on_websocket=chain if api.websocket and bodies else None)
     return message(
         "envoy.config.route.v3.Route",
         name=f"{api.name}{piece.path}",
@@ -172,7 +174,7 @@ def _forwarding(api: Api, scope_path: str) -> dict[str, Any]:
             policy["per_try_timeout"] = api.retries.per_try_timeout
         fields["retry_policy"] = policy
     if api.strip_path and scope_path != "/":
-        pattern = {"regex": f"^{scope_path.replace('.', '[.]')}/*"}
+        pattern = {"regex": f"^{re.escape(scope_path)}/*"}
         fields["regex_rewrite"] = {"pattern": pattern, "substitution": "/"}
     fields["upgrade_configs"] = [{"upgrade_type": "websocket", "enabled": {"value": api.websocket}}]
     return fields

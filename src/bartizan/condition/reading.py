@@ -144,7 +144,7 @@ def _is_truth(ast: Ast, scope: Scope) -> bool:
     if ast.kind in ("const", "has"):
         return ast.kind == "has" or isinstance(ast.value, bool)
     if ast.kind == "call":
-        return ast.name in _READERS
+        return any(_is_truth(each, scope) for each in ast.args[1:]) if ast.name == "_?_:_" else ast.name in _READERS
     named = ast.kind == "select" and ast.target is not None and ast.target.kind == "name" and ast.target.name == "principal"
     return named and scope.attributes.get(ast.name) == "bool"
 

@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cel_expr_python import cel  # type: ignore[import-untyped]  # has stubs, no py.typed
 from google.protobuf import any_pb2
@@ -55,8 +55,11 @@ def parsed(text: str) -> Ast:
     if len(text) > _LONGEST:
         raise Refused("too-complex", 0, f"the condition is longer than {_LONGEST} characters", "split it into several policies")
     try:
+        text.encode()
         serialized = _ENV.compile(text, disable_check=True).serialize()
-    except (RuntimeError, UnicodeEncodeError) as error:
+    except UnicodeEncodeError as error:
+        raise Refused("syntax", error.start, "half a character stands here", "leave it away") from None
+    except RuntimeError as error:
         raise _refused(text, str(error)) from None
     result = message("cel.expr.ParsedExpr")
     result.ParseFromString(any_pb2.Any.FromString(serialized).value)
@@ -90,7 +93,8 @@ def _tree(expr: Message, positions: dict[int, int]) -> Ast:
     if kind == "ident_expr":
         return Ast("name", name=body.name, at=at)
     if kind == "select_expr":
-        return Ast("has" if body.test_only else "select", name=body.field, target=_tree(body.operand, positions), at=at)
+        made = Ast("select", name=body.field, target=_tree(body.operand, positions), at=at)
+        return replace(made, kind="has", at=at - len("has")) if body.test_only else made
     if kind == "call_expr":
         target = _tree(body.target, positions) if body.HasField("target") else None
         at -= len(body.function) if body.function.isidentifier() and at else 0  # cel-cpp tells where the parenthesis stands

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bartizan.envoy.matching import always, unless
+from bartizan.envoy.matching import always, header, unless
 from bartizan.envoy.messages import extension, message, pack, packed
 
 _RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
@@ -41,6 +41,15 @@ def refuse(policy: str, refusals: Sequence[tuple[str, Any]]) -> Any:
     if matchers:
         fields["matcher_list"] = {"matchers": matchers}
     return message(_RBAC, matcher=message("xds.type.matcher.v3.Matcher", **fields), rules_stat_prefix=f"{policy}.")
+
+
+def noted(policy: str, predicates: Sequence[Any]) -> Any:
+    """A filter of a route's chain that refuses nothing: as a shadow verdict it notes the place of the first predicate that holds,
+    or their number if none does."""
+    places = [_action(str(place), True) for place in range(len(predicates) + 1)]
+    matchers = [{"predicate": one, "on_match": {"action": place}} for one, place in zip(predicates, places, strict=False)]
+    matcher = message("xds.type.matcher.v3.Matcher", matcher_list={"matchers": matchers}, on_no_match={"action": places[-1]})
+    return typed(policy, message(_RBAC, shadow_matcher=matcher, shadow_rules_stat_prefix=f"{policy}."))
 
 
 def set_metadata(namespace: str, values: Mapping[str, str]) -> Any:
@@ -84,10 +93,21 @@ def execute_discovered(name: str, types: Sequence[str]) -> dict[str, Any]:
     return extension(name, message(_EXECUTE, dynamic_config={"name": name, "config_discovery": _discovery(types)}))
 
 
-def chain_of(filters: Sequence[Any]) -> Any:
-    """The composite filter's configuration on a route: run these TypedExtensionConfigs, in order. An Any."""
-    action = extension("chain", message(_EXECUTE, filter_chain={"typed_config": list(filters)}))
-    return packed("envoy.extensions.filters.http.composite.v3.CompositePerRoute", matcher=always(action))
+def chain_of(filters: Sequence[Any], on_websocket: Sequence[Any] | None = None) -> Any:
+    """The composite filter's configuration on a route: run these TypedExtensionConfigs, in order. An Any.
+
+    `on_websocket`: the ones to run instead where a WebSocket is opened. (A filter of the chain can't choose for itself: Envoy takes
+    no composite within a route's.)
+    """
+    matcher = always(_chain(filters))
+    if on_websocket is not None:
+        opened = header("upgrade", exact="websocket", ignore_case=True)
+        matcher = unless(opened, otherwise=_chain(filters), then=_chain(on_websocket))
+    return packed("envoy.extensions.filters.http.composite.v3.CompositePerRoute", matcher=matcher)
+
+
+def _chain(filters: Sequence[Any]) -> dict[str, Any]:
+    return extension("chain", message(_EXECUTE, filter_chain={"typed_config": list(filters)}))
 
 
 def disabled_on_route() -> Any:

@@ -92,11 +92,15 @@ class KeySets:
         yield from self._sets.values()
 
     def declare(self, issuers: Mapping[str, Issuer]) -> None:
-        """The issuers there are now. Keys of one that didn't change are kept."""
+        """The issuers there are now. Keys of one whose source didn't change are kept."""
         fresh: dict[str, KeySet] = {}
         for name, issuer in issuers.items():
             known = self._sets.get(name)
-            fresh[name] = known if known is not None and known.issuer == issuer else self._initial(issuer)
+            if known is None or (known.issuer.jwks, known.issuer.algorithms) != (issuer.jwks, issuer.algorithms):
+                fresh[name] = self._initial(issuer)
+            else:
+                known.issuer = issuer  # in place: a fetch may be on its way for it
+                fresh[name] = known
         self._sets = fresh
         self._wake.set()
 
@@ -109,7 +113,7 @@ class KeySets:
         return made
 
     def unknown_key(self) -> None:
-        """A token named a key that nobody has: fetch, at most once a minute for each issuer."""
+        """A token was refused, perhaps for a key that isn't known yet: fetch, at most once a minute for each issuer."""
         now = time.monotonic()
         for one in self._sets.values():
             if isinstance(one.issuer.jwks, str) and now - one.forced >= UNKNOWN_KID_S:
@@ -145,7 +149,7 @@ class KeySets:
             if len(answer.content) > _MOST_BYTES:
                 raise ValueError("the JWK Set is larger than 1 MiB")
             self._take(one, answer.content)
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             one.error = f"{type(error).__name__}: {error}"
             _log.warning("issuer %s: its keys can't be fetched from %s (%s); the last good ones are kept", one.issuer.name, url, one.error)
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import orjson
 
 from bartizan.errors import BartizanError, Conflict, Invalid, NotFound, Unavailable
-from bartizan.model.attributes import text_problem
 from bartizan.identity.journal import Journal
 from bartizan.identity.key_text import SHARDS, is_wellformed, key_id, key_text, shard_of
+from bartizan.model.attributes import text_problem
 from bartizan.secrets.envelope import Envelope
 from bartizan.secrets.sealed import Secret
 

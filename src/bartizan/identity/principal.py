@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bartizan.envoy import extension, message, names
-from bartizan.model.attributes import name_problem
 from bartizan.identity.table import PRINCIPAL_HEADER
+from bartizan.model.attributes import name_problem
 
 NAMESPACE = "bartizan.principal"
 CERTIFICATE_HEADER = "x-bartizan-cert"

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from bartizan.envoy import extension, message
-from bartizan.model.attributes import Value, attribute_text
 from bartizan.identity.key_text import OTHER, SHARDS, shard_of
 from bartizan.identity.keys import KeyRecord
+from bartizan.model.attributes import Value, attribute_text
 
 KEY_HEADER = "x-bartizan-key"
 """Where the key stands when the filter looks for it. The filter removes it."""

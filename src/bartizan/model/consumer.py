@@ -61,6 +61,14 @@ class Issuer(Declared):
     groups: str | None = Field(default=None, description="The claim that holds the groups.")
     clock_skew: Duration = Field(default="30s", validate_default=True, description="How far clocks may be apart.")
 
+    @field_validator("issuer")
+    @classmethod
+    def _separable(cls, value: str) -> str:
+        # A token's identity is `issuer|sub`, a certificate's is `ca|san`: neither two issuers nor an issuer and a CA may share one.
+        if "|" in value or not set(value) & set(":./"):
+            raise ValueError("an issuer is a URI or a host, such as https://idp.example.com, and holds no '|'")
+        return value
+
     @field_validator("algorithms")
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:

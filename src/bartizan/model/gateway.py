@@ -54,7 +54,7 @@ class Records(Declared):
 
     keep: Size = Field(default=1024**3, description="How many bytes of records are kept before the oldest are deleted.")
     rotate: Size = Field(default=64 * 1024**2, description="The size at which a file of records is closed and the next one begun.")
-    pseudonymise: bool = Field(default=False, description="Keep only the network of an address (IPv4 /24, IPv6 /48), not the address.")
+    pseudonymise: bool = Field(default=False, description="Keep only the first 24 bits of an address, as a network.")
 
 
 class Blocking(Declared):

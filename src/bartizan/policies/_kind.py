@@ -63,6 +63,8 @@ class Fragment:
 
     filters: tuple[Any, ...] = ()
     """TypedExtensionConfigs for the route's own chain, in order."""
+    body_filters: tuple[Any, ...] = ()
+    """The same, for filters that look at bodies: behind all others, and not on WebSockets, which have none."""
     per_filter: Mapping[str, Any] = field(default_factory=dict)
     """Anys for filters of the gateway that a route configures, by filter name."""
     rate_limits: tuple[Any, ...] = ()

@@ -9,16 +9,16 @@ hide: [server, x-powered-by, x-backend]
 ```
 
 Where nothing else is said, a body may be 10 MiB (413), a request's headers 60 KiB and 100 lines (431), its URL 8 KiB (414); headers
-must come within 10 seconds and the whole request within 5 minutes (408); an upstream gets at most 4,096 requests and connections at once, and
-1,024 may wait (503). Bodies stream through and aren't buffered: one whose length isn't announced is cut off where it grows too large. What
-passes over a WebSocket isn't counted. Answers carry `x-content-type-options: nosniff`, and `x-frame-options: DENY` and
+must come within 10 seconds and the whole request within 5 minutes (408); an upstream gets at most 4,096 requests and connections at once,
+and 1,024 may wait (503). Bodies stream through and aren't buffered: one whose length isn't announced is cut off where it grows too large.
+What passes over a WebSocket isn't counted. Answers carry `x-content-type-options: nosniff`, and `x-frame-options: DENY` and
 `referrer-policy: no-referrer` unless the upstream says otherwise; `server` and `x-powered-by` are taken out.
 
 The policy with the nearest target applies, as a whole: what it leaves out has its default. `headers`, `url` and `timeouts` hold before the
 gateway knows which API is called, so only a policy for the whole gateway may set them; `concurrency` is an API's, not a path's.
 
 Always, whatever is declared: paths are normalised before policies see them, and those that parsers read in different ways (`;`,
-a backslash, encoded slashes, dots and letters) are refused with 400; HTTP is parsed strictly, and headers with underscores are refused.
+encoded slashes, doubly encoded characters) are refused with 400; HTTP is parsed strictly, and headers with underscores are refused.
 
 It can't be put in shadow: an answer is bounded or it isn't. It runs in Envoy: half a microsecond.
 """
@@ -29,9 +29,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from bartizan.condition import Schema
-from bartizan.envoy import extension, message
+from bartizan.envoy import message
 from bartizan.envoy.filters import typed
-from bartizan.envoy.matching import header
 from bartizan.model.fields import AsTuple, Declared, Duration, HeaderName, Size
 from bartizan.policies._kind import Fault, Fragment, Phase, Place, PolicyKind
 
@@ -128,24 +127,13 @@ class Protect(PolicyKind):
             yield Fault(("concurrency",), "protect-by-path", "concurrency is an API's, not a path's", hint)
 
     def compile(self, place: Place) -> Fragment:
+        limit = message(f"{_HTTP}.body_size_limit.v3.BodySizeLimit", max_request_bytes={"value": self.body})
         whole_api = not (self.target.paths or self.target.methods)
         return Fragment(
-            filters=(self._body_limit(place),) if self.body else (),
+            body_filters=(typed(place.policy, limit),) if self.body else (),
             response_headers=tuple(_added(name, value) for name, value in self.security_headers.items()),
             hidden_response_headers=self.hide,
             cluster=_breakers(self.concurrency or Concurrency()) if whole_api else {},
-        )
-
-    def _body_limit(self, place: Place) -> Any:
-        limit = message(f"{_HTTP}.body_size_limit.v3.BodySizeLimit", max_request_bytes={"value": self.body})
-        if not place.api.websocket:
-            return typed(place.policy, limit)
-        skip = {"action": extension("skip", message("envoy.extensions.filters.common.matcher.action.v3.SkipFilter"))}
-        on_websocket = header("upgrade", exact="websocket", ignore_case=True)
-        matcher = {"matcher_list": {"matchers": [{"predicate": on_websocket, "on_match": skip}]}}
-        inner = extension(place.policy, limit)
-        return typed(
-            place.policy, message("envoy.extensions.common.matching.v3.ExtensionWithMatcher", extension_config=inner, xds_matcher=matcher)
         )
 
     def connections(self) -> dict[str, Any]:

@@ -28,8 +28,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from bartizan.condition import Schema, choice, parse
+from bartizan.condition import Schema, Sources, choice, parse
 from bartizan.envoy import message, packed
+from bartizan.envoy.filters import noted
 from bartizan.envoy.names import LIMIT_SHARDS, PRINCIPAL
 from bartizan.model.fields import AsTuple, Declared
 from bartizan.policies._kind import Bucket, Fault, Fragment, Phase, Place, PolicyKind
@@ -105,7 +106,14 @@ class RateLimit(PolicyKind):
             for window, (count, period, burst) in enumerate(tier.sizes()):
                 entries = (("limit", self.name), ("window", str(window)), ("tier", str(i)), *keys)
                 buckets.append(Bucket(entries, count, period, burst, shard, place.shadow))
-        return Fragment(rate_limits=tuple(limits), buckets=tuple(buckets))
+        return Fragment(rate_limits=tuple(limits), buckets=tuple(buckets), filters=self._note(place))
+
+    def _note(self, place: Place) -> tuple[Any, ...]:
+        """Envoy doesn't tell which tier applied. A scratch instance, which is asked just that, has it noted."""
+        conditions = [tier.when for tier in self.tiers if tier.when is not None]
+        if place.sources == Sources() or not conditions:
+            return ()
+        return (noted(place.policy, [parse(one, place.schema).predicate(place.sources) for one in conditions]),)
 
     def _limits(self, place: Place, shard: int, fixed: tuple[tuple[str, str], ...]) -> list[Any]:
         head = [message(_ACTION, generic_key={"descriptor_key": key, "descriptor_value": value}) for key, value in fixed]

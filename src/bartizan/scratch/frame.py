@@ -7,7 +7,7 @@ from typing import Any
 
 from bartizan.compile import Resources, discovered_body, live
 from bartizan.envoy import extension, message, message_type, names
-from bartizan.envoy.filters import fixed, header_mutations, overwrite
+from bartizan.envoy.filters import fixed, overwrite
 
 TOLD = "x-bartizan-told-"
 """Response headers in which a scratch instance tells what production would write into the record."""
@@ -26,6 +26,8 @@ ANSWERED = "lua_response"
 
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _LUA = "envoy.extensions.filters.http.lua.v3.Lua"
+_TOKENS = "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
+_MUTATION = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
 _CONFIG = "envoy.config.core.v3.TypedExtensionConfig"
 _NOT_HERE = (names.CLUSTER, names.SECRET)
 
@@ -55,8 +57,8 @@ def scratch_resources(production: Resources, sockets: Mapping[str, Path]) -> Res
         if type_url == names.LISTENER:
             if name in sockets and (listener := _listener(body, sockets[name])):
                 found[key] = listener
-        elif key == (names.ECDS, names.GATE):
-            found[key] = _gate(body)
+        elif key in _CHANGED:
+            found[key] = _CHANGED[key](body)
         elif type_url not in _NOT_HERE:
             found[key] = body
     for shard in range(names.LIMIT_SHARDS):
@@ -73,6 +75,18 @@ def _gate(body: bytes) -> bytes:
         code = code.replace("{" + name + "}", header)
     lua.default_source_code.inline_string += code  # type: ignore[attr-defined]
     return discovered_body(names.GATE, lua)
+
+
+def _tokens(body: bytes) -> bytes:
+    """The token filter removes from every request the headers into which it puts claims. Here the question gives them."""
+    config = message_type(_CONFIG).FromString(body)
+    tokens = message_type(_TOKENS).FromString(config.typed_config.value)  # type: ignore[attr-defined]
+    for provider in tokens.providers.values():  # type: ignore[attr-defined]
+        provider.ClearField("claim_to_headers")
+    return discovered_body(names.TOKENS, tokens)
+
+
+_CHANGED = {(names.ECDS, names.GATE): _gate, (names.ECDS, names.TOKENS): _tokens}
 
 
 def _listener(body: bytes, socket: Path) -> bytes | None:
@@ -109,9 +123,8 @@ def _take_over(connections: Any) -> None:
 
 def _teller() -> Any:
     """Tells in every answer what was found. Filters hear of answers in reverse, so it is the first."""
-    told = header_mutations([])
-    told.mutations.response_mutations.extend(overwrite(name, value) for name, value in HELD.items())
-    return fixed("teller", told)
+    mutations = {"response_mutations": [overwrite(name, value) for name, value in HELD.items()]}
+    return fixed("teller", message(_MUTATION, mutations=mutations))
 
 
 def _tell_details(replies: Any) -> None:
@@ -123,5 +136,3 @@ def _tell_details(replies: Any) -> None:
     replies.ClearField("body_format")
     everything = {"comparison": {"op": "GE", "value": {"default_value": 0, "runtime_key": "bartizan.scratch"}}}
     replies.mappers.add(filter={"status_code_filter": everything}, headers_to_add=[told])
-
-

@@ -1,9 +1,11 @@
 """What a record says of a request, told to the gateway's owner: who decided, which policies were asked, what they saw."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from bartizan.model.covering import Covering
 
 _NAMED = re.compile(r"rbac_access_denied_matched_policy\[(.+)\]")
 _TOKEN = re.compile(r"jwt_authn_access_denied\{(.+)\}")
@@ -21,6 +23,7 @@ _REASONS = {
 }
 _FRAME = {
     "malformed-path": "the path holds what parsers disagree about: ';', '\\', an encoded letter, slash or dot, or no ASCII",
+    "malformed-request": "the host isn't one host name or address, or the method isn't in capitals",
     "url-too-long": "path and query are longer than the Protect policy of the gateway allows",
     "no-api": "no API answers on this host and path",
     "malformed-credential": "the credential isn't in a form that can be checked",
@@ -29,15 +32,22 @@ _FRAME = {
     "method-not-allowed": "the API doesn't answer this method",
     "default-deny": "no policy let it through",
 }
+_SILENT = ("RateLimit", "Protect")
+"""Kinds that refuse without saying which policy it was."""
+_UPSTREAM = re.compile(r"(upstream_|no_healthy_upstream|response_timeout|cluster_not_found)")
+_CALLER = re.compile(r"(downstream_remote_disconnect|client_disconnect|http[12]\.remote_)")
+
+Said = Literal["allowed", "denied", "not reached", "counted", "perhaps used up", "applies"]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one policy said."""
+    """What one policy said. `perhaps used up`: a limit was, and this is one of several that may have been it."""
 
     policy: str
-    allowed: bool
+    said: Said
     shadow: bool
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,27 +59,59 @@ class Decision:
     """The policy that refused, `default deny`, or `upstream` when it was let through."""
     why: str
     verdicts: tuple[Verdict, ...]
+    """In the order of the chain, if the policies that cover the request were given."""
 
 
-def decision_of(record: Mapping[str, Any]) -> Decision:
-    """The decision that a record tells."""
+def decision_of(record: Mapping[str, Any], covering: Sequence[Covering] = ()) -> Decision:
+    """The decision that a record tells. `covering`: the policies that cover such a request, in the order of the chain."""
+    refused, by, why = _outcome(record)
+    suspects = tuple(one.policy for one in covering if by in _SILENT and one.policy.startswith(f"{by}/") and not one.shadow)
+    counted = by in {"upstream", "caller", "RateLimit"}
+    if len(suspects) == 1:
+        by = suspects[0]
+    elif suspects:
+        why += f": one of {', '.join(suspects)}"
+    said = {verdict.policy: verdict for verdict in _verdicts(record.get("verdicts") or {})}
+    listed = [said.pop(one.policy) if one.policy in said else _unasked(one, suspects, counted) for one in covering]
+    return Decision(refused, by, why, tuple(_noted(one, record) for one in (*listed, *said.values())))
+
+
+def _outcome(record: Mapping[str, Any]) -> tuple[bool, str, str]:
+    """Whether it was refused, by what, and why."""
     details = str(record.get("details") or "")
-    verdicts = _verdicts(record.get("verdicts") or {})
     if details == "via_upstream":
-        return Decision(False, "upstream", "every policy let it through", verdicts)
-    named = _NAMED.fullmatch(details)
-    if named is not None:
-        policy = named[1]
-        by = "default deny" if policy == "default-deny" else policy
-        return Decision(True, by, _FRAME.get(policy, "its condition didn't hold"), verdicts)
-    token = _TOKEN.fullmatch(details)
-    if token is not None:
-        return Decision(True, "credentials", f"the token isn't good: {token[1].replace('_', ' ')}", verdicts)
+        return False, "upstream", "every policy let it through"
+    if (named := _NAMED.fullmatch(details)) is not None:
+        by = "default deny" if named[1] in {"default-deny", "none"} else named[1]
+        return True, by, _FRAME.get(named[1], "its condition didn't hold")
+    if (token := _TOKEN.fullmatch(details)) is not None:
+        trouble = "the issuer's keys aren't there" if _lacks_keys(token[1]) else "the token isn't good"
+        return True, "credentials", f"{trouble}: {token[1].replace('_', ' ')}"
     if details in _REASONS:
-        by, why = _REASONS[details]
-        return Decision(True, by, why, verdicts)
-    refused = int(record.get("status") or 0) >= 400
-    return Decision(refused, "Envoy", details.replace("_", " ") or "the connection ended", verdicts)
+        return True, *_REASONS[details]
+    if details == "cors_response":
+        return False, "Cors", "it is a preflight, which the gateway answers itself, before it asks who calls"
+    reason = details.replace("_", " ")
+    if _UPSTREAM.match(details):
+        return False, "upstream", f"every policy let it through, and the upstream failed: {reason}"
+    if _CALLER.match(details):
+        return False, "caller", f"the caller hung up: {reason}"
+    return int(record.get("status") or 0) >= 400, "Envoy", reason or "the connection ended"
+
+
+def _lacks_keys(reason: str) -> bool:
+    return reason.startswith("Jwks") and "kid" not in reason
+
+
+def _unasked(one: Covering, suspects: Sequence[str], counted: bool) -> Verdict:
+    """What there is to say of a policy that left no verdict."""
+    if one.policy in suspects:
+        return Verdict(one.policy, "denied" if len(suspects) == 1 else "perhaps used up", False)
+    if one.role == "configures":
+        return Verdict(one.policy, "applies", one.shadow)
+    if one.role == "counts" and counted:
+        return Verdict(one.policy, "counted", one.shadow)
+    return Verdict(one.policy, "not reached", one.shadow)
 
 
 def _verdicts(found: Mapping[str, Any]) -> tuple[Verdict, ...]:
@@ -77,5 +119,14 @@ def _verdicts(found: Mapping[str, Any]) -> tuple[Verdict, ...]:
     for key, value in found.items():
         policy, _, what = key.rpartition(".")
         if "/" in policy and what.endswith("engine_result"):
-            verdicts.append(Verdict(policy, value == "allowed", what.startswith("shadow")))
+            verdicts.append(Verdict(policy, "allowed" if value == "allowed" else "denied", what.startswith("shadow")))
     return tuple(verdicts)
+
+
+def _noted(verdict: Verdict, record: Mapping[str, Any]) -> Verdict:
+    """The verdict with the bucket that the request counts against, where the record tells it."""
+    for limit in record.get("limits") or ():
+        if limit["policy"] == verdict.policy:
+            per = ", ".join(f"{name} = {value}" for name, value in limit["per"].items())
+            return replace(verdict, note=f"{' and '.join(limit['windows'])} for {per}")
+    return verdict

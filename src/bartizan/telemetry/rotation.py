@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 _CHECK_S = 2.0
@@ -37,15 +37,15 @@ def pruned(path: Path, keep: int) -> list[Path]:
     return gone
 
 
-async def keep_bounded(paths: tuple[Path, ...], sizes: Callable[[], tuple[int, int]], reopen: Callable[[], Awaitable[None]]) -> None:
-    """Looks after the files for ever. `sizes` gives rotate and keep, in bytes."""
+async def keep_bounded(sizes: Callable[[], Mapping[Path, tuple[int, int]]], reopen: Callable[[], Awaitable[None]]) -> None:
+    """Looks after the files for ever. `sizes` gives for each the size at which it is closed and how much is kept, in bytes."""
     while True:
         await asyncio.sleep(_CHECK_S)
-        rotate, keep = sizes()
-        full = [path for path in paths if due(path, rotate)]
+        bounds = sizes()
+        full = [path for path, (rotate, _) in bounds.items() if due(path, rotate)]
         for path in full:
             rotated(path)
         if full:
             await reopen()
-        for path in paths:
+        for path, (_, keep) in bounds.items():
             pruned(path, keep)

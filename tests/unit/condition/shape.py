@@ -1,5 +1,7 @@
 """Predicates and CEL trees as short texts, so that a table of them can be read."""
 
+import json
+
 from google.protobuf.message import Message
 
 from bartizan.condition.syntax import Ast
@@ -33,7 +35,7 @@ def _value(value: dict) -> str:
         double = value["double_match"]
         return f"= {double['exact']:g}" if "exact" in double else f"[{_edge(double['range'], 'start')}, {_edge(double['range'], 'end')})"
     ((kind, text),) = value["string_match"].items()
-    return f"{kind} {text['regex'] if kind == 'safe_regex' else text!r}"
+    return f"{kind} {text['regex']}" if kind == "safe_regex" else f"{kind} {text!r}"
 
 
 def _edge(of: dict, name: str) -> str:
@@ -44,7 +46,7 @@ def _edge(of: dict, name: str) -> str:
 def written(tree: Ast) -> str:
     """A tree as CEL."""
     if tree.kind == "const":
-        return {True: "true", False: "false"}[tree.value] if isinstance(tree.value, bool) else repr(tree.value).replace("'", '"')
+        return repr(tree.value) if isinstance(tree.value, float | bytes) else json.dumps(tree.value, ensure_ascii=False)
     parts = [written(part) for part in tree.args]
     target = written(tree.target) if tree.target else ""
     if tree.kind == "call":

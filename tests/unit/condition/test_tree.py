@@ -9,9 +9,11 @@ from bartizan.condition.tree import (
     Not,
     Present,
     Same,
+    asked,
     attributes,
     choose,
     group,
+    levels,
     opposite,
     same,
     weight,
@@ -48,6 +50,13 @@ def test_what_is_asked_both_ways_counts_twice() -> None:
     assert weight(Group(True, (A, B, Not(C)))) == 3
     assert weight(Same(Same(A, B), C)) == 10
     assert list(asked(Choose(A, Not(B), TRUE))) == [A, B]
+
+
+def test_levels() -> None:
+    """Groups become balanced trees, so a long one isn't deep."""
+    many = tuple(Flag(Attribute(f"a{number}", "bool")) for number in range(100))
+    assert levels(Group(True, many)) == levels(A) + 7
+    assert levels(Choose(A, Not(B), Same(A, B))) == levels(A) + 4
 
 
 def test_attributes() -> None:

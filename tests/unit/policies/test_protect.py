@@ -14,8 +14,8 @@ GATEWAY = Gateway(name="edge", listeners=(Listener(name="web", address="127.0.0.
 HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
 
-def place(*, websocket: bool = False) -> Place:
-    api = Api(name="orders", paths=("/orders",), upstream={"endpoints": ({"url": "http://127.0.0.1:1"},)}, websocket=websocket)
+def place() -> Place:
+    api = Api(name="orders", paths=("/orders",), upstream={"endpoints": ({"url": "http://127.0.0.1:1"},)})
     return Place("Protect/x", False, api, "/orders", GATEWAY, Schema({}), Sources())
 
 
@@ -27,7 +27,7 @@ def test_the_fallback_bounds_everything() -> None:
     fallback = Protect.fallback()
     assert fallback is Protect.fallback()
     fragment = fallback.compile(place())
-    assert "10485760" in str(to_dict(fragment.filters[0]))
+    assert "10485760" in str(to_dict(fragment.body_filters[0]))
     assert "server" in fragment.hidden_response_headers
     assert fragment.cluster["circuit_breakers"]["thresholds"][0]["max_requests"]["value"] == 4096
     made = to_dict(message(HCM, **fallback.connections()))
@@ -43,13 +43,7 @@ def test_sizes_are_rounded_up() -> None:
 
 
 def test_zero_is_no_limit_of_bodies() -> None:
-    assert not protect(body=0).compile(place()).filters
-
-
-def test_what_passes_over_a_websocket_is_not_counted() -> None:
-    plain, websocket = (str(protect().compile(place(websocket=on)).filters[0]) for on in (False, True))
-    assert "upgrade" not in plain
-    assert "upgrade" in websocket
+    assert not protect(body=0).compile(place()).body_filters
 
 
 @pytest.mark.parametrize("field", [{"headers": {}}, {"url": 1000}, {"timeouts": {}}])

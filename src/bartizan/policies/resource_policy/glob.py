@@ -1,0 +1,83 @@
+"""Patterns with `*` and `?` as AWS writes them: read, taken apart, and as regular expressions of RE2."""
+
+import re
+from collections.abc import Callable, Iterator
+from enum import Enum
+
+from bartizan.policies.resource_policy.logic import ANYTHING
+
+
+class Wild(Enum):
+    """A wildcard."""
+
+    ONE = "?"
+    MANY = "*"
+
+
+Glob = tuple[str | Wild, ...]
+"""Wildcards, and single characters that stand for themselves."""
+
+EVERYTHING: Glob = (Wild.MANY,)
+ONE_CHARACTER = "(?s:.)"
+
+_PARTS = re.compile(r"\$\{(?P<literal>[*?$])\}|\$\{(?P<variable>[^}]*)\}?|(?P<wild>[*?])|(?P<plain>.)", re.DOTALL)
+
+
+class VariableError(ValueError):
+    """A policy variable, whose value only a request could tell."""
+
+
+def read(text: str, *, wild: bool = True, variables: bool = True) -> Glob:
+    """The pattern that a text is. `${*}`, `${?}` and `${$}` are these characters themselves, where `variables` are known."""
+    if not variables and "${" in text:
+        raise VariableError(text)
+    found: list[str | Wild] = []
+    for part in _PARTS.finditer(text):
+        if part["variable"] is not None:
+            raise VariableError(part[0])
+        found.append(Wild(part["wild"]) if part["wild"] and wild else part["literal"] or part["wild"] or part["plain"])
+    return tuple(found)
+
+
+def literal(glob: Glob) -> str | None:
+    """The one text that the pattern matches, if it has no wildcards."""
+    return None if any(isinstance(token, Wild) for token in glob) else "".join(map(str, glob))
+
+
+def rests(glob: Glob, text: str, *, fold: bool = False) -> tuple[Glob, ...]:
+    """What remains of the pattern for what follows `text`: one of these must match it. None is left if nothing can follow."""
+    at = {0}
+    for character in text:
+        at = {after for place in at for after in _after(glob, place, character, fold)}
+    return tuple(glob[place:] for place in sorted(at))
+
+
+def _after(glob: Glob, place: int, character: str, fold: bool) -> Iterator[int]:
+    while place < len(glob) and glob[place] is Wild.MANY:
+        yield place
+        place += 1
+    if place < len(glob):
+        token = glob[place]
+        if token is Wild.ONE or token == character or (fold and str(token).lower() == character.lower()):
+            yield place + 1
+
+
+def matches(glob: Glob, text: str, *, fold: bool = False) -> bool:
+    """Whether the whole text matches."""
+    return any(all(token is Wild.MANY for token in rest) for rest in rests(glob, text, fold=fold))
+
+
+def splits(glob: Glob) -> Iterator[tuple[Glob, Glob]]:
+    """The ways to cut the pattern in two: what it matches is what one of the pairs matches, the parts one after the other."""
+    for place in range(len(glob) + 1):
+        here = place < len(glob) and glob[place] is Wild.MANY
+        before = place > 0 and glob[place - 1] is Wild.MANY
+        if here:
+            yield glob[: place + 1], glob[place:]
+        elif not before:
+            yield glob[:place], glob[place:]
+
+
+def regex(glob: Glob, character: Callable[[str], str] = re.escape, *, one: str = ONE_CHARACTER, many: str = ANYTHING) -> str:
+    """The pattern as RE2, to match whole values. `character` says how a single character may be written."""
+    return "".join(one if token is Wild.ONE else many if token is Wild.MANY else character(str(token)) for token in glob)

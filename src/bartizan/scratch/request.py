@@ -1,0 +1,167 @@
+"""A question as bytes of HTTP/1.1: the request itself, and in headers of ours what production takes from elsewhere."""
+
+import base64
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import IPv6Address, ip_address
+
+import orjson
+
+from bartizan.envoy import names
+from bartizan.identity.table import ConsumerView, identity
+from bartizan.model.consumer import Issuer
+from bartizan.model.snapshot import Snapshot
+from bartizan.scratch.frame import H_GIVEN
+from bartizan.scratch.question import Certificate, Claim, Question, Token, UnknownKey
+from bartizan.scratch.wire import Sent
+
+_METHOD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+_UNSENDABLE = re.compile(r"[\r\n\0]")
+_OURS = (names.PREFIX, "x-envoy-")
+_FRAMING = frozenset({"host", "content-length", "transfer-encoding", "trailer", "expect"})
+_MADE = frozenset({"x-forwarded-for", "x-forwarded-proto"})
+_UNKNOWN_KEY = "-"
+_CA, _FINGERPRINT = "x-bartizan-ca", "x-bartizan-fingerprint"
+
+
+class Unaskable(ValueError):
+    """A question that can't be put: it says what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What of a gateway decides how a question is put."""
+
+    attributes: Mapping[str, str]
+    issuers: Mapping[str, Issuer]
+    key_header: str
+    """A header that may hold an API key; empty if there is none."""
+    key_cookie: str
+    secure: frozenset[str]
+    """The listeners that speak TLS."""
+
+
+def setting_of(snapshot: Snapshot) -> Setting:
+    """The setting of a gateway."""
+    gateway = snapshot.gateway
+    headers, cookies = gateway.api_keys.headers, gateway.api_keys.cookies
+    return Setting(
+        gateway.attributes, snapshot.issuers, headers[0] if headers else "", cookies[0] if cookies else "", frozenset(_secure(snapshot))
+    )
+
+
+def _secure(snapshot: Snapshot) -> Iterator[str]:
+    for policy in snapshot.policies:
+        if policy.kind == "Tls" and policy.mode == "enforce":
+            yield from (one.name for one in snapshot.gateway.listeners if policy.target.listener in {None, one.name})
+
+
+def sent(question: Question, setting: Setting, listener: str) -> Sent:
+    """The question as it travels. Unaskable if it can't be put."""
+    if not _METHOD.fullmatch(question.method) or question.method == "CONNECT":
+        raise Unaskable(f"{question.method!r} isn't a method that can be asked for")
+    if not question.path or question.size < 0:
+        raise Unaskable("a request has a path, and no negative size")
+    lines = [f"{question.method} {question.path} HTTP/1.1", f"host: {question.host}"]
+    lines += [f"{name}: {value}" for name, value in _headers(question, setting, listener)]
+    if question.size:
+        lines.append(f"content-length: {question.size}")
+    for line in lines:
+        if _UNSENDABLE.search(line):
+            raise Unaskable(f"this holds a line break or a NUL, which HTTP can't carry: {line!r}")
+    data = "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
+    return Sent(data, whole=not question.size, bodiless=question.method == "HEAD")
+
+
+def _headers(question: Question, setting: Setting, listener: str) -> Iterator[tuple[str, str]]:
+    forwarded = []
+    for name, value in question.headers:
+        lower = name.lower()
+        if lower in _FRAMING:
+            raise Unaskable(f"the header {name} can't be given: a question has a host and a size of its own")
+        if not _METHOD.fullmatch(name):
+            raise Unaskable(f"{name!r} isn't the name of a header")
+        if lower == "x-forwarded-for":
+            forwarded.append(value)
+        elif lower not in _MADE and not lower.startswith(_OURS):  # production removes those
+            yield name, value
+    source = _address(question.source)
+    yield "x-forwarded-for", ", ".join([*forwarded, source])
+    yield "x-forwarded-proto", "https" if listener in setting.secure else "http"
+    yield names.H_SOURCE, source
+    yield names.H_NOW, _moment(question.at)
+    if question.ja4:
+        yield names.H_JA4, question.ja4
+    yield from _principal(question, setting)
+
+
+def _address(text: str) -> str:
+    try:
+        found = ip_address(text)
+    except ValueError:
+        raise Unaskable(f"{text!r} isn't an IP address") from None
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return str(mapped or found)
+
+
+def _moment(at: datetime | None) -> str:
+    if at is None:
+        at = datetime.now(UTC)
+    if at.tzinfo is None:
+        raise Unaskable("the time needs a time zone, such as 2026-11-23T09:00:00+01:00")
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _principal(question: Question, setting: Setting) -> Iterator[tuple[str, str]]:
+    match question.principal:
+        case None:
+            return
+        case UnknownKey():
+            yield (setting.key_header, _UNKNOWN_KEY) if setting.key_header else ("cookie", f"{setting.key_cookie}={_UNKNOWN_KEY}")
+            return
+        case ConsumerView() as consumer:
+            given = [(names.H_PRINCIPAL, "-".join(_identity(consumer, setting)))]
+        case Token() as token:
+            given = list(_token(token, setting))
+        case Certificate(ca, san):
+            given = [(_CA, ca), (names.H_CERTIFICATE, f"{ca}|{san}")]
+    yield from given
+    yield H_GIVEN, ",".join(name for name, _ in given)
+
+
+def _identity(consumer: ConsumerView, setting: Setting) -> tuple[str, str]:
+    try:
+        return identity(consumer, setting.attributes)
+    except ValueError as error:
+        raise Unaskable(str(error)) from None
+
+
+def _token(token: Token, setting: Setting) -> Iterator[tuple[str, str]]:
+    """What the token filter makes of a good token."""
+    issuer = setting.issuers.get(token.issuer)
+    if issuer is None:
+        raise Unaskable(f"there is no Issuer {token.issuer!r}")
+    if not token.subject:
+        raise Unaskable("a token has a subject")
+    yield names.subject_header(issuer.name), token.subject
+    claims = {**issuer.attributes, **({"groups": issuer.groups} if issuer.groups else {})}
+    for attribute, claim in claims.items():
+        text = _claim_text(token.claims.get(claim))
+        if text:
+            yield names.claim_header(attribute), text
+
+
+def _claim_text(value: Claim) -> str:
+    """A claim as the token filter writes it into a header; empty if it writes none."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return value
+        case int() | float():
+            return str(int(value)) if float(value).is_integer() and abs(value) < 2**63 else f"{value:f}"
+    return base64.b64encode(orjson.dumps(value)).decode()
