@@ -88,10 +88,10 @@ _PERHAPS_ESCAPED = frozenset("&'/<=>\x7f")
 
 def list_holds(value: str) -> str:
     """A pattern for the beginning of a list's text (given that it is well formed), up to `value` as one of its elements."""
-    return rf"(?s) *\[(?:\"(?:[^\"\\]|\\.)*\"|[^\"])*\"{''.join(map(_json, value))}\""
+    return rf"(?s) *\[(?:\"(?:[^\"\\]|\\.)*\"|[^\"])*\"{''.join(map(json_forms, value))}\""
 
 
-def _json(character: str) -> str:
+def json_forms(character: str) -> str:
     """A pattern for all the ways in which a JSON string may hold a character."""
     code = ord(character)
     if character in '"\\':

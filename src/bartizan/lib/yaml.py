@@ -67,16 +67,14 @@ class _Builder:
         if self.nodes > _MAX_NODES or len(path) > 64:
             raise YamlError(node.start_mark.line + 1, "the document is too large or too deep")
         self.lines[path] = node.start_mark.line + 1
+        kind = node.tag.removeprefix("tag:yaml.org,2002:")
+        if kind == node.tag or ":" in kind or "/" in kind:
+            raise YamlError(node.start_mark.line + 1, f"the tag {node.tag} isn't allowed here")
         if isinstance(node, yaml.ScalarNode):
-            return self._value(node)
+            return _scalar(node.value) if node.style in (None, "") else node.value
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, (*path, i)) for i, item in enumerate(node.value)]
         return self._mapping(node, path)
-
-    def _value(self, node: yaml.ScalarNode) -> Any:
-        if not node.tag.startswith("tag:yaml.org,2002:") or node.tag.startswith("tag:yaml.org,2002:python"):
-            raise YamlError(node.start_mark.line + 1, f"the tag {node.tag} isn't allowed here")
-        return _scalar(node.value) if node.style in (None, "") else node.value
 
     def _mapping(self, node: yaml.Node, path: Path) -> dict[str, Any]:
         found: dict[str, Any] = {}

@@ -17,7 +17,7 @@ from jwt.algorithms import ECAlgorithm
 from bartizan.compile import Compiled, Resources, compile
 from bartizan.compile.covering import covering
 from bartizan.condition import Sources
-from bartizan.envoy import binary
+from bartizan.envoy import binary, names
 from bartizan.envoy.bootstrap import Bootstrap
 from bartizan.envoy.program import arguments, why_ended, zoneinfo
 from bartizan.errors import Invalid, NotFound, Unavailable
@@ -131,9 +131,10 @@ class Scratch:
         outcome = await self._server.apply(release, connect_s=_READY_S)
         if not outcome.acknowledged:
             raise Unavailable(f"The scratch instance doesn't start: {outcome.error or self._trouble()}", code="scratch-unusable")
-        self._wires = {name: Wire(path, self._most) for name, path in sockets.items()}
-        for path in sockets.values():
-            await self._listening(path)
+        for name, path in sockets.items():
+            if (names.LISTENER, name) in held:
+                await self._listening(path)
+                self._wires[name] = Wire(path, self._most)
 
     def _command(self) -> Command:
         config = self._folder / "envoy.json"

@@ -21,7 +21,6 @@ _METHOD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _UNSENDABLE = re.compile(r"[\r\n\0]")
 _OURS = (names.PREFIX, "x-envoy-")
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "trailer", "expect"})
-_MADE = frozenset({"x-forwarded-for", "x-forwarded-proto"})
 _UNKNOWN_KEY = "-"
 _CA, _FINGERPRINT = "x-bartizan-ca", "x-bartizan-fingerprint"
 
@@ -41,6 +40,8 @@ class Setting:
     key_cookie: str
     secure: frozenset[str]
     """The listeners that speak TLS."""
+    proxied: frozenset[str]
+    """The listeners that believe proxies."""
 
 
 def setting_of(snapshot: Snapshot) -> Setting:
@@ -48,7 +49,12 @@ def setting_of(snapshot: Snapshot) -> Setting:
     gateway = snapshot.gateway
     headers, cookies = gateway.api_keys.headers, gateway.api_keys.cookies
     return Setting(
-        gateway.attributes, snapshot.issuers, headers[0] if headers else "", cookies[0] if cookies else "", frozenset(_secure(snapshot))
+        attributes=gateway.attributes,
+        issuers=snapshot.issuers,
+        key_header=headers[0] if headers else "",
+        key_cookie=cookies[0] if cookies else "",
+        secure=frozenset(_secure(snapshot)),
+        proxied=frozenset(one.name for one in gateway.listeners if one.trusted_proxies),
     )
 
 
@@ -76,7 +82,8 @@ def sent(question: Question, setting: Setting, listener: str) -> Sent:
 
 
 def _headers(question: Question, setting: Setting, listener: str) -> Iterator[tuple[str, str]]:
-    forwarded = []
+    source = _address(question.source)
+    made = {"x-forwarded-for": source, "x-forwarded-proto": "https" if listener in setting.secure else "http"}
     for name, value in question.headers:
         lower = name.lower()
         if lower in _FRAMING:
@@ -84,12 +91,12 @@ def _headers(question: Question, setting: Setting, listener: str) -> Iterator[tu
         if not _METHOD.fullmatch(name):
             raise Unaskable(f"{name!r} isn't the name of a header")
         if lower == "x-forwarded-for":
-            forwarded.append(value)
-        elif lower not in _MADE and not lower.startswith(_OURS):  # production removes those
+            made[lower] = f"{value}, {made[lower]}"
+        elif lower == "x-forwarded-proto":
+            made[lower] = value if listener in setting.proxied else made[lower]
+        elif not lower.startswith(_OURS):  # production removes those
             yield name, value
-    source = _address(question.source)
-    yield "x-forwarded-for", ", ".join([*forwarded, source])
-    yield "x-forwarded-proto", "https" if listener in setting.secure else "http"
+    yield from made.items()
     yield names.H_SOURCE, source
     yield names.H_NOW, _moment(question.at)
     if question.ja4:
@@ -119,7 +126,8 @@ def _principal(question: Question, setting: Setting) -> Iterator[tuple[str, str]
         case None:
             return
         case UnknownKey():
-            yield (setting.key_header, _UNKNOWN_KEY) if setting.key_header else ("cookie", f"{setting.key_cookie}={_UNKNOWN_KEY}")
+            if setting.key_header or setting.key_cookie:
+                yield (setting.key_header, _UNKNOWN_KEY) if setting.key_header else ("cookie", f"{setting.key_cookie}={_UNKNOWN_KEY}")
             return
         case ConsumerView() as consumer:
             given = [(names.H_PRINCIPAL, "-".join(_identity(consumer, setting)))]

@@ -14,7 +14,7 @@ from bartizan.model.api import Api
 from bartizan.model.policy import Target
 from bartizan.policies.resource_policy.glob import Glob, VariableError, Wild, literal, matches, read, regex, rests, splits
 from bartizan.policies.resource_policy.logic import ANYTHING, Rule, every, some
-from bartizan.policies.resource_policy.notes import Refused
+from bartizan.policies.resource_policy.notes import Refused, no_variable
 
 STAGE = "$default"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
@@ -80,10 +80,10 @@ def pattern(text: str, variables: bool) -> Pattern:
 
 def _glob(text: str, rest: str, variables: bool, own: bool) -> Glob:
     try:
-        glob = read(_decoded(rest), variables=variables)
+        read(rest, variables=variables)  # before what is encoded becomes plain
+        glob = read(_decoded(rest))
     except VariableError as error:
-        hint = "Name the paths, or ask for the attribute in a Condition. " + ("" if variables else "Version 2008-10-17 has no variables.")
-        raise Refused("policy-variable", f"the policy variable {error} can't be honoured in a Resource", hint) from error
+        raise no_variable(str(error), variables) from error
     parts = rest.split("/")
     if len(parts) > 1 and ("*" not in parts[0] or parts[0] == "*"):
         _check_parts(text, parts[1:])

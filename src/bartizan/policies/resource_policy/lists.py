@@ -1,0 +1,57 @@
+"""Lists of texts among a principal's attributes: their JSON, read by patterns that quotes and commas inside an element can't confuse."""
+
+from collections.abc import Iterable
+
+from bartizan.condition import patterns
+from bartizan.envoy.matching import metadata, negated
+from bartizan.envoy.names import PRINCIPAL
+from bartizan.policies.resource_policy.glob import Glob, regex
+from bartizan.policies.resource_policy.logic import ANYTHING, Rule, every, opposite, some
+
+_ANY = r"\"(?:[^\"\\]|\\.)*\""
+_ONE = r"(?:[^\"\\]|\\[^u]|\\u[dD][89abAB]..\\u....|\\u(?:[0-9a-cA-CefEF]...|[dD][0-7]..))"
+_MANY = r"(?:[^\"\\]|\\.)*"
+
+
+def _list_of(element: str) -> str:
+    return rf"(?s) *\[ *(?:{element}(?: *, *{element})*)? *\] *"
+
+
+def is_there(name: str) -> Rule:
+    """The attribute is there, whatever it holds."""
+    return metadata(PRINCIPAL, (name,), present_match=True)
+
+
+def readable(name: str) -> Rule:
+    """The attribute is missing, or a list of texts as serializers write it."""
+    odd = _text(name, patterns.found_in(patterns.ODD_ESCAPE))
+    return some([opposite(is_there(name)), every([_text(name, _list_of(_ANY)), negated(odd)])])
+
+
+def is_empty(name: str) -> Rule:
+    """It is a list without elements."""
+    return _text(name, _list_of("(?:$^)"))
+
+
+def holds(name: str, globs: Iterable[Glob], *, fold: bool = False) -> Rule:
+    """It is a list, and one of its elements matches one of the patterns."""
+    return _text(name, rf"(?s) *\[(?:{_ANY}|[^\"])*{_element(globs, fold)}{ANYTHING}")
+
+
+def holds_only(name: str, globs: Iterable[Glob], *, fold: bool = False) -> Rule:
+    """It is a list, and each of its elements matches one of the patterns."""
+    return _text(name, _list_of(_element(globs, fold)))
+
+
+def _element(globs: Iterable[Glob], fold: bool) -> str:
+    texts = [regex(glob, _folded if fold else patterns.json_forms, one=_ONE, many=_MANY) for glob in globs]
+    return rf"\"(?{'i' if fold else ''}:{'|'.join(texts)})\""
+
+
+def _folded(character: str) -> str:
+    forms = dict.fromkeys(patterns.json_forms(each) for each in (character, character.lower(), character.upper()) if len(each) == 1)
+    return f"(?:{'|'.join(forms)})"
+
+
+def _text(name: str, pattern: str) -> Rule:
+    return metadata(PRINCIPAL, (name,), string_match={"safe_regex": {"regex": pattern}})

@@ -1,0 +1,31 @@
+"""Following a file: from its end, over rotations, over lines that are no records."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from bartizan.telemetry.tail import followed
+
+
+async def _next(stream: Any, seconds: float = 3) -> list[dict[str, Any]]:
+    async with asyncio.timeout(seconds):
+        return list(await anext(stream))
+
+
+async def test_it_begins_at_the_end_and_follows_rotations(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"old": 1}\n')
+    stream = followed(path)
+    waiting = asyncio.create_task(_next(stream))
+    await asyncio.sleep(0.3)
+    with path.open("a") as file:
+        file.write('{"n": 1}\nnonsense\n[1]\n{"n": 2}\n{"n":')
+    assert await waiting == [{"n": 1}, {"n": 2}]
+    with path.open("a") as file:
+        file.write(" 3}\n")
+    assert await _next(stream) == [{"n": 3}]
+    path.rename(tmp_path / "b.jsonl")
+    path.write_text(json.dumps({"n": 4}) + "\n")
+    assert await _next(stream) == [{"n": 4}]
+    await stream.aclose()
