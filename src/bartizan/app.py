@@ -35,6 +35,7 @@ from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
 from bartizan.node.options import admin_socket, control_socket
 from bartizan.node.stats import Admin
+from bartizan.rollout.covering import told_of_route
 from bartizan.rollout.folder import Folder
 from bartizan.rollout.loosening import loosenings
 from bartizan.rollout.state import Live, State, state_of
@@ -268,6 +269,7 @@ class ControlPlane:
         standing = self.standing
         nodes = [asdict(node) for node in self.server.nodes()]
         return {
+            "files": str(self.options.files),
             "revision": standing.revision,
             "since": standing.since,
             "generation": standing.generation,
@@ -291,6 +293,10 @@ class ControlPlane:
         """A resource as it is active, or None."""
         found = self.state.compiled.snapshot.resources.get((kind, name)) if self.state else None
         return found.value.model_dump(mode="json", by_alias=True) if found else None
+
+    def covering(self, api: str, route: str, method: str) -> dict[str, Any]:
+        """The policies that cover a route, as they are active."""
+        return told_of_route(self.state, api, route, method) if self.state else {}
 
     def _issuer_warnings(self) -> list[str]:
         found = []

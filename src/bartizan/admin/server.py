@@ -29,6 +29,7 @@ class Plane(Protocol):
     def status(self) -> dict[str, Any]: ...
     def digests(self) -> dict[str, str]: ...
     def declared(self, kind: str, name: str) -> dict[str, Any] | None: ...
+    def covering(self, api: str, route: str, method: str) -> dict[str, Any]: ...
 
 
 async def serve(plane: Plane, private: Path, public: str) -> None:
@@ -77,7 +78,12 @@ def _private_app(plane: Plane) -> Starlette:
         found = plane.declared(request.path_params["kind"], request.path_params["name"])
         return JSONResponse(found if found is not None else {}, status_code=200 if found is not None else 404)
 
-    return Starlette(routes=[Route("/status", status), Route("/digests", digests), Route("/resources/{kind}/{name}", one)])
+    async def covering(request: Request) -> Response:
+        asked = (request.query_params.get(name, "") for name in ("api", "route", "method"))
+        return JSONResponse(plane.covering(*asked))
+
+    routes = {"/status": status, "/digests": digests, "/resources/{kind}/{name}": one, "/covering": covering}
+    return Starlette(routes=[Route(path, answer) for path, answer in routes.items()])
 
 
 def _public_app(plane: Plane) -> Starlette:

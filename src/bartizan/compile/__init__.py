@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bartizan.compile import live
 from bartizan.compile.clusters import OTLP, collector
 from bartizan.compile.coverage import by_api, gateway_wide
-from bartizan.compile.listeners import listener_of
+from bartizan.compile.listeners import listener_of, plain_listener_of, tls_of
 from bartizan.compile.routes import Part, Scope, Setting, part_of, scope_resource, stamped
 from bartizan.condition import Schema, Sources
 from bartizan.envoy import extension, message, names
@@ -14,6 +14,7 @@ from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
 from bartizan.policies import PolicyKind
 from bartizan.policies.protect import Protect
+from bartizan.policies.tls import Tls, conflicts
 
 Resources = dict[tuple[str, str], bytes]
 """Serialized messages by type URL and name."""
@@ -57,6 +58,11 @@ def compile(snapshot: Snapshot, sources: Sources | None = None, before: Compiled
         parts[name] = part if part is not None and same else part_of(api, covering, setting)
     problems = [problem for part in parts.values() for problem in part.problems]
     problems += _taken_paths(snapshot)
+    tls = [policy for policy in snapshot.policies if isinstance(policy, Tls)]
+    problems += [
+        Problem(snapshot.resource(policy).place(fault.path), fault.code, fault.message, fault.hint)
+        for policy, fault in conflicts(tls, snapshot.files)
+    ]
     return Compiled(snapshot, sources, parts, tuple(sorted(set(problems))))
 
 
@@ -100,6 +106,10 @@ def resources(compiled: Compiled, stamps: Mapping[str, Stamped]) -> Resources:
     found: Resources = {}
     for listener in snapshot.gateway.listeners:
         found[names.LISTENER, listener.name] = listener_of(listener, snapshot)
+        for tls in tls_of(listener, snapshot):
+            found.update({(names.SECRET, name): body for name, body in tls.secrets(snapshot.files).items()})
+            if tls.http is not None:
+                found[names.LISTENER, names.plain_listener(listener.name)] = plain_listener_of(listener, tls, tls.http, snapshot)
     if snapshot.gateway.otlp is not None:
         found[names.CLUSTER, OTLP] = collector(snapshot.gateway.otlp)
     for part in compiled.parts.values():
@@ -118,7 +128,8 @@ def shared(compiled: Compiled, before: Compiled | None = None) -> Resources:
     parts = compiled.parts.values()
     cas: dict[str, str] = {}
     for policy in compiled.snapshot.policies:
-        cas.update(getattr(policy, "ca_subjects", lambda files: {})(compiled.snapshot.files))
+        if isinstance(policy, Tls):
+            cas.update(policy.ca_subjects(compiled.snapshot.files))
     protect = gateway_wide(Protect, compiled.snapshot.policies) or Protect.fallback()
     found = {names.GATE: live.gate(compiled.scopes(), compiled.snapshot.gateway, cas, protect.longest_url)}
     buckets = {bucket for part in parts for bucket in part.buckets}

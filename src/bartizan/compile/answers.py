@@ -32,6 +32,7 @@ ANSWERS: tuple[Answer, ...] = (
     Answer("$ in ['http1.headers_too_large', 'http1.too_many_headers']", 431, "headers-too-large", "The request's headers are too large."),
     Answer("$ in ['request_header_timeout', 'request_overall_timeout']", 408, "too-slow", "The request took too long to arrive."),
     Answer("$ == 'upstream_reset_before_response_started{overflow}'", 503, "overloaded", "Too many requests are being served. Try again."),
+    Answer("$ == 'direct_response' && response.code == 403", 403, "https-only", "This is served over HTTPS only."),
     Answer(_denied("no-api"), 404, "not-found", "There is nothing here."),
     Answer("$ == 'route_not_found'", 404, "not-found", "There is nothing here."),
     Answer(_denied("blocked-source"), 429, "too-many-attempts", "Too many failed attempts. Try again later."),

@@ -12,6 +12,7 @@ from bartizan.envoy.matching import header, metadata
 from bartizan.model.gateway import Gateway, Listener
 from bartizan.model.snapshot import Snapshot
 from bartizan.policies.protect import Protect
+from bartizan.policies.tls import PlainHttp, Tls
 
 _HTTP = "envoy.extensions.filters.http"
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -25,14 +26,11 @@ _REMOVE_OURS = [
 
 def listener_of(listener: Listener, snapshot: Snapshot) -> bytes:
     """One listener with everything that stands in front of the routes."""
-    policies = [
-        policy for policy in snapshot.policies if getattr(policy, "of_listener", False) and policy.target.listener in {None, listener.name}
-    ]
+    policies = tls_of(listener, snapshot)
     fields: dict[str, Any] = {}
     chain: dict[str, Any] = {"filters": [extension("http", _connections(listener, snapshot, policies))]}
     for policy in policies:
-        if policy.mode == "enforce":
-            policy.frame(listener, chain, fields)  # type: ignore[attr-defined]
+        policy.frame(listener, chain, fields)
     made = message(
         "envoy.config.listener.v3.Listener",
         name=listener.name,
@@ -54,7 +52,7 @@ def _connections(listener: Listener, snapshot: Snapshot, policies: list[Any]) ->
             "rds_config_source": {"ads": {}, "resource_api_version": "V3"},
             "scoped_rds": {"scoped_rds_config_source": {"ads": {}, "resource_api_version": "V3"}},
         },
-        "http_filters": _filters(gateway),
+        "http_filters": [*(one for policy in policies for one in policy.filters(listener)), *_filters(gateway)],
         "early_header_mutation_extensions": [_early()],
         "local_reply_config": local_replies(gateway),
         "access_log": access_logs(gateway),
@@ -76,10 +74,41 @@ def _connections(listener: Listener, snapshot: Snapshot, policies: list[Any]) ->
         **_caller_address(listener),
         **_tracing(gateway),
     }
-    for policy in policies:
-        if policy.mode == "enforce":
-            fields.update(policy.connections(listener))
     return message(_HCM, **fields)
+
+
+def tls_of(listener: Listener, snapshot: Snapshot) -> list[Tls]:
+    """The Tls policy of a listener, if it has one."""
+    return [policy for policy in snapshot.policies if isinstance(policy, Tls) and policy.target.listener in {None, listener.name}]
+
+
+def plain_listener_of(listener: Listener, tls: Tls, plain: PlainHttp, snapshot: Snapshot) -> bytes:
+    """Beside a listener with TLS: one without, that leads there or refuses."""
+    own, port = plain.listener, plain.port or listener.port
+    to_https: dict[str, Any] = {"https_redirect": True, "response_code": "PERMANENT_REDIRECT"}
+    if (own.port, port) != (80, 443):
+        to_https["port_redirect"] = port
+    answer = {"redirect": to_https} if plain.answer == "redirect" else {"direct_response": {"status": 403}}
+    routes = {"virtual_hosts": [{"name": "plain", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, **answer}]}]}
+    connections = message(
+        _HCM,
+        stat_prefix=names.plain_listener(listener.name),
+        route_config=routes,
+        http_filters=[fixed("envoy.filters.http.router", message(f"{_HTTP}.router.v3.Router", suppress_envoy_headers=True))],
+        access_log=access_logs(snapshot.gateway),
+        server_header_transformation="PASS_THROUGH",
+        use_remote_address={"value": True},
+        **(gateway_wide(Protect, snapshot.policies) or Protect.fallback()).connections(),
+        **({"local_reply_config": local_replies(snapshot.gateway)} if plain.answer == "refuse" else {}),
+    )
+    made = message(
+        "envoy.config.listener.v3.Listener",
+        name=names.plain_listener(listener.name),
+        address={"socket_address": {"address": own.host, "port_value": own.port}},
+        filter_chains=[{"filters": [extension("http", connections)]}],
+        per_connection_buffer_limit_bytes={"value": 64 * 1024},
+    )
+    return bytes(made.SerializeToString(deterministic=True))
 
 
 def _caller_address(listener: Listener) -> dict[str, Any]:

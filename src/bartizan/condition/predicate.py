@@ -130,7 +130,7 @@ def _test(test: Test, want: bool, sources: Sources) -> Message:
             return _all([_is_there(of), holds if want else _not(holds)])
         case TextIs(of) | TextHas(of):
             found = _found(test)
-            return found if want else _not(found)
+            return found if want else _all([_is_there(of), _not(found)])
     raise ValueError(f"no matcher says {test}")
 
 
@@ -185,7 +185,7 @@ def _number(of: Attribute, order: Order, than: float, want: bool) -> Message:
     if order == "==":
         equal = _number_is(of, {"exact": than})
         return equal if want else _all([_is_there(of), _not(equal)])
-    above = (order in (">", ">=")) == want
+    above = order in (">", ">=")
     inclusive = (order in ("<=", ">=")) == want
     edge = than if inclusive == above else math.nextafter(than, math.inf)
     start, end = (edge, math.inf) if above else (-_GREATEST, edge)

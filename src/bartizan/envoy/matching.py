@@ -87,6 +87,13 @@ def _address_in(networks: Sequence[tuple[str, int]], header_name: str | None) ->
     return message(_PREDICATE, single_predicate={"input": source, "custom_match": {"name": "ip", "typed_config": matcher}})
 
 
+def cel(expression: Any) -> Any:
+    """A parsed CEL expression (cel.expr.Expr) is true. One that errs doesn't match."""
+    source = {"name": "cel", "typed_config": packed("xds.type.matcher.v3.HttpAttributesCelMatchInput")}
+    matcher = packed("xds.type.matcher.v3.CelMatcher", expr_match={"cel_expr_parsed": {"expr": expression}})
+    return message(_PREDICATE, single_predicate={"input": source, "custom_match": {"name": "cel", "typed_config": matcher}})
+
+
 def any_of(predicates: Sequence[Any]) -> Any:
     """At least one holds. There must be one."""
     return predicates[0] if len(predicates) == 1 else message(_PREDICATE, or_matcher={"predicate": list(predicates)})

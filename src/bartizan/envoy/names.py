@@ -20,6 +20,7 @@ H_CERTIFICATE = "x-bartizan-cert"
 H_JA4 = "x-bartizan-ja4"
 H_NOW = "x-bartizan-now"
 H_SOURCE = "x-bartizan-source"
+H_SECURE = "x-bartizan-secure"
 
 # Dynamic metadata namespaces.
 PRINCIPAL = "bartizan.principal"
@@ -50,6 +51,21 @@ def limits(shard: int) -> str:
 def cluster(api: str) -> str:
     """The cluster of an API's upstream."""
     return f"upstream/{api}"
+
+
+def certificate(policy: str) -> str:
+    """The secret with a listener's certificate and key, by its Tls policy."""
+    return f"certificate/{policy}"
+
+
+def client_cas(policy: str) -> str:
+    """The secret with the CAs of a listener's client certificates, by its Tls policy."""
+    return f"client-cas/{policy}"
+
+
+def plain_listener(listener: str) -> str:
+    """The listener that answers those who come to `listener` without TLS."""
+    return f"{listener}/plain"
 
 
 def scope(host: str, path: str) -> str:

@@ -11,8 +11,10 @@ from bartizan.policies.ip_access import IpAccess
 from bartizan.policies.protect import Protect
 from bartizan.policies.public import Public
 from bartizan.policies.rate_limit import RateLimit
+from bartizan.policies.tls import Tls
 
 KINDS: tuple[type[PolicyKind], ...] = (
+    Tls,  # before there is a request
     Cors,  # preflights carry no credential
     IpAccess,  # cheap, and asks nobody who they are
     Public,  # adds no filter; says that a route needs no credential

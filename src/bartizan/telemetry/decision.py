@@ -9,6 +9,7 @@ from bartizan.model.covering import Covering
 
 _NAMED = re.compile(r"rbac_access_denied_matched_policy\[(.+)\]")
 _TOKEN = re.compile(r"jwt_authn_access_denied\{(.+)\}")
+_DEFAULT_DENY = "default deny"
 _REASONS = {
     "unknown_api_key": ("credentials", "the API key is unknown, expired or revoked"),
     "missing_api_key": ("credentials", "the API key is empty"),
@@ -19,7 +20,7 @@ _REASONS = {
     "request_header_timeout": ("Protect", "the headers came too slowly"),
     "request_overall_timeout": ("Protect", "the request came too slowly"),
     "upstream_reset_before_response_started{overflow}": ("Protect", "the upstream is given as much as its Protect policy allows already"),
-    "route_not_found": ("default deny", "no route of the API answers this"),
+    "route_not_found": (_DEFAULT_DENY, "no route of the API answers this"),
 }
 _FRAME = {
     "malformed-path": "the path holds what parsers disagree about: ';', '\\', an encoded letter, slash or dot, or no ASCII",
@@ -73,6 +74,9 @@ def decision_of(record: Mapping[str, Any], covering: Sequence[Covering] = ()) ->
         why += f": one of {', '.join(suspects)}"
     said = {verdict.policy: verdict for verdict in _verdicts(record.get("verdicts") or {})}
     listed = [said.pop(one.policy) if one.policy in said else _unasked(one, suspects, counted) for one in covering]
+    if covering:
+        place = next((i for i, one in enumerate(covering) if one.role == "counts"), len(covering))
+        listed.insert(place, said.pop(_DEFAULT_DENY, Verdict(_DEFAULT_DENY, "not reached", False)))
     return Decision(refused, by, why, tuple(_noted(one, record) for one in (*listed, *said.values())))
 
 
@@ -82,7 +86,7 @@ def _outcome(record: Mapping[str, Any]) -> tuple[bool, str, str]:
     if details == "via_upstream":
         return False, "upstream", "every policy let it through"
     if (named := _NAMED.fullmatch(details)) is not None:
-        by = "default deny" if named[1] in {"default-deny", "none"} else named[1]
+        by = _DEFAULT_DENY if named[1] in {"default-deny", "none"} else named[1]
         return True, by, _FRAME.get(named[1], "its condition didn't hold")
     if (token := _TOKEN.fullmatch(details)) is not None:
         trouble = "the issuer's keys aren't there" if _lacks_keys(token[1]) else "the token isn't good"
@@ -117,8 +121,9 @@ def _unasked(one: Covering, suspects: Sequence[str], counted: bool) -> Verdict:
 def _verdicts(found: Mapping[str, Any]) -> tuple[Verdict, ...]:
     verdicts = []
     for key, value in found.items():
-        policy, _, what = key.rpartition(".")
-        if "/" in policy and what.endswith("engine_result"):
+        name, _, what = key.rpartition(".")
+        policy = _DEFAULT_DENY if name == "default-deny" else name
+        if what.endswith("engine_result") and ("/" in name or policy == _DEFAULT_DENY):
             verdicts.append(Verdict(policy, "allowed" if value == "allowed" else "denied", what.startswith("shadow")))
     return tuple(verdicts)
 

@@ -6,31 +6,26 @@ from bartizan.condition import patterns
 from bartizan.envoy.matching import metadata, negated
 from bartizan.envoy.names import PRINCIPAL
 from bartizan.policies.resource_policy.glob import Glob, regex
-from bartizan.policies.resource_policy.logic import ANYTHING, Rule, every, opposite, some
+from bartizan.policies.resource_policy.logic import ANYTHING, Rule, every, some
 
 _ANY = r"\"(?:[^\"\\]|\\.)*\""
 _ONE = r"(?:[^\"\\]|\\[^u]|\\u[dD][89abAB]..\\u....|\\u(?:[0-9a-cA-CefEF]...|[dD][0-7]..))"
 _MANY = r"(?:[^\"\\]|\\.)*"
 
 
-def _list_of(element: str) -> str:
-    return rf"(?s) *\[ *(?:{element}(?: *, *{element})*)? *\] *"
+def _list_of(element: str, least: str = "?") -> str:
+    return rf"(?s) *\[ *(?:{element}(?: *, *{element})*){least} *\] *"
 
 
 def is_there(name: str) -> Rule:
-    """The attribute is there, whatever it holds."""
-    return metadata(PRINCIPAL, (name,), present_match=True)
+    """It is a list with at least one element: an empty one counts as missing, as in AWS."""
+    return _text(name, _list_of(_ANY, least=""))
 
 
 def readable(name: str) -> Rule:
     """The attribute is missing, or a list of texts as serializers write it."""
     odd = _text(name, patterns.found_in(patterns.ODD_ESCAPE))
-    return some([opposite(is_there(name)), every([_text(name, _list_of(_ANY)), negated(odd)])])
-
-
-def is_empty(name: str) -> Rule:
-    """It is a list without elements."""
-    return _text(name, _list_of("(?:$^)"))
+    return some([negated(metadata(PRINCIPAL, (name,), present_match=True)), every([_text(name, _list_of(_ANY)), negated(odd)])])
 
 
 def holds(name: str, globs: Iterable[Glob], *, fold: bool = False) -> Rule:

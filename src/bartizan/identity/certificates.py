@@ -1,0 +1,174 @@
+"""The listeners' certificates with their private keys: live data, read again when the files change. A pair that isn't good is told,
+and the one before stays."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from bartizan.envoy import message, names
+from bartizan.identity.credentials import secret_text
+from bartizan.model.problem import Problem
+from bartizan.model.snapshot import Snapshot
+from bartizan.policies.tls import Tls
+
+_log = logging.getLogger("bartizan")
+_SOON = timedelta(days=14)
+_LEAST_RSA = 2048
+
+
+@dataclass(slots=True)
+class _Held:
+    tls: Tls
+    pair: tuple[bytes, bytes] | None = None
+    body: bytes = b""
+    expires: datetime | None = None
+    error: str = ""
+
+
+@dataclass(slots=True)
+class Certificates:
+    """A good pair for each Tls policy, for as long as there was one."""
+
+    folder: Path
+    _held: dict[str, _Held] = field(default_factory=dict)
+    _leaving: dict[str, _Held] = field(default_factory=dict)
+
+    def problems(self, snapshot: Snapshot) -> Iterator[Problem]:
+        """What keeps a snapshot from being served: a new Tls without a good pair."""
+        for tls in _declared(snapshot):
+            known = self._held.get(tls.name)
+            if known is None or not known.body or not _same_files(known.tls, tls):
+                try:
+                    self._read(tls)
+                except ValueError as error:
+                    at = snapshot.resource(tls).place(("certificate",))
+                    yield Problem(at, "certificate-unusable", str(error), "Relative names start from the folder of these files.")
+
+    def declare(self, snapshot: Snapshot) -> bool:
+        """Takes over what a snapshot says. Pairs of policies that are gone stay for as long as their listener may."""
+        wanted = {tls.name: tls for tls in _declared(snapshot)}
+        if {name: one.tls for name, one in self._held.items()} == wanted:
+            return self.refresh()
+        self._leaving = {name: one for name, one in self._held.items() if name not in wanted}
+        self._held = {name: self._taken(tls) for name, tls in wanted.items()}
+        return self.refresh()
+
+    def _taken(self, tls: Tls) -> _Held:
+        known = self._held.get(tls.name) or self._leaving.get(tls.name)
+        if known is None:
+            return _Held(tls)
+        known.tls = tls
+        return known
+
+    def refresh(self) -> bool:
+        """Reads all pairs again. Whether one of them is another now."""
+        changed = False
+        for held in self._held.values():
+            try:
+                pair = self._read(held.tls)
+                self._refuse_older(held, pair)
+            except ValueError as error:
+                _tell(held, str(error))
+                continue
+            held.error = ""
+            if pair != held.pair:
+                first = held.pair is None
+                held.pair, held.body, held.expires = pair, _secret(held.tls, pair), _expiry(pair[0])
+                changed = True
+                if not first:
+                    _log.info("%s has a new certificate, good until %s", held.tls.id, held.expires)
+        return changed
+
+    def bodies(self) -> dict[str, bytes]:
+        """The serialized Secrets by name."""
+        both = [*self._leaving.values(), *self._held.values()]
+        return {names.certificate(held.tls.name): held.body for held in both if held.body}
+
+    def warnings(self) -> list[str]:
+        """What `status` tells."""
+        found = []
+        now = datetime.now(UTC)
+        for held in self._held.values():
+            if held.error:
+                since = "the certificate before is served on" if held.body else "its listeners refuse every connection"
+                found.append(f"{held.tls.id}: {held.error}; {since}")
+            if held.expires is not None and held.expires - now < _SOON:
+                what = "has expired" if held.expires < now else "expires"
+                found.append(f"{held.tls.id}: the certificate {what} at {held.expires:%Y-%m-%d %H:%M} UTC")
+        return found
+
+    def _read(self, tls: Tls) -> tuple[bytes, bytes]:
+        """Certificate and key. ValueError, without the key, if they aren't a pair that Envoy takes."""
+        chain = _content(self.folder / tls.certificate, tls.certificate)
+        where = tls.private_key.env or tls.private_key.file
+        try:
+            key = secret_text(tls.private_key, self.folder).encode()
+        except (OSError, KeyError, UnicodeDecodeError):
+            raise ValueError(f"the private key {where} can't be read") from None
+        _check_pair(chain, key, tls.certificate, str(where))
+        return chain, key
+
+    @staticmethod
+    def _refuse_older(held: _Held, pair: tuple[bytes, bytes]) -> None:
+        now = datetime.now(UTC)
+        if held.expires is not None and pair != held.pair and _expiry(pair[0]) < now < held.expires:
+            raise ValueError(f"the new certificate {held.tls.certificate} has expired")
+
+
+def _declared(snapshot: Snapshot) -> Iterable[Tls]:
+    return [policy for policy in snapshot.policies if isinstance(policy, Tls)]
+
+
+def _same_files(one: Tls, other: Tls) -> bool:
+    return one.certificate == other.certificate and one.private_key == other.private_key
+
+
+def _tell(held: _Held, error: str) -> None:
+    if error != held.error:
+        _log.error("%s: %s; %s", held.tls.id, error, "the one before is served on" if held.body else "there is none")
+    held.error = error
+
+
+def _content(path: Path, name: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"the certificate {name} can't be read: {error.strerror}") from None
+
+
+def _expiry(chain: bytes) -> datetime:
+    return x509.load_pem_x509_certificates(chain)[0].not_valid_after_utc
+
+
+def _check_pair(chain: bytes, key: bytes, chain_name: str, key_name: str) -> None:
+    try:
+        public = x509.load_pem_x509_certificates(chain)[0].public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError(f"{chain_name} isn't a certificate in PEM") from None
+    try:
+        own = load_pem_private_key(key, None).public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ValueError(f"{key_name} isn't a private key in PEM without a password") from None
+    curves = (ec.SECP256R1, ec.SECP384R1)
+    good_rsa = isinstance(public, rsa.RSAPublicKey) and public.key_size >= _LEAST_RSA
+    if not good_rsa and not (isinstance(public, ec.EllipticCurvePublicKey) and isinstance(public.curve, curves)):
+        raise ValueError(f"the key of {chain_name} isn't RSA of 2048 bits or more, nor on P-256 or P-384")
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if own.public_bytes(*form) != public.public_bytes(*form):
+        raise ValueError(f"{key_name} isn't the key of {chain_name}")
+
+
+def _secret(tls: Tls, pair: tuple[bytes, bytes]) -> bytes:
+    made = message(
+        "envoy.extensions.transport_sockets.tls.v3.Secret",
+        name=names.certificate(tls.name),
+        tls_certificate={"certificate_chain": {"inline_bytes": pair[0]}, "private_key": {"inline_bytes": pair[1]}},
+    )
+    return bytes(made.SerializeToString(deterministic=True))
