@@ -23,6 +23,7 @@ from bartizan.compile import Compiled, compile
 from bartizan.compile.records import FAILURES, REQUESTS
 from bartizan.errors import BartizanError
 from bartizan.identity.blocking import FailedAttempts
+from bartizan.identity.certificates import Certificates
 from bartizan.identity.credentials import ALL, Tables
 from bartizan.identity.jwks import KeySets
 from bartizan.identity.keys import KeyStore
@@ -79,6 +80,7 @@ class ControlPlane:
         store = KeyStore(options.state / "keys.journal", load_or_create(options.state / "control.key"))
         self.tables = Tables(store, self.folder.base)
         self.issuers = KeySets(self.wake, self.folder.base)
+        self.certificates = Certificates(self.folder.base)
         self.server = ControlServer(control_socket(options.state), plan=in_order)
         self.envoy = Admin(admin_socket(options.state))
         self.failed: FailedAttempts | None = None
@@ -108,6 +110,7 @@ class ControlPlane:
             "the watch over failed attempts": self._watch_failures,
             "the clock": self._tick,
             "the rotation of records": self._bound_records,
+            "the watch over certificates": self._watch_certificates,
         }
         async with asyncio.TaskGroup() as group:
             for name, task in work.items():
@@ -121,8 +124,9 @@ class ControlPlane:
             self._refuse(found)
             return
         compiled = compile(found, before=self.compiled)
-        if compiled.problems:
-            self._refuse(compiled.problems)
+        problems = compiled.problems or tuple(self.certificates.problems(found))
+        if problems:
+            self._refuse(problems)
             return
         old, self.snapshot, self.compiled = self.snapshot, found, compiled
         self.standing.refused, self.standing.error = (), ""
@@ -143,6 +147,7 @@ class ControlPlane:
         elif touched := self.tables.touched(old.consumers, new.consumers):
             self.tables.rebuild(new, now, touched)
             self._base += 1
+        self._base += self.certificates.declare(new)
         if self.failed is None or self.failed.rules != new.gateway.blocking:
             self.failed = FailedAttempts(new.gateway.blocking)
 
@@ -162,7 +167,7 @@ class ControlPlane:
         generation = self.tables.store.generation + self._base
         principal = principal_rules(self.snapshot.gateway.attributes, issuers, generation)
         blocked = self.failed.blocked(time.monotonic()) if self.failed else frozenset()
-        return Live(generation, self.issuers.keys(), dict(self.tables.bodies), principal, blocked)
+        return Live(generation, self.issuers.keys(), dict(self.tables.bodies), principal, blocked, self.certificates.bodies())
 
     async def _publish_changes(self) -> None:
         while True:
@@ -240,6 +245,12 @@ class ControlPlane:
             if any(str(record.get("details")).startswith("jwt_authn_access_denied") for record in batch):
                 self.issuers.unknown_key()
 
+    async def _watch_certificates(self) -> None:
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            if self.certificates.refresh():
+                self.wake()
+
     async def _tick(self) -> None:
         """What time alone changes: keys that expire, blocks that end."""
         last = time.time()
@@ -279,7 +290,7 @@ class ControlPlane:
             "refused_at": standing.refused_at,
             "error": standing.error,
             "loosened": standing.loosened,
-            "warnings": [*self.tables.warnings, *self._issuer_warnings()],
+            "warnings": [*self.tables.warnings, *self._issuer_warnings(), *self.certificates.warnings()],
             "blocked": sorted(self.state.live.blocked) if self.state else [],
             "nodes": nodes,
         }
@@ -296,7 +307,7 @@ class ControlPlane:
 
     def covering(self, api: str, route: str, method: str) -> dict[str, Any]:
         """The policies that cover a route, as they are active."""
-        return told_of_route(self.state, api, route, method) if self.state else {}
+        return told_of_route(self.state.compiled, self.state.stamps, api, route, method) if self.state else {}
 
     def _issuer_warnings(self) -> list[str]:
         found = []

@@ -1,5 +1,6 @@
 """Goldens: input and output in one file. `make bless` rewrites the outputs; a changed golden is read in review."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,8 @@ def _snapshot(text: str, frame: str, folder: Path) -> Snapshot:
 def _shown(value: Any) -> Any:
     if hasattr(value, "DESCRIPTOR"):
         return _shown(to_dict(value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _shown(dataclasses.asdict(value))
     if isinstance(value, dict):
         return {str(key): _shown(item) for key, item in value.items()}
     return [_shown(item) for item in value] if isinstance(value, list | tuple) else value
@@ -72,7 +75,7 @@ def _fragment(fragment: Fragment) -> dict[str, Any]:
             {"entries": dict(one.entries), "count": one.count, "period_s": one.period_s, "burst": one.burst} for one in fragment.buckets
         ],
         "lists": [{"name": one.name, "networks": len(one.networks)} for one in fragment.lists],
-        "response_headers": dict(fragment.response_headers),
+        "response_headers": fragment.response_headers,
         "route": dict(fragment.route),
         "cluster": dict(fragment.cluster),
     }
@@ -119,6 +122,6 @@ def test_which_policies_cover_what(path: Path, request: pytest.FixtureRequest) -
         for scope in api.paths:
             for piece in slices(scope, api, covering[api.name]):
                 methods = ", ".join(piece.methods) or ("all but " + ", ".join(piece.other_than) if piece.other_than else "all")
-                asked = [one.id + (" (shadow)" if one.mode == "shadow" else "") for one in piece.policies]
+                asked = [one.id + (" (shadow)" if one.mode == "shadow" else "") for one in piece.policies if one is not one.fallback()]
                 output[f"{api.name} {piece.path} [{methods}]"] = [*asked, *(["public"] if is_public(piece) else [])]
     _compare(path, text, output, request.config.getoption("--bless"))

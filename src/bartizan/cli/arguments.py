@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from bartizan.compile import Compiled, compile
+from bartizan.identity.certificates import Certificates
 from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
 from bartizan.rollout.folder import Folder
@@ -28,8 +29,9 @@ def as_json(parser: argparse.ArgumentParser) -> None:
 
 def compiled(path: Path) -> Compiled | tuple[Problem, ...]:
     """What the files compile to, or all that is wrong with them."""
-    found = Folder(path).snapshot()
+    folder = Folder(path)
+    found = folder.snapshot()
     if not isinstance(found, Snapshot):
         return found
     made = compile(found)
-    return made.problems or made
+    return made.problems or tuple(Certificates(folder.base).problems(found)) or made

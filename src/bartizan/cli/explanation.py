@@ -12,7 +12,6 @@ from bartizan.telemetry.decision import Verdict, decision_of
 
 _COLOURS = {"allowed": "green", "denied": "red", "perhaps used up": "red", "counted": "green"}
 _FRAME_FIELDS = frozenset({"kind", "name", "target", "mode", "floor", "description"})
-_CREDENTIALS = frozenset({"credentials", "malformed-credential", "ambiguous-credential"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +42,6 @@ class Explanation:
         deciding = {one.policy for one in self.covering if one.role == "decides" and not one.shadow}
         unmet = [one.policy for one in decision.verdicts if one.said == "not reached" and one.policy in deciding]
         blamed = [decision.by] if "/" in decision.by else [one.policy for one in decision.verdicts if one.said == "perhaps used up"]
-        if decision.by in _CREDENTIALS or not blamed:
-            blamed = []
         for policy in dict.fromkeys((*blamed, *unmet)):
             if policy in self.declared:
                 yield remedy(policy, self.declared[policy])

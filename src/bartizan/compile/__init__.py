@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bartizan.compile import live
+from bartizan.compile.client_certificates import listed
 from bartizan.compile.clusters import OTLP, collector
 from bartizan.compile.coverage import by_api, gateway_wide
 from bartizan.compile.listeners import listener_of, plain_listener_of, tls_of
@@ -131,7 +132,8 @@ def shared(compiled: Compiled, before: Compiled | None = None) -> Resources:
         if isinstance(policy, Tls):
             cas.update(policy.ca_subjects(compiled.snapshot.files))
     protect = gateway_wide(Protect, compiled.snapshot.policies) or Protect.fallback()
-    found = {names.GATE: live.gate(compiled.scopes(), compiled.snapshot.gateway, cas, protect.longest_url)}
+    certificates = live.ClientCertificates(cas, listed(compiled.snapshot))
+    found = {names.GATE: live.gate(compiled.scopes(), compiled.snapshot.gateway, certificates, protect.longest_url)}
     buckets = {bucket for part in parts for bucket in part.buckets}
     for shard in range(names.LIMIT_SHARDS):
         found[names.limits(shard)] = live.limits(shard, [bucket for bucket in buckets if bucket.shard == shard])

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from bartizan.compile.client_certificates import certificate_problems
 from bartizan.condition import Schema
 from bartizan.model.attributes import RESERVED, attribute_problem
 from bartizan.model.consumer import Consumer
@@ -16,22 +17,32 @@ from bartizan.policies import PolicyKind
 def cross_problems(snapshot: Snapshot) -> Iterator[Problem]:
     """Everything that is wrong between resources."""
     schema = Schema(snapshot.gateway.attributes)
-    known = {"Api": snapshot.apis.keys(), "Issuer": snapshot.issuers.keys(), "Listener": {one.name for one in snapshot.gateway.listeners}}
+    known = {
+        "Api": snapshot.apis.keys(),
+        "Consumer": snapshot.consumers.keys(),
+        "Issuer": snapshot.issuers.keys(),
+        "Listener": {one.name for one in snapshot.gateway.listeners},
+    }
     known["CA"] = {ca for policy in snapshot.policies for ca in getattr(policy, "client_cas", {})}
     for policy in snapshot.policies:
         if isinstance(policy, PolicyKind):
-            yield from _policy_problems(policy, snapshot.resource(policy), schema, snapshot.files)
+            yield from _policy_problems(policy, snapshot, schema)
             yield from _dangling(policy, snapshot.resource(policy), known)
     for consumer in snapshot.consumers.values():
         yield from _attribute_problems(consumer, snapshot)
     yield from _undeclared_attributes(snapshot)
+    yield from certificate_problems(snapshot, known["CA"])
 
 
-def _policy_problems(policy: PolicyKind, resource: Resource, schema: Schema, files: Mapping[str, bytes]) -> Iterator[Problem]:
-    for fault in policy.faults(schema, files):
+def _policy_problems(policy: PolicyKind, snapshot: Snapshot, schema: Schema) -> Iterator[Problem]:
+    resource = snapshot.resource(policy)
+    for fault in (*policy.faults(schema, snapshot.files), *policy.misfits(snapshot)):
         yield Problem(resource.place(fault.path), fault.code, fault.message, fault.hint)
     if policy.mode == "shadow" and not policy.may_shadow:
         yield Problem(resource.place(("mode",)), "mode-unsupported", f"a {policy.kind} can't be put in shadow", "Use enforce.")
+    if policy.target.listener is not None and not policy.of_listener:
+        hint = "Take it out: it would not narrow what the policy covers."
+        yield Problem(resource.place(("target", "listener")), "target-unsupported", f"a {policy.kind} covers APIs, not listeners", hint)
     if policy.floor and policy.mode != "enforce":
         yield Problem(
             resource.place(("mode",)),

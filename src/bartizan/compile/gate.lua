@@ -3,7 +3,7 @@
 -- is no scope, so there is no route, and the request is answered 404.
 -- Nothing here may take more than linear time: what is matched, callers wrote.
 -- TABLE: hosts = {host = {path = scope}}, suffixes = {[".example.com"] = {path = scope}}, any = {path = scope},
---        headers = {...}, cookies = {...}, certificates = {subject = ca} or false, longest = bytes of a URL,
+--        headers = {...}, cookies = {...}, certificates = {subject = ca} or false, consumers = {key = consumer}, longest = bytes of a URL,
 --        prefix = bytes of the longest path that is declared
 local T = --[[TABLE]]
 local byte, sub, find, match, lower, gsub = string.byte, string.sub, string.find, string.match, string.lower, string.gsub
@@ -102,6 +102,27 @@ local function certificate(handle)
   return tls
 end
 
+-- Says whom a client certificate means: the consumer that lists it, else its CA and the one name in it. Returns what is wrong with it.
+local function means(tls, headers)
+  local issuer = T.certificates[tls:issuerPeerCertificate()]
+  local print = tls:sha256PeerCertificateDigest()
+  local sans = tls:uriSanPeerCertificate()
+  if #sans == 0 then sans = tls:dnsSansPeerCertificate() end
+  local bound = issuer and #sans == 1 and find(sans[1], "^[\33-\126]+$") and issuer .. "|" .. sans[1]
+  local by_print = T.consumers["certificate:sha256=" .. print]
+  local by_name = bound and T.consumers["certificate:" .. bound]
+  headers:add("x-bartizan-fingerprint", print)
+  if not issuer or not (bound or by_print) then return "malformed-credential" end
+  if by_print and by_name and by_print ~= by_name then return "ambiguous-credential" end
+  headers:add("x-bartizan-ca", issuer)
+  if by_print or by_name then
+    headers:replace("x-bartizan-key", "certificate:" .. (by_print and "sha256=" .. print or bound))
+  else
+    headers:add("x-bartizan-cert", bound)
+  end
+  return nil
+end
+
 -- Moves credentials to headers of ours. Returns how many there were, and what is wrong with them.
 local function credentials(handle, headers)
   local count, wrong = 0, nil
@@ -124,7 +145,9 @@ local function credentials(handle, headers)
   if #T.cookies > 0 then cookie_keys(headers, keys) end
   if #keys > 0 then
     count = count + #keys
-    headers:add("x-bartizan-key", keys[1] == "" and "-" or keys[1])
+    -- What begins like the name of a certificate in the table of keys is no key of a caller's.
+    local nobodys = keys[1] == "" or sub(keys[1], 1, 12) == "certificate:"
+    headers:add("x-bartizan-key", nobodys and "-" or keys[1])
   end
   return count, wrong
 end
@@ -166,16 +189,7 @@ function envoy_on_request(handle)
   if tls then
     headers:replace("x-bartizan-refusal", "malformed-credential") -- until it is known to be good
     if count > 0 then wrong = wrong or "ambiguous-credential" end
-    local sans = tls:uriSanPeerCertificate()
-    if #sans == 0 then sans = tls:dnsSansPeerCertificate() end
-    local issuer = T.certificates[tls:issuerPeerCertificate()]
-    headers:add("x-bartizan-fingerprint", tls:sha256PeerCertificateDigest())
-    if issuer and #sans == 1 then
-      headers:add("x-bartizan-ca", issuer)
-      headers:add("x-bartizan-cert", issuer .. "|" .. sans[1])
-    else
-      wrong = wrong or "malformed-credential"
-    end
+    wrong = means(tls, headers) or wrong
   end
   if count > 1 then wrong = "ambiguous-credential" end
   if wrong then

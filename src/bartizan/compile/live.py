@@ -4,6 +4,7 @@ import functools
 import importlib.resources
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -24,6 +25,16 @@ _EXECUTE = f"{_HTTP}.composite.v3.ExecuteFilterAction"
 _TABLE = "--[[TABLE]]"
 
 
+@dataclass(frozen=True, slots=True)
+class ClientCertificates:
+    """Whom client certificates mean."""
+
+    cas: Mapping[str, str]
+    """A CA's subject as Envoy prints it, then its name in policies."""
+    consumers: Mapping[str, str]
+    """A certificate's name in the table of keys, then the consumer that lists it, be it disabled."""
+
+
 def _lua(value: Any) -> str:
     """A value as Lua source. Strings are quoted as JSON, which Lua 5.1 reads alike for what names and paths may hold."""
     if isinstance(value, Mapping):
@@ -40,8 +51,8 @@ def _lua(value: Any) -> str:
     return text
 
 
-def gate(scopes: Iterable[Scope], gateway: Gateway, client_cas: Mapping[str, str], longest_url: int) -> Any:
-    """The gate's table of hosts and paths. `client_cas`: a CA's subject as Envoy prints it, then its name in policies."""
+def gate(scopes: Iterable[Scope], gateway: Gateway, certificates: ClientCertificates, longest_url: int) -> Any:
+    """The gate's table of hosts and paths, and of whom client certificates mean."""
     by_host: dict[str, dict[str, str]] = {}
     for scope in scopes:
         by_host.setdefault(scope.host, {})[scope.path] = scope.name
@@ -51,7 +62,8 @@ def gate(scopes: Iterable[Scope], gateway: Gateway, client_cas: Mapping[str, str
         "any": by_host.get("*", {}),
         "headers": list(gateway.api_keys.headers),
         "cookies": list(gateway.api_keys.cookies),
-        "certificates": dict(client_cas) or False,
+        "certificates": dict(certificates.cas) or False,
+        "consumers": certificates.consumers if certificates.cas else {},
         "longest": longest_url,
         "prefix": max((len(path) for paths in by_host.values() for path in paths), default=1),
     }

@@ -185,7 +185,7 @@ def _number(of: Attribute, order: Order, than: float, want: bool) -> Message:
     if order == "==":
         equal = _number_is(of, {"exact": than})
         return equal if want else _all([_is_there(of), _not(equal)])
-    above = order in (">", ">=")
+    above = (order in (">", ">=")) == want
     inclusive = (order in ("<=", ">=")) == want
     edge = than if inclusive == above else math.nextafter(than, math.inf)
     start, end = (edge, math.inf) if above else (-_GREATEST, edge)

@@ -63,6 +63,20 @@ def client_cas(policy: str) -> str:
     return f"client-cas/{policy}"
 
 
+CERTIFICATE_KEY = "certificate:"
+"""How a client certificate is called in the table of keys. No caller's key begins so: the gate sees to it."""
+
+
+def certificate_key(ca: str, san: str) -> str:
+    """A certificate by the CA that issued it and the one name in it."""
+    return f"{CERTIFICATE_KEY}{ca}|{san}"
+
+
+def fingerprint_key(sha256: str) -> str:
+    """A certificate by its SHA-256, in hex. No CA has a `=` in its name."""
+    return f"{CERTIFICATE_KEY}sha256={sha256}"
+
+
 def plain_listener(listener: str) -> str:
     """The listener that answers those who come to `listener` without TLS."""
     return f"{listener}/plain"

@@ -30,6 +30,8 @@ class _Held:
     body: bytes = b""
     expires: datetime | None = None
     error: str = ""
+    seen: tuple[bytes, bytes] | None = None
+    """What was last read, good or not."""
 
 
 @dataclass(slots=True)
@@ -46,7 +48,7 @@ class Certificates:
             known = self._held.get(tls.name)
             if known is None or not known.body or not _same_files(known.tls, tls):
                 try:
-                    self._read(tls)
+                    _check_pair(_files(tls, self.folder), tls)
                 except ValueError as error:
                     at = snapshot.resource(tls).place(("certificate",))
                     yield Problem(at, "certificate-unusable", str(error), "Relative names start from the folder of these files.")
@@ -72,19 +74,31 @@ class Certificates:
         changed = False
         for held in self._held.values():
             try:
-                pair = self._read(held.tls)
-                self._refuse_older(held, pair)
+                seen = _files(held.tls, self.folder)
+                if seen != held.seen:
+                    held.seen = seen
+                    changed = self._take(held, seen) or changed
             except ValueError as error:
+                held.seen = None
                 _tell(held, str(error))
-                continue
-            held.error = ""
-            if pair != held.pair:
-                first = held.pair is None
-                held.pair, held.body, held.expires = pair, _secret(held.tls, pair), _expiry(pair[0])
-                changed = True
-                if not first:
-                    _log.info("%s has a new certificate, good until %s", held.tls.id, held.expires)
         return changed
+
+    @staticmethod
+    def _take(held: _Held, pair: tuple[bytes, bytes]) -> bool:
+        """Takes over a pair if it is good. Whether it is another."""
+        try:
+            _check_pair(pair, held.tls)
+            _refuse_older(held, pair)
+        except ValueError as error:
+            _tell(held, str(error))
+            return False
+        held.error = ""
+        if pair == held.pair:
+            return False
+        if held.pair is not None:
+            _log.info("%s has a new certificate, good until %s", held.tls.id, _expiry(pair[0]))
+        held.pair, held.body, held.expires = pair, _secret(held.tls, pair), _expiry(pair[0])
+        return True
 
     def bodies(self) -> dict[str, bytes]:
         """The serialized Secrets by name."""
@@ -104,22 +118,27 @@ class Certificates:
                 found.append(f"{held.tls.id}: the certificate {what} at {held.expires:%Y-%m-%d %H:%M} UTC")
         return found
 
-    def _read(self, tls: Tls) -> tuple[bytes, bytes]:
-        """Certificate and key. ValueError, without the key, if they aren't a pair that Envoy takes."""
-        chain = _content(self.folder / tls.certificate, tls.certificate)
-        where = tls.private_key.env or tls.private_key.file
-        try:
-            key = secret_text(tls.private_key, self.folder).encode()
-        except (OSError, KeyError, UnicodeDecodeError):
-            raise ValueError(f"the private key {where} can't be read") from None
-        _check_pair(chain, key, tls.certificate, str(where))
-        return chain, key
 
-    @staticmethod
-    def _refuse_older(held: _Held, pair: tuple[bytes, bytes]) -> None:
-        now = datetime.now(UTC)
-        if held.expires is not None and pair != held.pair and _expiry(pair[0]) < now < held.expires:
-            raise ValueError(f"the new certificate {held.tls.certificate} has expired")
+def _files(tls: Tls, folder: Path) -> tuple[bytes, bytes]:
+    """Certificate and key as they stand there. ValueError, without the key, if they can't be read."""
+    try:
+        chain = (folder / tls.certificate).read_bytes()
+    except OSError as error:
+        raise ValueError(f"the certificate {tls.certificate} can't be read: {error.strerror}") from None
+    try:
+        return chain, secret_text(tls.private_key, folder).encode()
+    except (OSError, KeyError, UnicodeDecodeError):
+        raise ValueError(f"the private key {_key_name(tls)} can't be read") from None
+
+
+def _key_name(tls: Tls) -> str:
+    return str(tls.private_key.env or tls.private_key.file)
+
+
+def _refuse_older(held: _Held, pair: tuple[bytes, bytes]) -> None:
+    now = datetime.now(UTC)
+    if held.expires is not None and pair != held.pair and _expiry(pair[0]) < now < held.expires:
+        raise ValueError(f"the new certificate {held.tls.certificate} has expired")
 
 
 def _declared(snapshot: Snapshot) -> Iterable[Tls]:
@@ -136,18 +155,13 @@ def _tell(held: _Held, error: str) -> None:
     held.error = error
 
 
-def _content(path: Path, name: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"the certificate {name} can't be read: {error.strerror}") from None
-
-
 def _expiry(chain: bytes) -> datetime:
     return x509.load_pem_x509_certificates(chain)[0].not_valid_after_utc
 
 
-def _check_pair(chain: bytes, key: bytes, chain_name: str, key_name: str) -> None:
+def _check_pair(pair: tuple[bytes, bytes], tls: Tls) -> None:
+    """ValueError if Envoy wouldn't take them as a pair."""
+    (chain, key), chain_name, key_name = pair, tls.certificate, _key_name(tls)
     try:
         public = x509.load_pem_x509_certificates(chain)[0].public_key()
     except (ValueError, UnsupportedAlgorithm):

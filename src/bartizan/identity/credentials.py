@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bartizan.envoy.names import CERTIFICATE_KEY, certificate_key, fingerprint_key
 from bartizan.identity.key_text import OTHER, SHARDS
 from bartizan.identity.keys import KeyRecord, KeyStore
 from bartizan.identity.table import ConsumerView, shards
@@ -13,6 +14,7 @@ from bartizan.model.fields import SecretRef
 from bartizan.model.snapshot import Snapshot
 from bartizan.secrets.sealed import Secret
 
+_SHORTEST = 16
 ALL = frozenset((*SHARDS, OTHER))
 
 
@@ -27,6 +29,11 @@ def view(consumer: Consumer) -> ConsumerView:
     """What Envoy is told of a consumer."""
     attributes = {name: tuple(value) if isinstance(value, list) else value for name, value in consumer.attributes.items()}
     return ConsumerView(consumer.name, consumer.groups, attributes)
+
+
+def _is_key(text: str) -> bool:
+    printable = text.isascii() and text.isprintable() and " " not in text and "," not in text
+    return printable and len(text) >= _SHORTEST and not text.startswith(CERTIFICATE_KEY)
 
 
 @dataclass(slots=True)
@@ -58,6 +65,11 @@ class Tables:
     def _brought(self, consumers: Mapping[str, Consumer], warnings: list[str]) -> Iterator[KeyRecord]:
         for consumer in consumers.values():
             for i, credential in enumerate(consumer.credentials):
+                if credential.certificate is not None:
+                    name = certificate_key(credential.certificate.ca, credential.certificate.san)
+                    yield KeyRecord(f"declared-{i}", consumer.name, "", Secret(name), 0.0, None)
+                if credential.fingerprint is not None:
+                    yield KeyRecord(f"declared-{i}", consumer.name, "", Secret(fingerprint_key(credential.fingerprint)), 0.0, None)
                 if credential.api_key is None:
                     continue
                 try:
@@ -66,7 +78,7 @@ class Tables:
                     where = credential.api_key.env or credential.api_key.file
                     warnings.append(f"Consumer/{consumer.name}: credentials[{i}]: there is no {where}; that key is refused")
                     continue
-                if len(text) < 16 or not text.isascii() or not text.isprintable() or " " in text or "," in text:
+                if not _is_key(text):
                     warnings.append(
                         f"Consumer/{consumer.name}: credentials[{i}]: a key has 16 or more printable characters; that key is refused"
                     )

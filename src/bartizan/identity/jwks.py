@@ -9,6 +9,7 @@ import base64
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ _PUBLIC = ("kty", "kid", "use", "key_ops", "n", "e", "crv", "x", "y")
 _CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA"}
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _MOST_BYTES = 1 << 20
+_FETCH_S = 5.0
+_FAILED_S = 5.0
 REFRESH_S = 300.0
 """How often keys are fetched from a URL."""
 UNKNOWN_KID_S = 60.0
@@ -72,6 +75,23 @@ class KeySet:
     tried: float = 0.0
     forced: float = field(default=-UNKNOWN_KID_S)
     stamp: tuple[int, int] = (0, 0)
+    fetching: bool = False
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is time to fetch."""
+        return not self.fetching and (not self.tried or now - self.tried >= (_FAILED_S if self.error else REFRESH_S))
+
+
+async def _fetched(client: httpx.AsyncClient, url: str) -> bytes:
+    """The body. ValueError if it is too long, before it is all there."""
+    async with client.stream("GET", url) as answer:
+        answer.raise_for_status()
+        body = b""
+        async for chunk in answer.aiter_bytes():
+            body += chunk
+            if len(body) > _MOST_BYTES:
+                raise ValueError("the JWK Set is larger than 1 MiB")
+        return body
 
 
 class KeySets:
@@ -121,37 +141,30 @@ class KeySets:
                 self._wake.set()
 
     async def run(self) -> None:
-        """Keeps the keys fresh, for ever."""
-        async with httpx.AsyncClient(timeout=5, follow_redirects=False) as client:
+        """Keeps the keys fresh, for ever. Each fetch is a task of its own, so that an issuer that is slow holds up no other."""
+        async with httpx.AsyncClient(timeout=_FETCH_S, follow_redirects=False) as client, asyncio.TaskGroup() as group:
             while True:
                 self._wake.clear()
-                await asyncio.gather(*(self._refresh(client, one) for one in self._sets.values()))
-                try:
+                for one in self._sets.values():
+                    if isinstance(one.issuer.jwks, SecretRef):
+                        if self._read(one):
+                            self._changed()
+                    elif isinstance(one.issuer.jwks, str) and one.is_due(time.monotonic()):
+                        one.tried, one.fetching = time.monotonic(), True
+                        group.create_task(self._fetch(client, one, one.issuer.jwks))
+                with suppress(TimeoutError):
                     async with asyncio.timeout(FILE_S):
                         await self._wake.wait()
-                except TimeoutError:
-                    continue
-
-    async def _refresh(self, client: httpx.AsyncClient, one: KeySet) -> None:
-        if isinstance(one.issuer.jwks, SecretRef):
-            if self._read(one):
-                self._changed()
-        elif isinstance(one.issuer.jwks, str):
-            wait = REFRESH_S if not one.error else min(5.0, REFRESH_S)
-            if not one.tried or time.monotonic() - one.tried >= wait:
-                one.tried = time.monotonic()
-                await self._fetch(client, one, one.issuer.jwks)
 
     async def _fetch(self, client: httpx.AsyncClient, one: KeySet, url: str) -> None:
         try:
-            answer = await client.get(url)
-            answer.raise_for_status()
-            if len(answer.content) > _MOST_BYTES:
-                raise ValueError("the JWK Set is larger than 1 MiB")
-            self._take(one, answer.content)
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            async with asyncio.timeout(_FETCH_S):
+                self._take(one, await _fetched(client, url))
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as error:
             one.error = f"{type(error).__name__}: {error}"
             _log.warning("issuer %s: its keys can't be fetched from %s (%s); the last good ones are kept", one.issuer.name, url, one.error)
+        finally:
+            one.fetching = False
 
     def _read(self, one: KeySet) -> bool:
         source = one.issuer.jwks

@@ -8,7 +8,9 @@ Each way in leaves headers of ours behind (nobody else can set them: they are re
 | API key | `x-bartizan-principal` | method, id, key, groups and every attribute, out of the fields of `table.py` |
 | token | `x-bartizan-sub-<issuer>` | method, issuer, and id as `<issuer's URL>|<subject>` |
 | token | `x-bartizan-claim-<attribute>` | the attribute (or groups) |
-| client certificate | `x-bartizan-cert` | method and id |
+| client certificate | `x-bartizan-ca` | method and issuer |
+| client certificate of no consumer | `x-bartizan-cert` | id |
+| client certificate of a consumer | `x-bartizan-principal` | as of an API key, but for the method |
 """
 
 from collections.abc import Iterable, Mapping
@@ -78,9 +80,9 @@ def _claim_rule(name: str, kind: str) -> Rule:
 
 
 def _certificate_rules() -> Iterable[Rule]:
-    yield _rule(CERTIFICATE_HEADER, "method", value="mtls")
-    yield _rule(CERTIFICATE_HEADER, "id")
+    yield _rule(CA_HEADER, "method", value="mtls")
     yield _rule(CA_HEADER, "issuer")
+    yield _rule(CERTIFICATE_HEADER, "id")
 
 
 def _rule(header: str, key: str, **how: Any) -> Rule:
@@ -95,4 +97,3 @@ def _rule(header: str, key: str, **how: Any) -> Rule:
     if how.get("base64"):
         pair["encode"] = "BASE64"
     return {"header": header, "on_header_present": pair}
-

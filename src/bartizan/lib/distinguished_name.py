@@ -25,7 +25,7 @@ def rfc2253(name: x509.Name) -> str:
     return ",".join("+".join(_attribute(one) for one in reversed(list(part))) for part in reversed(name.rdns))
 
 
-def _attribute(one: x509.NameAttribute) -> str:
+def _attribute(one: x509.NameAttribute[str | bytes]) -> str:
     short = _SHORT.get(one.oid.dotted_string)
     if short is None or not isinstance(one.value, str):
         raise ValueError(f"the name holds an attribute ({one.oid.dotted_string}) that isn't common in names of CAs")

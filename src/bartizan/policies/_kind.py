@@ -21,6 +21,7 @@ from bartizan.condition import Schema, Sources
 from bartizan.model.api import Api
 from bartizan.model.gateway import Gateway
 from bartizan.model.policy import Policy
+from bartizan.model.snapshot import Snapshot
 
 
 class Phase(IntEnum):
@@ -137,6 +138,10 @@ class PolicyKind(Policy):
 
     def faults(self, schema: Schema, files: Mapping[str, bytes]) -> Iterator[Fault]:
         """Mistakes that field types can't tell."""
+        yield from ()
+
+    def misfits(self, snapshot: Snapshot) -> Iterator[Fault]:
+        """Mistakes that only the rest of the snapshot tells, beyond dangling references."""
         yield from ()
 
     def references(self) -> Iterator[Reference]:

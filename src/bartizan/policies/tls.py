@@ -12,9 +12,9 @@ hsts: {max_age: 365d, include_subdomains: true}
 client_cas: {partners: certs/partners-ca.pem}
 ```
 
-`aes_only`, which is the default, is a promise that a TLS scanner confirms: AES-GCM and nothing else, in TLS 1.2 and in 1.3, with curves P-256
-and P-384. TLS 1.1 and older is never spoken. `http` opens a second address that redirects to https (308) or refuses (403); without
-it, there is only https.
+`aes_only`, which is the default, is a promise that a TLS scanner confirms: AES-GCM and nothing else, in TLS 1.2 and in 1.3, with
+curves P-256 and P-384. TLS 1.1 and older is never spoken. `http` opens a second address that redirects to https (308) or
+refuses (403); without it, there is only https.
 
 Certificate and key are read again when their files change, and are used for connections from then on; those that are open
 live on. A pair that doesn't fit together or can't be read changes nothing: the one before stays, and `bartizan status` says so.

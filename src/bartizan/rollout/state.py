@@ -6,6 +6,7 @@ from typing import Any
 
 from bartizan.compile import Compiled, Resources, Stamped, discovered_body, live, resources, shared, stamp
 from bartizan.envoy import names
+from bartizan.policies.tls import Tls
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,8 @@ class Live:
     """The key tables `keys/<shard>`, serialized."""
     principal: bytes = b""
     blocked: frozenset[str] = frozenset()
+    certificates: Mapping[str, bytes] = field(default_factory=dict)
+    """Listeners' certificates with their keys, as serialized Secrets by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,4 +56,6 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
     found[names.ECDS, names.TOKENS] = tokens
     found[names.ECDS, names.PRINCIPAL_FILTER] = alive.principal
     found[names.ECDS, names.BLOCKS] = discovered_body(names.BLOCKS, live.blocks(alive.blocked))
+    wanted = {names.certificate(tls.name) for tls in compiled.snapshot.policies if isinstance(tls, Tls)}
+    found.update({(names.SECRET, name): body for name, body in alive.certificates.items() if name in wanted})
     return State(compiled, stamps, policy, common, alive, found)

@@ -81,7 +81,11 @@ def test_a_key_is_brought_along_once(store: KeyStore) -> None:
     assert store.records()[0].key == text
 
 
-@pytest.mark.parametrize("text", ["", "short", "bz_a", key_text()[:-1], key_text() + "0", key_text().upper(), " " + key_text()])
+@pytest.mark.parametrize(
+    "text",
+    ["", "short", "bz_a", key_text()[:-1], key_text() + "0", key_text().upper(), " " + key_text()],
+    ids=["empty", "short", "prefix", "cut", "longer", "upper", "spaced"],
+)
 def test_what_is_no_key_is_not_taken_nor_shown(store: KeyStore, text: str) -> None:
     with pytest.raises(Invalid, match="mistyped") as caught:
         store.add("acme", Secret(text))

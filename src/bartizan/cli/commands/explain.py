@@ -2,26 +2,22 @@
 
 import argparse
 import asyncio
-from collections.abc import Iterator, Mapping
-from datetime import datetime
-from difflib import get_close_matches
-from ipaddress import ip_address
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import orjson
-
-from bartizan.cli.arguments import as_json, state
+from bartizan.cli import question
+from bartizan.cli.arguments import as_json, compiled, state
 from bartizan.cli.explanation import Explanation
 from bartizan.cli.output import complain, show_json, show_problems
 from bartizan.cli.remote import asked
-from bartizan.errors import BartizanError, Invalid, NotFound, Unavailable
+from bartizan.compile import Compiled, stamp
+from bartizan.errors import Unavailable
 from bartizan.model.covering import Covering
-from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
-from bartizan.rollout.folder import Folder
-from bartizan.scratch import Certificate, Principal, Question, Scratch, Token, Unaskable
+from bartizan.rollout.covering import told_of_route
+from bartizan.scratch import Question, Scratch, Unaskable
 from bartizan.telemetry.search import record
 
 NAME = "explain"
@@ -32,44 +28,25 @@ EXAMPLES = (
     "bartizan explain --path /orders --issuer corp --subject ines --claim department=finance --source 198.51.100.7",
     "bartizan explain -f candidate/ --path /orders --header 'user-agent: curl/8.5' --json",
 )
-_DESCRIBES = ("method", "path", "host", "header", "consumer", "issuer", "subject", "claim", "ca", "san", "at", "source", "listener", "size")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.set_defaults(wrong=parser.error)
     parser.add_argument("request_id", nargs="?", help="the request's id, from the answer's x-request-id or its problem")
-    request = parser.add_argument_group("a request that hasn't happened, answered by a scratch instance of the real Envoy")
-    request.add_argument("--path", help="its path, with its query")
-    request.add_argument("--method", help="its method (default: GET)")
-    request.add_argument("--host", help="the host it names (default: localhost)")
-    request.add_argument("--header", action="append", metavar="'NAME: VALUE'", help="a header; may be repeated")
-    request.add_argument("--size", type=int, metavar="BYTES", help="the announced size of its body (default: 0)")
-    request.add_argument("--consumer", metavar="NAME", help="who calls: a Consumer, with an API key")
-    request.add_argument("--issuer", metavar="NAME", help="who calls: someone with a good token of this Issuer")
-    request.add_argument("--subject", metavar="SUB", help="the token's subject")
-    request.add_argument("--claim", action="append", metavar="NAME=VALUE", help="a claim; VALUE is JSON, or else a text; may be repeated")
-    request.add_argument("--ca", metavar="NAME", help="who calls: someone with a client certificate of this CA")
-    request.add_argument("--san", metavar="NAME", help="the certificate's subject alternative name")
-    request.add_argument("--at", metavar="TIME", help="when, as 2026-11-23T09:00:00+01:00 (default: now)")
-    request.add_argument("--source", metavar="ADDRESS", help="the caller's address (default: 127.0.0.1)")
-    request.add_argument("--listener", metavar="NAME", help="the listener it comes to (default: the first)")
-    parser.add_argument("-f", "--files", type=Path, metavar="PATH", help="policy files (default: those of the running gateway)")
+    parser.add_argument("-f", "--files", type=Path, metavar="PATH", help="the policies' files (default: what the running gateway holds)")
     state(parser)
     as_json(parser)
+    parser.set_defaults(described=question.arguments(parser), wrong=parser.error)
 
 
 def run(read: argparse.Namespace) -> int:
     """Explains. Exit status 1 if there is no such record, or if the files have problems."""
-    described = [name for name in _DESCRIBES if getattr(read, name) is not None]
-    if read.request_id is not None:
-        if described:
-            read.wrong(f"a request that has happened is named by its id alone, without --{described[0]}")
-        found = _happened(read)
-    else:
-        if read.path is None:
-            read.wrong("name a request by its id, or describe one with --path")
-        found = _hypothetical(read, _question(read))
+    described = [name for name in read.described if getattr(read, name) is not None]
+    if read.request_id is not None and described:
+        read.wrong(f"a request that has happened is named by its id alone, without --{described[0]}")
+    if read.request_id is None and read.path is None:
+        read.wrong("name a request by its id, or describe one with --path")
+    found = _happened(read) if read.request_id is not None else _hypothetical(read)
     if found is None:
         return 1
     if read.json:
@@ -87,12 +64,65 @@ def _happened(read: argparse.Namespace) -> Explanation | None:
     if not found.get("api"):
         return Explanation(found, (), {})
     try:
-        told = _covering(read, found)
-    except BartizanError:
-        return Explanation(found, (), {}, ("No gateway runs with this state, so only the policies that left a verdict are listed.",))
+        told = _covering(read, found["api"], found["route"], found["http_method"])
+    except Unavailable:
+        note = "No gateway runs with this state, so only the policies that left a verdict are listed; name their files with -f."
+        return Explanation(found, (), {}, (note,))
     covering = tuple(Covering(one["policy"], one["role"], one["shadow"]) for one in told["policies"])
     declared = {one["policy"]: one["declared"] for one in told["policies"]}
-    notes = ()
-    if found.get("revision") not in told["revisions"]:
-        notes = (f"The policies have changed since: revision {found.get('revision')} judged it, their text is that of {told['revision']}.",)
+    return Explanation(found, covering, declared, _changes(found, told))
+
+
+def _covering(read: argparse.Namespace, api: str, route: str, method: str) -> Mapping[str, Any]:
+    """The policies that cover the route: as the files say, or as the running gateway holds them."""
+    if read.files is None:
+        return dict(asked(read.state, "/covering?" + urlencode({"api": api, "route": route, "method": method})))
+    made = compiled(read.files)
+    if not isinstance(made, Compiled):
+        show_problems(made)
+        raise Unavailable(f"The files {read.files} have problems.")
+    return told_of_route(made, stamp(made, {}), api, route, method)
+
+
+def _changes(found: Mapping[str, Any], told: Mapping[str, Any]) -> tuple[str, ...]:
+    if found.get("revision") in told["revisions"]:
+        return ()
+    if not told["policies"]:
+        return (f"The policies have changed since revision {found.get('revision')}: there is no such route any more.",)
+    return (f"The policies have changed since: revision {found.get('revision')} judged this, their text is that of {told['revision']}.",)
+
+
+def _hypothetical(read: argparse.Namespace) -> Explanation | None:
+    try:
+        question_of = question.question_of(read)
+    except ValueError as error:
+        return _wrong(read, error)
+    try:
+        return _asked(read, question_of)
+    except Unaskable as error:
+        return _wrong(read, error)
+
+
+def _wrong(read: argparse.Namespace, error: ValueError) -> None:
+    """Ends with the exit status of wrong use."""
+    read.wrong(str(error))
+
+
+def _asked(read: argparse.Namespace, question_of: Callable[[Snapshot], Question]) -> Explanation | None:
+    active = None if read.files is not None else asked(read.state, "/status")
+    made = compiled(read.files if active is None else Path(active["files"]))
+    if not isinstance(made, Compiled):
+        show_problems(made)
+        return None
+    revision, notes = made.snapshot.revision, []
+    if active is not None and active["revision"] != revision:
+        notes.append(f"This is what the files say now, revision {revision}; what runs is {active['revision'] or 'nothing yet'}.")
+    return asyncio.run(_answered(made, question_of(made.snapshot), tuple(notes)))
+
+
+async def _answered(made: Compiled, asked_for: Question, notes: tuple[str, ...]) -> Explanation:
+    async with Scratch(made.snapshot) as scratch:
+        found = await scratch.record(asked_for)
+        covering = scratch.covering(found)
+    declared = {policy.id: policy.model_dump(mode="json", by_alias=True) for policy in made.snapshot.policies}
     return Explanation(found, covering, declared, notes)

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from fractions import Fraction
 from typing import Any, Literal
 
+from bartizan.condition.tree import Network
 from bartizan.policies.resource_policy import values
 from bartizan.policies.resource_policy.glob import Glob
 from bartizan.policies.resource_policy.keys import Key, Type, key
@@ -20,7 +21,7 @@ from bartizan.policies.resource_policy.notes import Notes, Path, Refused
 Compare = Literal["equals", "folded", "like", "arn", "==", "<", "<=", ">", ">=", "is", "within", "null"]
 Family = Literal["String", "Arn", "Numeric", "Date", "Bool", "IpAddress", "Null"]
 Set = Literal["", "ForAnyValue", "ForAllValues"]
-Value = Glob | values.ArnGlob | Fraction | bool | values.Network
+Value = Glob | values.ArnGlob | Fraction | bool | Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ def _operator(name: str) -> _Found:
     return operator, kind, if_exists  # type: ignore[return-value]
 
 
-def _test(found: _Found, name: str, wanted: Any, at: Path, notes: Notes) -> Test | None:  # noqa: PLR0913 - see below
+def _test(found: _Found, name: str, wanted: Any, at: Path, notes: Notes) -> Test:
     operator, kind, if_exists = found
     asked = key(name, notes.schema)
     _check_type(operator, kind, asked)

@@ -13,12 +13,13 @@ from typing import Literal
 from bartizan.condition import Schema, Sources
 from bartizan.condition.patterns import found_in
 from bartizan.condition.syntax import emitted, has
-from bartizan.envoy import message, names
-from bartizan.envoy.matching import cel, header, metadata, negated
+from bartizan.envoy import names
+from bartizan.envoy.matching import cel, header, metadata
 from bartizan.envoy.names import PRINCIPAL
 from bartizan.policies.resource_policy.glob import EVERYTHING, Glob, Wild, literal, matches, regex, rests
 from bartizan.policies.resource_policy.logic import ANYTHING, Rule, every, opposite, some
 from bartizan.policies.resource_policy.notes import Refused
+from bartizan.policies.resource_policy.values import ArnGlob
 
 GROUPS = "groups"
 Type = Literal["text", "arn", "flag", "truth", "number", "list", "address", "date", "epoch"]
@@ -121,9 +122,13 @@ class Case:
             found = some(self.slot.like(rest, fold) for rest in remaining)
         return every([self.guard(setting.sources), found]) if found is not False else False
 
-    def parts(self, setting: Setting) -> list[str]:
-        """What stands between the colons of an ARN, as far as it is fixed."""
-        return self.before.replace("<gateway>", setting.gateway).split(":", 5)
+    def like_arn(self, arn: ArnGlob, setting: Setting) -> Rule:
+        """The value has this form and matches the pattern of an ARN, part by part."""
+        *fixed, last = self.before.replace("<gateway>", setting.gateway).split(":", 5)
+        if self.slot is None or not all(matches(glob, part) for glob, part in zip(arn.parts, fixed, strict=False)):
+            return False
+        found = some(self.slot.like(rest, False) for rest in rests(arn.parts[-1], last))
+        return every([self.guard(setting.sources), found]) if found is not False else False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +144,10 @@ class Key:
     def like(self, globs: Sequence[Glob], fold: bool, setting: Setting) -> Rule:
         """It is there, and matches one of the patterns."""
         return some(case.like(glob, fold, setting) for case in self.cases for glob in globs)
+
+    def like_arn(self, arns: Sequence[ArnGlob], setting: Setting) -> Rule:
+        """It is there, and matches one of the patterns of ARNs."""
+        return some(case.like_arn(arn, setting) for case in self.cases for arn in arns)
 
     def is_there(self, setting: Setting) -> Rule:
         """It is there, and a text."""
@@ -201,7 +210,9 @@ def _tag(name: str, schema: Schema) -> Key:
     if len(found) != 1:
         near = get_close_matches(name, attributes, n=1, cutoff=0.6)
         hint = f"Did you mean aws:PrincipalTag/{near[0]}?" if near else f"Declared: {', '.join(attributes)}."
-        raise Refused("condition-key-unknown", f"the Gateway declares no attribute {name!r}", f"{hint} Tags are attributes of the principal.")
+        raise Refused(
+            "condition-key-unknown", f"the Gateway declares no attribute {name!r}", f"{hint} Tags are attributes of the principal."
+        )
     kind = _TYPES[attributes[found[0]]]
     cases = (Case(slot=Slot("principal", found[0])),) if kind in {"text", "truth"} else ()
     return Key(f"aws:PrincipalTag/{found[0]}", kind, cases, found[0])

@@ -22,7 +22,9 @@ class Refused(Exception):
 def no_variable(text: str, variables: bool) -> Refused:
     """The refusal of a policy variable."""
     if not variables:
-        hint = "Version 2008-10-17 takes it as it stands, which nobody means: write Version 2012-10-17, where ${*}, ${?} and ${$} are known."
+        hint = (
+            "Version 2008-10-17 takes it as it stands, which nobody means: write Version 2012-10-17, where ${*}, ${?} and ${$} are known."
+        )
         return Refused("policy-variable", f"{text!r} holds a policy variable, which this Version doesn't know", hint)
     hint = "Write out the values; only ${*}, ${?} and ${$}, for these characters themselves, are known."
     return Refused("policy-variable", f"the policy variable {text} can't be honoured: Envoy compares with fixed values", hint)

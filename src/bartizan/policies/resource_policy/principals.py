@@ -123,16 +123,23 @@ def _who(text: str, kind: str, at: Path) -> Who:
         raise Refused("principal-unsupported", f"{text!r} names nobody here", hint)
     if (sort == "oidc-provider") != (kind == "Federated"):
         raise Refused("principal-unsupported", f"{text!r} can't stand under {kind}", "Only issuers are Federated; all others are AWS.")
-    name = found["name"] or ""
+    _check_name(text, sort, found["name"] or "")
+    return Who(sort, found["name"] or "", found["account"], at)
+
+
+def _check_name(text: str, sort: Sort, name: str) -> None:
     if sort == "federated-user":
         if "|" not in name:
-            raise Refused("principal-unsupported", f"{name!r} is not the id of a federated caller", "Write <issuer's URL>|<subject> or <CA>|<SAN>.")
+            raise Refused(
+                "principal-unsupported", f"{name!r} is not the id of a federated caller", "Write <issuer's URL>|<subject> or <CA>|<SAN>."
+            )
     elif {"*", "?"} & set(name):
         hint = "Use Principal * with a Condition on aws:PrincipalArn."
         raise Refused("principal-wildcard", f"{text!r}: a principal is named whole; AWS knows no wildcard there", hint)
     elif sort in {"user", "oidc-provider"} and not _NAME.fullmatch(name):
-        raise Refused("principal-unsupported", f"{name!r} can't be the name of a {'Consumer' if sort == 'user' else 'Issuer'}", f"Write {_FORMS}.")
-    return Who(sort, name, found["account"], at)
+        raise Refused(
+            "principal-unsupported", f"{name!r} can't be the name of a {'Consumer' if sort == 'user' else 'Issuer'}", f"Write {_FORMS}."
+        )
 
 
 def _check_exception(named: tuple[Who, ...], path: Path, notes: Notes) -> None:

@@ -94,7 +94,9 @@ def _check_parts(text: str, parts: Sequence[str]) -> None:
     """Parts that plainly stand where they do, and plainly name nothing."""
     stage, method = parts[0], parts[1] if len(parts) > 1 else "*"
     if not {"*", "?"} & set(stage) and stage not in {STAGE, ""}:
-        raise Refused("arn-stage", f"there is no stage {stage!r} in {text!r}", f"APIs have one stage: write * or {STAGE}, then /METHOD/path.")
+        raise Refused(
+            "arn-stage", f"there is no stage {stage!r} in {text!r}", f"APIs have one stage: write * or {STAGE}, then /METHOD/path."
+        )
     if "*" not in stage and method != method.upper():
         raise Refused("arn-method", f"{method!r} in {text!r} is not a method", f"Methods are in capitals, as in {_FORM}.")
 
@@ -108,7 +110,9 @@ def _decoded(text: str) -> str:
         except UnicodeDecodeError as error:
             raise Refused("arn-malformed", f"{found[0]} encodes no characters", "Encode UTF-8, as in %C3%A9.") from error
         if "/" in characters:
-            raise Refused("arn-unreachable", "requests with an encoded slash are refused before any policy is asked", "Write /, or nothing.")
+            raise Refused(
+                "arn-unreachable", "requests with an encoded slash are refused before any policy is asked", "Write /, or nothing."
+            )
         return "".join(f"${{{each}}}" if each in "*?$" else each for each in characters)
 
     decoded = _ENCODED.sub(plain, text)
@@ -195,10 +199,8 @@ def names_something(of: Pattern, apis: Sequence[Api], target: Target) -> bool:
 
 def _reaches(glob: Glob, method: str, path: str) -> bool:
     """Whether `glob` matches the method and this path, or one below it."""
-    for rest in rests(glob, method + path):
-        if path == "/" or all(token is Wild.MANY for token in rest) or rests(rest, "/"):
-            return True
-    return False
+    found = rests(glob, method + path)
+    return bool(found) and (path == "/" or any(matches(rest, "") or rests(rest, "/") for rest in found))
 
 
 def _answered(api: Api, target: Target) -> Iterator[str]:

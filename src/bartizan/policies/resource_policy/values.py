@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
-from math import ceil, floor
 from typing import Any
 
 from bartizan.condition.networks import network
@@ -12,10 +11,11 @@ from bartizan.condition.tree import Network
 from bartizan.policies.resource_policy.glob import Glob, VariableError, read
 from bartizan.policies.resource_policy.notes import Refused, no_variable
 
-_NUMBER = re.compile(r"[-+]?[0-9]{1,300}(?:\.[0-9]{1,300})?")
-_DAY = r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})(?:-(?P<day>[0-9]{2}))?"
+_NUMBER = re.compile(r"[-+]?[0-9]{1,20}(?:\.[0-9]{1,20})?")
+_LARGEST = 2**53
+"""Beyond it, Envoy's numbers skip integers."""
 _TIME = r"T(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?P<part>\.[0-9]{1,9})?)?(?P<zone>Z|[+-][0-9]{2}:[0-9]{2})"
-_DATE = re.compile(rf"{_DAY}(?:(?<=-[0-9][0-9]-[0-9][0-9]){_TIME})?")
+_DATE = re.compile(rf"(?P<year>[0-9]{{4}})-(?P<month>[0-9]{{2}})(?:-(?P<day>[0-9]{{2}})(?:{_TIME})?)?")
 _LAST = datetime(9999, 12, 30, tzinfo=UTC).timestamp()
 
 
@@ -55,7 +55,10 @@ def number(value: Any) -> Fraction:
     text = repr(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
     if not isinstance(text, str) or not _NUMBER.fullmatch(text):
         raise Refused("condition-value", f"{value!r} is not a number", "Write digits, such as 5 or 0.25.")
-    return Fraction(text)
+    found = Fraction(text)
+    if abs(found) > _LARGEST:
+        raise Refused("condition-value", f"{text} can't be compared exactly", f"Numbers go up to {_LARGEST}.")
+    return found
 
 
 def truth(value: Any) -> bool:
@@ -99,8 +102,3 @@ def _moment(text: str, hint: str) -> Fraction:
     except ValueError as error:
         raise Refused("condition-value", f"{text!r} is not a date", f"{hint} ({error})") from error
     return Fraction(int(whole.timestamp())) + Fraction(found["part"] or 0)
-
-
-def least_second(moment: Fraction, order: str) -> int | None:
-    """Time counts in whole seconds: the first of which `order` (>= or >) than `moment` is true."""
-    return ceil(moment) if order == ">=" else floor(moment) + 1

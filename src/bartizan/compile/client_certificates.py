@@ -1,0 +1,41 @@
+"""Whom client certificates mean: the consumers that list them, and what is wrong with such lists."""
+
+import re
+from collections.abc import Collection, Iterator
+
+from bartizan.envoy.names import certificate_key, fingerprint_key
+from bartizan.model.consumer import Consumer, Credential
+from bartizan.model.problem import Problem
+from bartizan.model.snapshot import Snapshot
+
+
+def listed(snapshot: Snapshot) -> dict[str, str]:
+    """The certificates that consumers list, by their names in the table of keys. Those of disabled consumers too: they mean nobody else."""
+    return {key: consumer.name for consumer, _, _, key in _listed(snapshot)}
+
+
+def certificate_problems(snapshot: Snapshot, cas: Collection[str]) -> Iterator[Problem]:
+    """What is wrong with the client certificates that consumers list, and with issuers that are called like a CA."""
+    owners: dict[str, str] = {}
+    for consumer, i, credential, key in _listed(snapshot):
+        at = snapshot.resource(consumer).place(("credentials", i))
+        certificate = credential.certificate
+        if certificate is not None and certificate.ca not in cas:
+            yield Problem(at, "ca-unknown", f"there is no CA {certificate.ca!r}", f"Tls policies name: {', '.join(sorted(cas)) or 'none'}.")
+        if certificate is not None and not re.fullmatch(r"[\x21-\x7e]+", certificate.san):
+            yield Problem(at, "certificate-name", "a name in a certificate holds printable ASCII and no space", "")
+        if (owner := owners.setdefault(key, consumer.name)) != consumer.name:
+            yield Problem(at, "certificate-taken", f"this certificate is the consumer {owner!r}'s already", "It can mean one of them.")
+    for issuer in snapshot.issuers.values():
+        if issuer.issuer in cas:
+            message = f"{issuer.issuer!r} is the name of a client CA, too: their principals couldn't be told apart"
+            yield Problem(snapshot.resource(issuer).place(("issuer",)), "issuer-is-ca", message, "Call the CA something else.")
+
+
+def _listed(snapshot: Snapshot) -> Iterator[tuple[Consumer, int, Credential, str]]:
+    for consumer in snapshot.consumers.values():
+        for i, credential in enumerate(consumer.credentials):
+            if credential.certificate is not None:
+                yield consumer, i, credential, certificate_key(credential.certificate.ca, credential.certificate.san)
+            if credential.fingerprint is not None:
+                yield consumer, i, credential, fingerprint_key(credential.fingerprint)
