@@ -41,6 +41,7 @@ from bartizan.rollout.folder import Folder
 from bartizan.rollout.loosening import loosenings
 from bartizan.rollout.state import Live, State, state_of
 from bartizan.secrets.keyring import load_or_create
+from bartizan.telemetry.changes import CHANGES, note
 from bartizan.telemetry.rotation import keep_bounded
 from bartizan.telemetry.tail import followed
 from bartizan.xds.control import ControlServer
@@ -87,6 +88,7 @@ class ControlPlane:
         self.snapshot: Snapshot | None = None
         self.compiled: Compiled | None = None
         self.state: State | None = None
+        self.loosens: tuple[str, ...] = ()
         self._held: dict[tuple[str, str], Resource] = {}
         self._due = asyncio.Event()
         self._base = 0
@@ -131,7 +133,8 @@ class ControlPlane:
         old, self.snapshot, self.compiled = self.snapshot, found, compiled
         self.standing.refused, self.standing.error = (), ""
         if old is not None:
-            for sentence in loosenings(old, found):
+            self.loosens = tuple(loosenings(old, found))
+            for sentence in self.loosens:
                 _log.warning("revision %s LOOSENS: %s", found.revision, sentence)
                 self.standing.loosened.append(f"{found.revision}: {sentence}")
             del self.standing.loosened[:-50]
@@ -205,6 +208,8 @@ class ControlPlane:
         if outcomes and all(outcome.acknowledged for outcome in outcomes.values()):
             standing.enforced_ms = (time.perf_counter() - began) * 1000
         if standing.revision != revision:
+            change = {"revision": revision, "before": standing.revision, "generation": standing.generation, "loosens": self.loosens}
+            await asyncio.to_thread(note, self.options.state / CHANGES, change)
             standing.revision, standing.since = revision, time.time()
             took = f" in {standing.enforced_ms:.0f} ms" if outcomes and standing.enforced_ms is not None else ""
             _log.info("revision %s is active on %d node(s)%s", revision, len(outcomes), took)
@@ -259,8 +264,9 @@ class ControlPlane:
             now = time.time()
             expired = self.tables.store.shards_expired(last, now)
             last = now
-            if expired and self.snapshot is not None:
-                self.tables.rebuild(self.snapshot, now, expired)
+            stale = self.tables.is_stale()
+            if (expired or stale) and self.snapshot is not None:
+                self.tables.rebuild(self.snapshot, now, ALL if stale else expired)
                 self.wake()
             blocked = self.state.live.blocked if self.state else frozenset()
             if self.failed is not None and self.failed.blocked(time.monotonic()) != blocked:

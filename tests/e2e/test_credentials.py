@@ -120,7 +120,8 @@ class Published:
     """What the authorization servers' web server publishes, and how often it was asked."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, tuple[int, str]] = {"/web": (200, WEB.jwks()), "/late": (500, "not yet")}
+        self.answers: dict[str, tuple[int, str]] = {"/web": (200, WEB.jwks()), "/late": (500, "not yet"), "/slow": (200, WEB.jwks())}
+        self.patience = threading.Event()
         self.asked: list[str] = []
         self.port = 0
 
@@ -132,6 +133,8 @@ def _published() -> Iterator[Published]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             told.asked.append(self.path)
+            if self.path == "/slow":
+                told.patience.wait(20)
             status, text = told.answers[self.path]
             self.send_response(status)
             self.send_header("content-length", str(len(text)))
@@ -148,6 +151,7 @@ def _published() -> Iterator[Published]:
     try:
         yield told
     finally:
+        told.patience.set()
         server.shutdown()
         server.server_close()
 
@@ -366,7 +370,7 @@ async def test_the_scheme_knows_no_case(world: World, scheme: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "form", ["", " ", "Bearer", "Bearer ", "{}", "Token {}", "Basic {}", "Bearer\t{}", "Bearer {},", "Bearer {} x", 'Bearer "{}"', "Bearer={}", "Bearer:{}", "x Bearer {}"]
+    "form", ["", "Bearer", "{}", "Token {}", "Basic {}", "Bearer\t{}", "Bearer {},", "Bearer {} x", 'Bearer "{}"', "Bearer={}", "Bearer:{}", "x Bearer {}"]
 )
 async def test_what_is_no_bearer_token_is_refused_and_never_passed_on(world: World, form: str) -> None:
     await world.refused("/orders", {"authorization": form.replace("{}", CORP.token())})
@@ -666,6 +670,16 @@ async def test_an_issuer_whose_identities_could_be_anothers_is_a_mistake(world: 
     await world.gw.until(lambda now: not now["refused"])
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/", "http://[::1", "https://", "https:///jwks", "https://a b/", "ftp://a/", "//a/"])
+async def test_an_address_of_keys_that_cant_be_asked_is_a_mistake(world: World, url: str) -> None:
+    text = (world.gw.files / "gateway.yaml").read_text()
+    edited = text.replace(f"jwks: http://127.0.0.1:{world.published.port}/web", f"jwks: '{url}'")
+    told = await world.gw.edit("gateway.yaml", edited, enforced=False)
+    assert [problem["path"] for problem in told["refused"]] == ["Issuer/web: jwks"]
+    (world.gw.files / "gateway.yaml").write_text(text)
+    await world.gw.until(lambda now: not now["refused"])
+
+
 @pytest.mark.parametrize(
     "roles, ops, quoted",
     [
@@ -682,7 +696,6 @@ async def test_an_issuer_whose_identities_could_be_anothers_is_a_mistake(world: 
         ({"ops": "ops"}, 403, 403),
         ("ops", 403, 403),
         ('["ops"]', 403, 403),
-        ("WyJvcHMiXQ==", 403, 403),
         ([], 403, 403),
         (None, 403, 403),
         (True, 403, 403),
@@ -866,7 +879,7 @@ async def test_an_issuer_that_cant_be_asked_stops_no_other_and_an_edit_of_one_ke
     await world.within(2, 200, "/web", token)
     extra = "".join(
         f"---\n{{kind: Issuer, name: odd-{i}, issuer: 'https://odd-{i}.example.com', audiences: [a], jwks: '{url}'}}\n"
-        for i, url in enumerate(("http://127.0.0.1:99999/", "http://[::1", "https://a b/", "http://127.0.0.1:1/", "http://no.such.host.invalid/"))
+        for i, url in enumerate(("http://127.0.0.1:1/", "http://no-such-host.invalid/", f"http://127.0.0.1:{world.published.port}/slow"))
     )
     edited = text.replace("issuer: https://web.example.com\naudiences: [orders]", "issuer: https://web.example.com\naudiences: [orders, more]")
     assert edited != text
@@ -880,8 +893,7 @@ async def test_an_issuer_that_cant_be_asked_stops_no_other_and_an_edit_of_one_ke
     rotated = TokenIssuer(url=ROTATING.url, kid="r9")
     (world.gw.files / "rotating.json").write_text(rotated.jwks())
     await world.within(1.5, 200, "/rotating", _bearer(rotated.token()))
-    told = (await world.gw.status())["warnings"]
-    assert all(any(f"Issuer/odd-{i}" in warning for warning in told) for i in range(5)), told
+    await world.gw.until(lambda now: all(any(f"Issuer/odd-{i}" in warning for warning in now["warnings"]) for i in range(3)), 6)
     (world.gw.files / "rotating.json").write_text(ROTATING.jwks())
     file.write_text(text)
 

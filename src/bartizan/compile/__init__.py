@@ -15,7 +15,7 @@ from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
 from bartizan.policies import PolicyKind
 from bartizan.policies.protect import Protect
-from bartizan.policies.tls import Tls, conflicts
+from bartizan.policies.tls import Tls
 
 Resources = dict[tuple[str, str], bytes]
 """Serialized messages by type URL and name."""
@@ -59,11 +59,6 @@ def compile(snapshot: Snapshot, sources: Sources | None = None, before: Compiled
         parts[name] = part if part is not None and same else part_of(api, covering, setting)
     problems = [problem for part in parts.values() for problem in part.problems]
     problems += _taken_paths(snapshot)
-    tls = [policy for policy in snapshot.policies if isinstance(policy, Tls)]
-    problems += [
-        Problem(snapshot.resource(policy).place(fault.path), fault.code, fault.message, fault.hint)
-        for policy, fault in conflicts(tls, snapshot.files)
-    ]
     return Compiled(snapshot, sources, parts, tuple(sorted(set(problems))))
 
 

@@ -78,7 +78,8 @@ def tokens(issuers: Iterable[Issuer], keys: Mapping[str, Sequence[Mapping[str, A
         return message(f"{_HTTP}.jwt_authn.v3.JwtAuthentication")
     alternatives = [{"provider_name": name} for name in providers]
     rule = {"match": {"prefix": "/"}, "requires": {"requires_any": {"requirements": [*alternatives, {"allow_missing": {}}]}}}
-    return message(f"{_HTTP}.jwt_authn.v3.JwtAuthentication", providers=providers, rules=[rule])
+    # Why a token is refused is the record's matter; the challenge is the answer's.
+    return message(f"{_HTTP}.jwt_authn.v3.JwtAuthentication", providers=providers, rules=[rule], strip_failure_response=True)
 
 
 def _provider(issuer: Issuer, keys: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

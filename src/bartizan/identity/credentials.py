@@ -36,6 +36,29 @@ def _is_key(text: str) -> bool:
     return printable and len(text) >= _SHORTEST and not text.startswith(CERTIFICATE_KEY)
 
 
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return ()
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _one_owner_each(brought: Iterable[KeyRecord], warnings: list[str]) -> Iterator[KeyRecord]:
+    """Without the credentials that several consumers bring: nobody could say whom they mean."""
+    owners: dict[str, set[str]] = {}
+    records = list(brought)
+    for record in records:
+        owners.setdefault(record.key.reveal(), set()).add(record.consumer)
+    for record in records:
+        several = owners[record.key.reveal()]
+        if len(several) == 1:
+            yield record
+        else:
+            others = ", ".join(sorted(several - {record.consumer}))
+            warnings.append(f"Consumer/{record.consumer}: {record.id} is also a credential of {others}; it is refused")
+
+
 @dataclass(slots=True)
 class Tables:
     """The key tables, rebuilt only where something changed."""
@@ -44,13 +67,21 @@ class Tables:
     folder: Path
     bodies: dict[str, bytes] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    _stamps: dict[Path, tuple[int, ...]] = field(default_factory=dict)
+
+    def is_stale(self) -> bool:
+        """Whether a file of a brought key has changed since all tables were made."""
+        return any(_stamp(path) != stamp for path, stamp in self._stamps.items())
 
     def rebuild(self, snapshot: Snapshot, now: float, only: Iterable[str] = ALL) -> None:
         """Makes the tables of these shards anew."""
         wanted = frozenset(only)
         warnings: list[str] = []
-        brought = list(self._brought(snapshot.consumers, warnings))
+        files = {path: _stamp(path) for path in self._files(snapshot.consumers)}
+        brought = list(_one_owner_each(self._brought(snapshot.consumers, warnings), warnings))
         self.warnings = tuple(warnings)
+        if wanted == ALL:
+            self._stamps = files
         records = [*self.store.live(now, tuple(wanted & frozenset(SHARDS))), *brought]
         consumers = {name: view(consumer) for name, consumer in snapshot.consumers.items() if not consumer.disabled}
         made = shards(records, consumers, snapshot.gateway.attributes)
@@ -61,6 +92,12 @@ class Tables:
         names = {name for name in old.keys() | new.keys() if old.get(name) is not new.get(name) and old.get(name) != new.get(name)}
         brings = any(consumer is not None and consumer.credentials for name in names for consumer in (old.get(name), new.get(name)))
         return ALL if brings else self.store.shards_of(names)
+
+    def _files(self, consumers: Mapping[str, Consumer]) -> Iterator[Path]:
+        for consumer in consumers.values():
+            for credential in consumer.credentials:
+                if credential.api_key is not None and credential.api_key.file is not None:
+                    yield self.folder / credential.api_key.file
 
     def _brought(self, consumers: Mapping[str, Consumer], warnings: list[str]) -> Iterator[KeyRecord]:
         for consumer in consumers.values():

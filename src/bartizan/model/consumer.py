@@ -1,6 +1,7 @@
 """Consumer and Issuer: who may call, and whose tokens are believed."""
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -8,6 +9,14 @@ from bartizan.model.fields import AsTuple, Declared, Duration, Name, SecretRef
 
 Attribute = str | int | float | bool | tuple[str, ...]
 _ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and text.isprintable() and " " not in text
+    except ValueError:  # a port or an IPv6 address that can't be
+        return False
 
 
 class ClientCertificate(Declared):
@@ -82,7 +91,7 @@ class Issuer(Declared):
     @field_validator("jwks")
     @classmethod
     def _source(cls, value: Any) -> Any:
-        if isinstance(value, str) and not value.startswith(("https://", "http://")):
+        if isinstance(value, str) and not _is_url(value):
             raise ValueError("jwks is an https:// URL, {file: PATH} or a JWK Set")
         if isinstance(value, dict) and not isinstance(value.get("keys"), list):
             raise ValueError("a JWK Set is {keys: [...]}")

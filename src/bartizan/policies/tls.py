@@ -39,6 +39,7 @@ from bartizan.envoy.filters import fixed
 from bartizan.lib.distinguished_name import rfc2253
 from bartizan.model.fields import Declared, Duration, Name, SecretRef
 from bartizan.model.gateway import Listener
+from bartizan.model.snapshot import Snapshot
 from bartizan.policies._kind import Fault, Phase, PolicyKind
 
 _TLS = "envoy.extensions.transport_sockets.tls.v3"
@@ -108,6 +109,24 @@ class Tls(PolicyKind):
                 if owners.setdefault(subject, name) != name:
                     yield _same_subject(name, subject, owners[subject])
 
+    def misfits(self, snapshot: Snapshot) -> Iterator[Fault]:
+        """Two on one listener, or two CAs of one name."""
+        earlier = [one for one in snapshot.policies if isinstance(one, Tls) and one.name < self.name]
+        owners = {subject: name for one in earlier for subject, name in one.usable_subjects(snapshot.files).items()}
+        for other in earlier:
+            if self.target.listener is None or other.target.listener in {None, self.target.listener}:
+                yield Fault(("target",), "tls-twice", f"{other.id} covers the same listener", "A listener has one Tls.")
+        for subject, name in self.usable_subjects(snapshot.files).items():
+            if owners.get(subject, name) != name:
+                yield _same_subject(name, subject, owners[subject])
+
+    def usable_subjects(self, files: Mapping[str, bytes]) -> dict[str, str]:
+        """As `ca_subjects`, before it is known that all are usable."""
+        try:
+            return self.ca_subjects(files)
+        except (ValueError, KeyError):
+            return {}
+
     def ca_subjects(self, files: Mapping[str, bytes]) -> dict[str, str]:
         """The subjects of the client CAs as Envoy prints them, and what policies call each."""
         return {subject: name for name, file in self.client_cas.items() for subject in _subjects(files[file])}
@@ -161,18 +180,6 @@ class Tls(PolicyKind):
             # A resumed session isn't verified again, so it would outlive its certificate.
             fields = {"disable_stateless_session_resumption": True, "disable_stateful_session_resumption": True}
         return packed(f"{_TLS}.DownstreamTlsContext", common_tls_context=common, require_client_certificate={"value": False}, **fields)
-
-
-def conflicts(policies: list[Tls], files: Mapping[str, bytes]) -> Iterator[tuple[Tls, Fault]]:
-    """What is wrong between several of them: two on one listener, or two CAs of one name."""
-    subjects: dict[str, str] = {}
-    for i, policy in enumerate(policies):
-        for other in policies[:i]:
-            if policy.target.listener is None or other.target.listener in {None, policy.target.listener}:
-                yield policy, Fault(("target",), "tls-twice", f"{other.id} covers the same listener", "A listener has one Tls.")
-        for subject, name in policy.ca_subjects(files).items():
-            if subjects.setdefault(subject, name) != name:
-                yield policy, _same_subject(name, subject, subjects[subject])
 
 
 def _same_subject(name: str, subject: str, other: str) -> Fault:

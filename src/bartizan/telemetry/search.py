@@ -18,18 +18,30 @@ def files(folder: Path, stem: str = "requests") -> Iterator[Path]:
 
 
 def record(folder: Path, request_id: str) -> dict[str, Any] | None:
-    """The record of this request, or None if none is kept."""
+    """The record of this request, or None if none is kept. What isn't a record is passed over: a crash may have cut a line."""
     needle = orjson.dumps(request_id)
     for path in files(folder):
         for line in _lines_with(path, needle):
-            found = orjson.loads(line)
-            if found.get("request_id") == request_id:
-                return dict(found)
+            found = _read(line)
+            if found is not None and found.get("request_id") == request_id:
+                return found
     return None
 
 
+def _read(line: bytes) -> dict[str, Any] | None:
+    try:
+        found = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def _lines_with(path: Path, needle: bytes) -> Iterator[bytes]:
-    with path.open("rb") as file:
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:  # rotated or deleted since the folder was listed
+        return
+    with file:
         rest = b""
         while chunk := file.read(_CHUNK):
             whole, _, rest = (rest + chunk).rpartition(b"\n")

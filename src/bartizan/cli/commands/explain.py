@@ -4,7 +4,7 @@ import argparse
 import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlencode
 
 from bartizan.cli import question
@@ -43,9 +43,9 @@ def run(read: argparse.Namespace) -> int:
     """Explains. Exit status 1 if there is no such record, or if the files have problems."""
     described = [name for name in read.described if getattr(read, name) is not None]
     if read.request_id is not None and described:
-        read.wrong(f"a request that has happened is named by its id alone, without --{described[0]}")
+        _wrong(read, f"a request that has happened is named by its id alone, without --{described[0]}")
     if read.request_id is None and read.path is None:
-        read.wrong("name a request by its id, or describe one with --path")
+        _wrong(read, "name a request by its id, or describe one with --path")
     found = _happened(read) if read.request_id is not None else _hypothetical(read)
     if found is None:
         return 1
@@ -96,16 +96,17 @@ def _hypothetical(read: argparse.Namespace) -> Explanation | None:
     try:
         question_of = question.question_of(read)
     except ValueError as error:
-        return _wrong(read, error)
+        _wrong(read, str(error))
     try:
         return _asked(read, question_of)
     except Unaskable as error:
-        return _wrong(read, error)
+        _wrong(read, str(error))
 
 
-def _wrong(read: argparse.Namespace, error: ValueError) -> None:
+def _wrong(read: argparse.Namespace, message: str) -> NoReturn:
     """Ends with the exit status of wrong use."""
-    read.wrong(str(error))
+    read.wrong(message)
+    raise AssertionError("the parser ends the program")
 
 
 def _asked(read: argparse.Namespace, question_of: Callable[[Snapshot], Question]) -> Explanation | None:
