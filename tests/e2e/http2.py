@@ -1,8 +1,11 @@
 """HTTP/2 as an attacker speaks it: what it is told to send goes out unchecked."""
 
 import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import h2.config
 import h2.connection
@@ -79,3 +82,61 @@ async def send(port: int, headers: Headers, body: bytes = b"", trailers: Headers
     finally:
         writer.close()
     return answer
+
+
+class _Server:
+    """One connection to the upstream: tells what it was sent, as JSON; on a path that ends in /echo sends each frame back as it comes."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self.connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="latin-1"))
+        self.sent: dict[int, dict[str, Any]] = {}
+
+    async def run(self) -> None:
+        self.connection.initiate_connection()
+        self.writer.write(self.connection.data_to_send())
+        try:
+            while data := await self.reader.read(65536):
+                for event in self.connection.receive_data(data):
+                    self.take(event)
+                self.writer.write(self.connection.data_to_send())
+                await self.writer.drain()
+        except ConnectionError:
+            return
+        finally:
+            self.writer.close()
+
+    def take(self, event: h2.events.Event) -> None:
+        if isinstance(event, h2.events.RequestReceived):
+            self.sent[event.stream_id] = {"headers": list(event.headers), "trailers": [], "body": ""}
+            if self.echoes(event.stream_id):
+                self.connection.send_headers(event.stream_id, [(":status", "200"), ("content-type", "application/grpc")])
+        elif isinstance(event, h2.events.TrailersReceived):
+            self.sent[event.stream_id]["trailers"] = list(event.headers)
+        elif isinstance(event, h2.events.DataReceived):
+            self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            self.sent[event.stream_id]["body"] += event.data.decode("latin-1")
+            if self.echoes(event.stream_id):
+                self.connection.send_data(event.stream_id, event.data)
+        elif isinstance(event, h2.events.StreamEnded):
+            self.end(event.stream_id)
+
+    def echoes(self, stream: int) -> bool:
+        return any(name == ":path" and value.endswith("/echo") for name, value in self.sent[stream]["headers"])
+
+    def end(self, stream: int) -> None:
+        if self.echoes(stream):
+            self.connection.send_headers(stream, [("grpc-status", "0")], end_stream=True)
+            return
+        self.connection.send_headers(stream, [(":status", "200"), ("content-type", "application/json")])
+        self.connection.send_data(stream, json.dumps(self.sent[stream]).encode(), end_stream=True)
+
+
+@asynccontextmanager
+async def upstream() -> AsyncIterator[int]:
+    """A server that speaks HTTP/2 without TLS, on a port."""
+    server = await asyncio.start_server(lambda reader, writer: _Server(reader, writer).run(), "127.0.0.1", 0)
+    try:
+        yield int(server.sockets[0].getsockname()[1])
+    finally:
+        server.close()

@@ -23,6 +23,9 @@ _REMOVE_OURS = [
     {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-", "ignore_case": True}}},
 ]
 
+# By HTTP/1 callers send no trailers to the upstream; by HTTP/2 they could send there what isn't looked at here, such as a forged identity.
+_NO_TRAILERS = [{"remove_on_match": {"key_matcher": {"safe_regex": {"regex": ".*"}}}}]
+
 
 def listener_of(listener: Listener, snapshot: Snapshot) -> bytes:
     """One listener with everything that stands in front of the routes."""
@@ -160,7 +163,7 @@ def _filters(gateway: Gateway) -> list[Any]:
         fixed(names.POLICIES, message(f"{_HTTP}.composite.v3.Composite")),  # the route's own policies: one revision
         fixed(names.DEFAULT_DENY, _default_deny()),  # a route whose policies didn't run is closed
         *(discovered(names.limits(shard), [f"{_HTTP}.local_ratelimit.v3.LocalRateLimit"]) for shard in range(names.LIMIT_SHARDS)),
-        fixed(names.STRIP, header_mutations(_REMOVE_OURS)),  # nothing of ours reaches the upstream
+        fixed(names.STRIP, header_mutations(_REMOVE_OURS, trailers=_NO_TRAILERS)),  # nothing of ours reaches the upstream
         fixed("envoy.filters.http.router", message(f"{_HTTP}.router.v3.Router", suppress_envoy_headers=True)),
     ]
 

@@ -58,9 +58,10 @@ def set_metadata(namespace: str, values: Mapping[str, str]) -> Any:
     return message("envoy.extensions.filters.http.set_metadata.v3.Config", metadata=[entry])
 
 
-def header_mutations(mutations: Iterable[Mapping[str, Any]]) -> Any:
-    """A filter that changes request headers, in order."""
-    return message("envoy.extensions.filters.http.header_mutation.v3.HeaderMutation", mutations={"request_mutations": list(mutations)})
+def header_mutations(mutations: Iterable[Mapping[str, Any]], trailers: Iterable[Mapping[str, Any]] = ()) -> Any:
+    """A filter that changes request headers, and trailers, in order."""
+    changes = {"request_mutations": list(mutations), "request_trailers_mutations": list(trailers)}
+    return message("envoy.extensions.filters.http.header_mutation.v3.HeaderMutation", mutations=changes)
 
 
 def overwrite(name: str, value: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -66,7 +67,9 @@ class Certificates:
         known = self._held.get(tls.name) or self._leaving.get(tls.name)
         if known is None:
             return _Held(tls)
-        known.tls = tls
+        if known.tls != tls:
+            known.tls, known.seen = tls, None
+            known.body = _secret(tls, known.pair) if known.pair else b""
         return known
 
     def refresh(self) -> bool:
@@ -180,9 +183,9 @@ def _check_pair(pair: tuple[bytes, bytes], tls: Tls) -> None:
 
 
 def _secret(tls: Tls, pair: tuple[bytes, bytes]) -> bytes:
-    made = message(
-        "envoy.extensions.transport_sockets.tls.v3.Secret",
-        name=names.certificate(tls.name),
-        tls_certificate={"certificate_chain": {"inline_bytes": pair[0]}, "private_key": {"inline_bytes": pair[1]}},
-    )
+    fields: dict[str, Any] = {"certificate_chain": {"inline_bytes": pair[0]}, "private_key": {"inline_bytes": pair[1]}}
+    if tls.min_version == "1.3":
+        # The policy that leaves only AES puts the listener's least version back to 1.2; the certificate's own holds.
+        fields["tls_params"] = {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"}
+    made = message("envoy.extensions.transport_sockets.tls.v3.Secret", name=names.certificate(tls.name), tls_certificate=fields)
     return bytes(made.SerializeToString(deterministic=True))

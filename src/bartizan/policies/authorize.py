@@ -41,10 +41,10 @@ class Authorize(PolicyKind):
         yield from condition_faults(self.allow, schema, ("allow",))
 
 
-def condition_faults(text: str, schema: Schema, path: tuple[str | int, ...]) -> Iterator[Fault]:
-    """What is wrong with a condition that stands at `path`."""
+def condition_faults(text: str, schema: Schema, path: tuple[str | int, ...], *, whole_in_cel: bool = False) -> Iterator[Fault]:
+    """What is wrong with a condition that stands at `path`; `whole_in_cel` where only CEL is asked."""
     try:
-        parse(text, schema)
+        parse(text, schema, whole_in_cel=whole_in_cel)
     except ConditionError as error:
         for mistake in error.mistakes:
             yield Fault(

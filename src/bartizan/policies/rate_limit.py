@@ -88,7 +88,7 @@ class RateLimit(PolicyKind):
     def faults(self, schema: Schema, files: Mapping[str, bytes]) -> Iterator[Fault]:
         for i, tier in enumerate(self.tiers):
             if tier.when is not None:
-                yield from condition_faults(tier.when, schema, ("tiers", i, "when"))
+                yield from condition_faults(tier.when, schema, ("tiers", i, "when"), whole_in_cel=True)
         for i, part in enumerate(self.per):
             if _action(part, "", schema) is None:
                 known = ", ".join(["principal.id", "principal.key", *(f"principal.{name}" for name in schema.attributes)])

@@ -105,7 +105,9 @@ def test_parts_of_paths() -> None:
         assert matches(patterns.path_has("contains", ".png"), target) == contains
 
 
-@pytest.mark.parametrize("pattern", ["(", "a)", "(?=a)", r"(a)\1", "[a", "*", r"\Qa", "a" * 513, "a{1001}", "(?i", "\\"])
+@pytest.mark.parametrize(
+    "pattern", ["(", "a)", "(?=a)", r"(a)\1", "[a", "*", r"\Qa", "a" * 513, "a{1001}", r"(?:\pL{30}){30}", "(?i", "\\"]
+)
 def test_patterns_that_cannot_be_used(pattern: str) -> None:
     assert patterns.problem(pattern)
 

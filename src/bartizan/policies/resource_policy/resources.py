@@ -21,6 +21,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 _FORM = "arn:aws:execute-api:*:<gateway>:<api>/<stage>/<METHOD>/<path>"
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/")
 _ENCODED = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+_WILD = frozenset("*?")
 _HEX = "[0-9A-Fa-f]"
 _MORE = "%[89ABab][0-9A-Fa-f]"
 _ONE_BYTE = f"%{_HEX}{_HEX}"
@@ -93,11 +94,11 @@ def _glob(text: str, rest: str, variables: bool, own: bool) -> Glob:
 def _check_parts(text: str, parts: Sequence[str]) -> None:
     """Parts that plainly stand where they do, and plainly name nothing."""
     stage, method = parts[0], parts[1] if len(parts) > 1 else "*"
-    if not {"*", "?"} & set(stage) and stage not in {STAGE, ""}:
+    if not _WILD & set(stage) and stage not in {STAGE, ""}:
         raise Refused(
             "arn-stage", f"there is no stage {stage!r} in {text!r}", f"APIs have one stage: write * or {STAGE}, then /METHOD/path."
         )
-    if "*" not in stage and method != method.upper():
+    if "*" not in stage and not _WILD & set(method) and method != method.upper():
         raise Refused("arn-method", f"{method!r} in {text!r} is not a method", f"Methods are in capitals, as in {_FORM}.")
 
 
