@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from bartizan import __version__
-from bartizan.cli.commands import COMMANDS
+from bartizan.cli.commands import NAMES, command
 from bartizan.cli.output import complain
 from bartizan.errors import BartizanError
 
@@ -19,27 +19,29 @@ class _Parser(argparse.ArgumentParser):
         sys.exit(USAGE)
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(only: str | None = None) -> argparse.ArgumentParser:
+    """The whole command line; or, with `only`, as much of it as that command needs."""
     whole = _Parser(prog="bartizan", description="An API gateway whose security policies can be changed without fear.")
     whole.add_argument("--version", action="version", version=f"bartizan {__version__}")
     commands = whole.add_subparsers(metavar="COMMAND", parser_class=_Parser)
-    for command in COMMANDS:
-        one = commands.add_parser(
-            command.NAME,
-            help=command.HELP,
-            description=command.HELP,
-            epilog="examples:\n" + "\n".join(f"  {line}" for line in command.EXAMPLES),
+    for name in NAMES if only is None else (only,):
+        one = command(name)
+        added = commands.add_parser(
+            name,
+            help=one.HELP,
+            description=one.HELP,
+            epilog="examples:\n" + "\n".join(f"  {line}" for line in one.EXAMPLES),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.arguments(one)
-        one.set_defaults(run=command.run)
+        one.arguments(added)
+        added.set_defaults(run=one.run)
     return whole
 
 
 def main() -> int:
     """Runs the command that the arguments name."""
-    whole = parser()
+    first = sys.argv[1] if len(sys.argv) > 1 else ""
+    whole = parser(first if first in NAMES else None)
     arguments = whole.parse_args()
     if not hasattr(arguments, "run"):
         whole.print_help()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bartizan.cli.commands import COMMANDS
+from bartizan.cli.commands import NAMES
 from bartizan.cli.main import parser
 from bartizan.cli.output import say
 from bartizan.compile.read import TYPES
@@ -67,8 +67,8 @@ def commands_page() -> str:
     whole = parser()
     chosen = next(action for action in whole._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001 - argparse offers no other way
     parts = ["# The command line", ""]
-    for command in COMMANDS:
-        parts += [f"## bartizan {command.NAME}", "", "```", chosen.choices[command.NAME].format_help().rstrip(), "```", ""]
+    for name in NAMES:
+        parts += [f"## bartizan {name}", "", "```", chosen.choices[name].format_help().rstrip(), "```", ""]
     return "\n".join(parts)
 
 

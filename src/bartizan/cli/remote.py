@@ -1,9 +1,7 @@
-"""Asks the running control plane, over its unix socket."""
+"""Asks the running control plane, over its unix socket. The client is imported when it is used: it takes longer than most commands."""
 
 from pathlib import Path
 from typing import Any
-
-import httpx
 
 from bartizan.admin.options import api_socket
 from bartizan.errors import Unavailable
@@ -11,6 +9,8 @@ from bartizan.errors import Unavailable
 
 def asked(state: Path, path: str) -> Any:
     """What the control plane answers to a GET. Unavailable if none runs with this state."""
+    import httpx
+
     where = api_socket(state.absolute())
     try:
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(where)), timeout=10) as client:

@@ -121,14 +121,16 @@ def shared(compiled: Compiled, before: Compiled | None = None) -> Resources:
 
     The lists of `before` stay for as long as a request may still meet a route of it.
     """
-    parts = compiled.parts.values()
+    parts, snapshot = compiled.parts.values(), compiled.snapshot
     cas: dict[str, str] = {}
-    for policy in compiled.snapshot.policies:
+    for policy in snapshot.policies:
         if isinstance(policy, Tls):
-            cas.update(policy.ca_subjects(compiled.snapshot.files))
-    protect = gateway_wide(Protect, compiled.snapshot.policies) or Protect.fallback()
-    certificates = live.ClientCertificates(cas, listed(compiled.snapshot))
-    found = {names.GATE: live.gate(compiled.scopes(), compiled.snapshot.gateway, certificates, protect.longest_url)}
+            cas.update(policy.ca_subjects(snapshot.files))
+    protect = gateway_wide(Protect, snapshot.policies) or Protect.fallback()
+    certificates = live.ClientCertificates(cas, listed(snapshot))
+    paths = [path for api in snapshot.apis.values() for path in api.paths]
+    paths += [path for policy in snapshot.policies for path in (*policy.target.paths, *policy.target.exclude)]
+    found = {names.GATE: live.gate(compiled.scopes(), snapshot.gateway, certificates, protect.longest_url, paths)}
     buckets = {bucket for part in parts for bucket in part.buckets}
     for shard in range(names.LIMIT_SHARDS):
         found[names.limits(shard)] = live.limits(shard, [bucket for bucket in buckets if bucket.shard == shard])

@@ -4,12 +4,14 @@
 -- Nothing here may take more than linear time: what is matched, callers wrote.
 -- TABLE: hosts = {host = {path = scope}}, suffixes = {[".example.com"] = {path = scope}}, any = {path = scope},
 --        headers = {...}, cookies = {...}, certificates = {subject = ca} or false, consumers = {key = consumer}, longest = bytes of a URL,
---        prefix = bytes of the longest path that is declared
+--        prefix = bytes of the longest path that is declared, spelled = {path in small letters = {path as declared = true}},
+--        capitals = bool: some declared path holds capitals, literal = {code = true}: other characters of declared paths
 local T = --[[TABLE]]
 local byte, sub, find, match, lower, gsub = string.byte, string.sub, string.find, string.match, string.lower, string.gsub
 local SLASH = 47
 
--- Characters that RFC 3986 says are the same whether encoded or not, and those that parsers disagree about.
+-- Characters that RFC 3986 says are the same whether encoded or not, those that parsers disagree about, and those that stand in
+-- declared paths: `/orders/%40me` would reach what is declared for `/orders/@me` past its policies. C0 and C1 begin a longer form of ASCII.
 local function is_confusing(path)
   if find(path, "[^\33-\126]") or find(path, "[;\\]") then return true end
   local at = find(path, "%", 1, true)
@@ -20,27 +22,47 @@ local function is_confusing(path)
     local unreserved = (code >= 48 and code <= 57) or (code >= 65 and code <= 90) or (code >= 97 and code <= 122)
       or code == 45 or code == 46 or code == 95 or code == 126
     if unreserved or code < 32 or code == 127 or code == 47 or code == 59 or code == 92 then return true end
+    if T.literal[code] or code == 192 or code == 193 then return true end
     if code == 37 and match(path, "^%x%x", at + 3) then return true end
     at = find(path, "%", at + 3, true)
   end
   return false
 end
 
+-- Where the path's parent ends, seen from `last`.
+local function parent(path, last)
+  while byte(path, last) ~= SLASH do last = last - 1 end
+  return last - 1
+end
+
+-- Where the longest part of the path ends that could be declared.
+local function reach(path)
+  return #path > T.prefix and parent(path, T.prefix + 1) or #path
+end
+
 local function longest(paths, path)
   if not paths then return nil end
-  local last = #path
-  if last > T.prefix then
-    last = T.prefix + 1
-    while byte(path, last) ~= SLASH do last = last - 1 end
-    last = last - 1
-  end
+  local last = reach(path)
   while last > 1 do
     local scope = paths[sub(path, 1, last)]
     if scope then return scope end
-    while byte(path, last) ~= SLASH do last = last - 1 end
-    last = last - 1
+    last = parent(path, last)
   end
   return paths["/"]
+end
+
+-- Whether it is a declared path but for its case: an upstream that knows no case would serve it past that path's policies.
+local function is_miscased(path)
+  local last = reach(path)
+  local head = sub(path, 1, last)
+  if not T.capitals and not find(head, "%u") then return false end
+  local small = lower(head)
+  while last > 1 do
+    local spellings = T.spelled[sub(small, 1, last)]
+    if spellings and not spellings[sub(head, 1, last)] then return true end
+    last = parent(small, last)
+  end
+  return false
 end
 
 -- The host without its port and without the dot that may end it; nil if it isn't one, or several.
@@ -172,7 +194,7 @@ function envoy_on_request(handle)
     return
   end
   local scope = scope_of(host, path)
-  if not scope then
+  if not scope or is_miscased(path) then
     headers:replace("x-bartizan-refusal", "no-api")
     return
   end

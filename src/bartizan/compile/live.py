@@ -51,8 +51,8 @@ def _lua(value: Any) -> str:
     return text
 
 
-def gate(scopes: Iterable[Scope], gateway: Gateway, certificates: ClientCertificates, longest_url: int) -> Any:
-    """The gate's table of hosts and paths, and of whom client certificates mean."""
+def gate(scopes: Iterable[Scope], gateway: Gateway, certificates: ClientCertificates, longest_url: int, paths: Iterable[str]) -> Any:
+    """The gate's table of hosts and paths, and of whom client certificates mean. `paths`: all that any API or policy names."""
     by_host: dict[str, dict[str, str]] = {}
     for scope in scopes:
         by_host.setdefault(scope.host, {})[scope.path] = scope.name
@@ -65,10 +65,24 @@ def gate(scopes: Iterable[Scope], gateway: Gateway, certificates: ClientCertific
         "certificates": dict(certificates.cas) or False,
         "consumers": certificates.consumers if certificates.cas else {},
         "longest": longest_url,
-        "prefix": max((len(path) for paths in by_host.values() for path in paths), default=1),
+        **_spellings(sorted(set(paths))),
     }
     source = importlib.resources.files("bartizan.compile").joinpath("gate.lua").read_text(encoding="utf-8")
     return message(f"{_HTTP}.lua.v3.Lua", default_source_code={"inline_string": source.replace(_TABLE, _lua(table), 1)})
+
+
+def _spellings(paths: Sequence[str]) -> dict[str, Any]:
+    """What the gate has to know of paths to see that one is a declared one in disguise."""
+    spelled: dict[str, dict[str, bool]] = {}
+    for path in paths:
+        spelled.setdefault(path.lower(), {})[path] = True
+    literal = {ord(character) for path in paths for character in path if not character.isalnum() and character not in "/-._~"}
+    return {
+        "prefix": max(map(len, paths), default=1),
+        "spelled": spelled,
+        "capitals": any(path != path.lower() for path in paths),
+        "literal": dict.fromkeys(sorted(literal), True),
+    }
 
 
 def tokens(issuers: Iterable[Issuer], keys: Mapping[str, Sequence[Mapping[str, Any]]]) -> Any:

@@ -14,6 +14,7 @@ TOLD = "x-bartizan-told-"
 DETAILS = TOLD + "details"
 HELD = {
     DETAILS: "%RESPONSE_CODE_DETAILS%",
+    TOLD + "path": "%PATH(NQ:PATH):1024%",
     TOLD + "route": "%METADATA(ROUTE:bartizan)%",
     TOLD + "principal": f"%DYNAMIC_METADATA({names.PRINCIPAL})%",
     TOLD + "verdicts": f"%DYNAMIC_METADATA({names.RBAC_VERDICTS})%",

@@ -18,7 +18,7 @@ _ABSENT = (b"", b"-", b"null")
 def record_of(question: Question, answer: Answer, attributes: Sequence[str]) -> dict[str, Any]:
     """The record of a question."""
     route, principal = _held(answer, "route"), _held(answer, "principal")
-    details = answer.headers.get(DETAILS.encode(), b"").decode(errors="replace")
+    details, path = _text(answer, DETAILS), _text(answer, TOLD + "path")
     at = question.at or datetime.now(UTC)
     return {
         "time": at.isoformat(),
@@ -34,7 +34,7 @@ def record_of(question: Question, answer: Answer, attributes: Sequence[str]) -> 
         "groups": principal.get("groups"),
         "http_method": question.method,
         "host": question.host,
-        "path": question.path.partition("?")[0],
+        "path": path or question.path.partition("?")[0],
         "status": answer.status,
         "details": "via_upstream" if details == ANSWERED else details or None,
         "verdicts": _held(answer, "verdicts"),
@@ -71,6 +71,10 @@ def _share(part: str, question: Question, record: Mapping[str, Any]) -> Any:
         return {"id": record["principal"], "method": record["auth_method"], **record}.get(name) or record["attributes"].get(name)
     wanted = part.partition("[")[2].strip("\"'[]").lower()
     return ", ".join(value for name, value in question.headers if name.lower() == wanted) or None
+
+
+def _text(answer: Answer, name: str) -> str:
+    return answer.headers.get(name.encode(), b"").decode(errors="replace")
 
 
 def _held(answer: Answer, what: str) -> dict[str, Any]:

@@ -1,5 +1,26 @@
-"""The shelf of commands: one file each, with NAME, HELP, EXAMPLES, `arguments(parser)` and `run(arguments) -> exit status`."""
+"""The shelf of commands: one file each, with NAME, HELP, EXAMPLES, `arguments(parser)` and `run(arguments) -> exit status`.
 
-from bartizan.cli.commands import check, completion, diff, dump, explain, key, schema, status, up, version
+Only the command that is called is imported, because some bring much along.
+"""
 
-COMMANDS = (up, check, status, explain, diff, dump, key, schema, completion, version)
+import argparse
+import importlib
+from typing import Protocol, cast
+
+NAMES = ("up", "check", "status", "explain", "diff", "dump", "key", "schema", "completion", "version")
+
+
+class Command(Protocol):
+    """What a command's module holds."""
+
+    NAME: str
+    HELP: str
+    EXAMPLES: tuple[str, ...]
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None: ...
+    def run(self, read: argparse.Namespace) -> int: ...
+
+
+def command(name: str) -> Command:
+    """The command of this name, imported."""
+    return cast(Command, importlib.import_module(f"bartizan.cli.commands.{name}"))

@@ -2,7 +2,8 @@
 
 import argparse
 
-from bartizan.cli.arguments import as_json, compiled, files
+from bartizan.cli.arguments import as_json, files
+from bartizan.cli.compiled import compiled
 from bartizan.cli.output import complain, painted, say, show_json, show_problems
 from bartizan.compile import Compiled
 

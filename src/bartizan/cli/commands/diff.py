@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bartizan.cli.arguments import as_json, compiled, files, state
+from bartizan.cli.arguments import as_json, files, state
+from bartizan.cli.compiled import compiled
 from bartizan.cli.output import painted, say, show_json, show_problems
 from bartizan.cli.remote import asked
 from bartizan.compile import Compiled

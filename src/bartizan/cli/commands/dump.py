@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from bartizan.cli.arguments import compiled, files
+from bartizan.cli.arguments import files
+from bartizan.cli.compiled import compiled
 from bartizan.cli.output import show_json, show_problems
 from bartizan.compile import Compiled, resources, shared, stamp
 from bartizan.envoy import message_type, to_dict

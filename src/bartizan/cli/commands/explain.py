@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 from urllib.parse import urlencode
 
 from bartizan.cli import question
-from bartizan.cli.arguments import as_json, compiled, state
+from bartizan.cli.arguments import as_json, state
+from bartizan.cli.compiled import compiled
 from bartizan.cli.explanation import Explanation
 from bartizan.cli.output import complain, show_json, show_problems
 from bartizan.cli.remote import asked

@@ -7,7 +7,8 @@ import socket
 from pathlib import Path
 
 from bartizan.admin.options import ADMIN, ControlOptions
-from bartizan.cli.arguments import compiled, files, state
+from bartizan.cli.arguments import files, state
+from bartizan.cli.compiled import compiled
 from bartizan.cli.output import complain, say, show_problems
 from bartizan.compile import Compiled
 from bartizan.errors import Invalid, Unavailable
