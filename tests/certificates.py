@@ -8,9 +8,11 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+
+PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 
 def name(text: str) -> x509.Name:
@@ -58,10 +60,15 @@ class Authority:
         return self.certificate.public_bytes(Encoding.PEM)
 
     def issue(
-        self, common: str, sans: tuple[x509.GeneralName, ...] = (), days: tuple[int, int] = (-1, 30), above: tuple["Authority", ...] = ()
+        self,
+        common: str,
+        sans: tuple[x509.GeneralName, ...] = (),
+        days: tuple[int, int] = (-1, 30),
+        above: tuple["Authority", ...] = (),
+        key: PrivateKey | None = None,
     ) -> Pair:
         """A certificate; `above`: the CAs that are sent along."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         builder = _builder(name(common), self.subject, key, days)
         if sans:
             builder = builder.add_extension(x509.SubjectAlternativeName(sans), critical=False)
@@ -89,7 +96,7 @@ def ca(common: str) -> bytes:
     return authority(common).pem
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: tuple[int, int]) -> x509.CertificateBuilder:
+def _builder(subject: x509.Name, issuer: x509.Name, key: PrivateKey, days: tuple[int, int]) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()

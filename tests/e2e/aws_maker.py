@@ -75,7 +75,11 @@ class Maker:
     def statement(self, effect: str = "") -> dict[str, Any]:
         made: dict[str, Any] = {"Effect": effect or self.pick(["Allow", "Deny", "Deny"])}
         made.update(self.principal(made["Effect"]))
-        made.update(self.pick([{"Action": "execute-api:Invoke"}, {"Action": ["execute-api:*", "*"]}, {"NotAction": "execute-api:ManageConnections"}]))
+        made.update(
+            self.pick(
+                [{"Action": "execute-api:Invoke"}, {"Action": ["execute-api:*", "*"]}, {"NotAction": "execute-api:ManageConnections"}]
+            )
+        )
         made["Resource" if self.sometimes(0.8) else "NotResource"] = self.some([self.resource() for _ in range(4)], 2)
         if self.sometimes(0.75):
             made["Condition"] = self.condition()
@@ -88,7 +92,12 @@ class Maker:
             account = self.pick(PRINCIPALS[:2])
             return {"NotPrincipal": {"AWS": [self.pick(PRINCIPALS[2:4] + PRINCIPALS[6:]), account]}}
         if self.sometimes(0.15):
-            return {"Principal": {"Federated": "arn:aws:iam::edge:oidc-provider/corp", **({"AWS": PRINCIPALS[2]} if self.sometimes(0.5) else {})}}
+            return {
+                "Principal": {
+                    "Federated": "arn:aws:iam::edge:oidc-provider/corp",
+                    **({"AWS": PRINCIPALS[2]} if self.sometimes(0.5) else {}),
+                }
+            }
         return {"Principal": {"AWS": self.some(PRINCIPALS)}}
 
     def resource(self) -> str:
@@ -110,7 +119,9 @@ class Maker:
         return made
 
     def test(self) -> tuple[str, str, Any]:
-        made = self.pick([self.strings, self.strings, self.lists, self.lists, self.who, self.arns, self.numbers, self.times, self.places, self.truths])
+        made = self.pick(
+            [self.strings, self.strings, self.lists, self.lists, self.who, self.arns, self.numbers, self.times, self.places, self.truths]
+        )
         operator, key, values = made()
         if self.sometimes(0.08):
             return "Null", key, self.pick([True, "false", "TRUE", [False]])
@@ -121,7 +132,9 @@ class Maker:
         return operator + ("IfExists" if self.sometimes(0.25) else ""), key, values
 
     def string_operator(self, texts: Sequence[Any], patterns: Sequence[Any]) -> tuple[str, Any]:
-        operator = self.pick(["StringEquals", "StringNotEquals", "StringEqualsIgnoreCase", "StringNotEqualsIgnoreCase", "StringLike", "StringNotLike"])
+        operator = self.pick(
+            ["StringEquals", "StringNotEquals", "StringEqualsIgnoreCase", "StringNotEqualsIgnoreCase", "StringLike", "StringNotLike"]
+        )
         plain = [text.replace("$", "${$}") for text in texts]
         return operator, self.some(patterns if operator.endswith("Like") else plain)
 
@@ -173,7 +186,15 @@ class Maker:
                 world.headers.append((name, self.pick(TEXTS).strip().encode() if self.sometimes(0.9) else b"g\xffld"))
         if self.sometimes(0.4):
             world.headers.append(("x-bartizan-secure", b"true"))
-        who = self.pick([None, ("acme", "api_key", None), ("globex", "api_key", None), (TOKEN, "jwt", "corp"), ("partners|spiffe://x", "mtls", "partners")])
+        who = self.pick(
+            [
+                None,
+                ("acme", "api_key", None),
+                ("globex", "api_key", None),
+                (TOKEN, "jwt", "corp"),
+                ("partners|spiffe://x", "mtls", "partners"),
+            ]
+        )
         if who is not None:
             self.identify(world, who)
         return world
@@ -194,7 +215,9 @@ class Maker:
 
     def json_list(self) -> str:
         if self.sometimes(0.07):
-            return self.pick(["gold", '["gold"', '{"a": "gold"}', '["a", ["gold"]]', '"gold"', '["gold", 7]', '["gold"]]', '["\\u0067old"]'])
+            return self.pick(
+                ["gold", '["gold"', '{"a": "gold"}', '["a", ["gold"]]', '"gold"', '["gold", 7]', '["gold"]]', '["\\u0067old"]']
+            )
         values = self.random.sample([*TEXTS[:-1], "ops"], self.random.randint(0, 3))
         text = json.dumps(values, ensure_ascii=self.sometimes(0.5), separators=self.pick([(",", ":"), (", ", ": ")]))
         return text.replace("/", "\\/") if self.sometimes(0.3) else text

@@ -96,6 +96,9 @@ def _bootstrap(predicates: Sequence[Message], tls: Message | None, more: Sequenc
     return message(
         "envoy.config.bootstrap.v3.Bootstrap",
         admin={"address": listening},
+        layered_runtime={
+            "layers": [{"name": "lab", "static_layer": {"re2": {"max_program_size": {"error_level": 20_000, "warn_level": 20_000}}}}]
+        },
         static_resources={"listeners": [{"name": "l", "address": listening, "filter_chains": [chain]}]},
     )
 

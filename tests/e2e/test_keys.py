@@ -13,7 +13,7 @@ import pytest
 from bartizan.model.attributes import attribute_problem
 from bartizan.identity.key_text import OTHER, SHARDS, key_text, shard_of
 from bartizan.identity.keys import KeyRecord
-from bartizan.identity.principal import CERTIFICATE_HEADER
+from bartizan.identity.principal import CA_HEADER, CERTIFICATE_HEADER
 from bartizan.identity.table import KEY_HEADER, PRINCIPAL_HEADER, ConsumerView, shards
 from bartizan.secrets.sealed import Secret
 from tests.e2e.keys_envoy import ATTRIBUTES, CONSUMERS, GROUPS, ISSUER, SECRET, Gateway
@@ -262,4 +262,5 @@ def test_a_claim_lands_in_its_declared_type_or_not_at_all(gateway: Gateway, name
 
 
 def test_a_certificate_is_a_principal(gateway: Gateway) -> None:
-    assert gateway.principal({CERTIFICATE_HEADER: "spiffe://acme/orders"}) == {"method": "mtls", "id": "spiffe://acme/orders"}
+    headers = {CA_HEADER: "partners", CERTIFICATE_HEADER: "partners|spiffe://acme/orders"}
+    assert gateway.principal(headers) == {"method": "mtls", "issuer": "partners", "id": "partners|spiffe://acme/orders"}

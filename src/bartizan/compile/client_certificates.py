@@ -15,7 +15,7 @@ def listed(snapshot: Snapshot) -> dict[str, str]:
 
 
 def certificate_problems(snapshot: Snapshot, cas: Collection[str]) -> Iterator[Problem]:
-    """What is wrong with the client certificates that consumers list, and with issuers that are called like a CA."""
+    """What is wrong with the client certificates that consumers list."""
     owners: dict[str, str] = {}
     for consumer, i, credential, key in _listed(snapshot):
         at = snapshot.resource(consumer).place(("credentials", i))
@@ -26,10 +26,6 @@ def certificate_problems(snapshot: Snapshot, cas: Collection[str]) -> Iterator[P
             yield Problem(at, "certificate-name", "a name in a certificate holds printable ASCII and no space", "")
         if (owner := owners.setdefault(key, consumer.name)) != consumer.name:
             yield Problem(at, "certificate-taken", f"this certificate is the consumer {owner!r}'s already", "It can mean one of them.")
-    for issuer in snapshot.issuers.values():
-        if issuer.issuer in cas:
-            message = f"{issuer.issuer!r} is the name of a client CA, too: their principals couldn't be told apart"
-            yield Problem(snapshot.resource(issuer).place(("issuer",)), "issuer-is-ca", message, "Call the CA something else.")
 
 
 def _listed(snapshot: Snapshot) -> Iterator[tuple[Consumer, int, Credential, str]]:

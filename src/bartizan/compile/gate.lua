@@ -69,8 +69,9 @@ end
 local function host_of(authority)
   if #authority > 261 then return nil end
   local host = match(authority, "^([%w%.%-_]+):?%d*$")
+  if host and find(host, "..", 1, true) then return nil end
   if host and byte(host, #host) == 46 then host = sub(host, 1, #host - 1) end
-  if host and (host == "" or find(host, "..", 1, true)) then return nil end
+  if host == "" then return nil end
   host = host or match(authority, "^(%[[%x:%.]+%]):?%d*$")
   return host and lower(host)
 end

@@ -123,7 +123,7 @@ def test_every_command_has_help_with_examples(name: str) -> None:
 def test_the_whole_help_lists_every_command() -> None:
     ran = bartizan("--help")
     assert ran.returncode == 0
-    assert all(f"    {name} " in ran.stdout for name in NAMES)
+    assert all(f"\n    {name}" in ran.stdout for name in NAMES)
 
 
 def test_versions_and_completion() -> None:

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from bartizan.condition.tree import Network
 from bartizan.policies.resource_policy import values
-from bartizan.policies.resource_policy.glob import Glob
+from bartizan.policies.resource_policy.glob import HEAVIEST, Glob, weight
 from bartizan.policies.resource_policy.keys import Key, Type, key
-from bartizan.policies.resource_policy.notes import Notes, Path, Refused
+from bartizan.policies.resource_policy.notes import Notes, Path, Refused, too_large
 
 Compare = Literal["equals", "folded", "like", "arn", "==", "<", "<=", ">", ">=", "is", "within", "null"]
 Family = Literal["String", "Arn", "Numeric", "Date", "Bool", "IpAddress", "Null"]
@@ -135,8 +135,11 @@ def _test(found: _Found, name: str, wanted: Any, at: Path, notes: Notes) -> Test
     asked = key(name, notes.schema)
     _check_type(operator, kind, asked)
     read = _reader(operator, asked, notes.variables)
-    held = [notes.attempt(where, read, value) for where, value in notes.items(wanted, at)]
-    return Test(operator, kind, if_exists, asked, tuple(value for value in held if value is not None), at)
+    held = tuple(value for where, one in notes.items(wanted, at) if (value := notes.attempt(where, read, one)) is not None)
+    weights = [weight(value) for value in held if isinstance(value, tuple)]
+    if (sum(weights) if asked.type == "list" else max(weights, default=0)) > HEAVIEST:
+        raise too_large()
+    return Test(operator, kind, if_exists, asked, held, at)
 
 
 def _check_type(operator: Operator, kind: Set, asked: Key) -> None:

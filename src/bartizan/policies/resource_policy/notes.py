@@ -30,6 +30,11 @@ def no_variable(text: str, variables: bool) -> Refused:
     return Refused("policy-variable", f"the policy variable {text} can't be honoured: Envoy compares with fixed values", hint)
 
 
+def too_large() -> Refused:
+    """The refusal of a pattern of which Envoy would make too large a program."""
+    return Refused("pattern-too-large", "this is more than Envoy compares at once", "Shorten it, or split it into several statements.")
+
+
 @dataclass(slots=True)
 class Notes:
     """What one reading knows and collects."""

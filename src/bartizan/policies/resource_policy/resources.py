@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from bartizan.envoy.matching import header
 from bartizan.model.api import Api
 from bartizan.model.policy import Target
-from bartizan.policies.resource_policy.glob import Glob, VariableError, Wild, literal, matches, read, regex, rests, splits
+from bartizan.policies.resource_policy.glob import HEAVIEST, Glob, VariableError, Wild, literal, matches, read, regex, rests, splits, weight
 from bartizan.policies.resource_policy.logic import ANYTHING, Rule, every, some
-from bartizan.policies.resource_policy.notes import Refused, no_variable
+from bartizan.policies.resource_policy.notes import Refused, no_variable, too_large
 
 STAGE = "$default"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
@@ -85,6 +85,8 @@ def _glob(text: str, rest: str, variables: bool, own: bool) -> Glob:
         glob = read(_decoded(rest))
     except VariableError as error:
         raise no_variable(str(error), variables) from error
+    if weight(glob) > HEAVIEST:
+        raise too_large()
     parts = rest.split("/")
     if len(parts) > 1 and ("*" not in parts[0] or parts[0] == "*"):
         _check_parts(text, parts[1:])

@@ -1,0 +1,29 @@
+"""The order of a difference: what is named before what names it."""
+
+from bartizan.xds.plan import in_order
+from bartizan.xds.release import CLUSTER, EXTENSION, ROUTES, Resource, Step, resource
+
+
+def _changed(*keys: tuple[str, str]) -> tuple[Resource, ...]:
+    return tuple(resource(type_url, name, name.encode()) for type_url, name in keys)
+
+
+def _keys(step: Step) -> list[str]:
+    return [one.name for one in step.changed]
+
+
+def test_lists_and_buckets_then_the_rest_then_the_gate_then_removals() -> None:
+    changed = _changed(
+        (EXTENSION, "gate"), (ROUTES, "*/orders"), (EXTENSION, "limits/2"), (CLUSTER, "a"), (EXTENSION, "lists"), (EXTENSION, "keys/a")
+    )
+    steps = in_order(Step(changed, ((ROUTES, "*/old"),)))
+    assert [_keys(step) for step in steps] == [["limits/2", "lists"], ["*/orders", "a", "keys/a"], ["gate"], []]
+    assert steps[-1].removed == ((ROUTES, "*/old"),)
+
+
+def test_a_route_called_like_a_list_is_no_list() -> None:
+    assert [_keys(step) for step in in_order(Step(_changed((ROUTES, "lists"), (ROUTES, "gate"))))] == [["lists", "gate"]]
+
+
+def test_nothing_is_no_step() -> None:
+    assert in_order(Step()) == ()
