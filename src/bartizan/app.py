@@ -68,6 +68,10 @@ class Standing:
     error: str = ""
     loosened: list[str] = field(default_factory=list)
     publishes: int = 0
+    reads: int = 0
+    """How often the files were read."""
+    pending: bool = True
+    """Whether something changed that isn't with the nodes yet."""
     refusals: int = 0
 
 
@@ -121,6 +125,8 @@ class ControlPlane:
 
     def take_files(self) -> None:
         """Reads the files. What is wrong with them is told, and what was there before serves on."""
+        self.standing.reads += 1
+        self.standing.pending = True
         found = self.folder.snapshot()
         if not isinstance(found, Snapshot):
             self._refuse(found)
@@ -174,17 +180,21 @@ class ControlPlane:
 
     async def _publish_changes(self) -> None:
         while True:
+            self.standing.pending = self._due.is_set()
             await self._due.wait()
             self._due.clear()
-            began = time.perf_counter()
-            alive, compiled = self.live(), self.compiled
-            if alive is None or compiled is None:
-                continue
-            if self.state is not None and self.state.compiled is not compiled and self.state.live != alive:
-                # Live data first and apart: a revision that Envoy refuses must not take a revocation back with it.
-                await self._publish(state_of(self.state.compiled, alive, self.state), began)
-            if not await self._publish(state_of(compiled, alive, self.state), began) and self.state is not None:
-                self.compiled, self.snapshot = self.state.compiled, self.state.compiled.snapshot
+            self.standing.pending = True
+            await self._publish_what_is_new(time.perf_counter())
+
+    async def _publish_what_is_new(self, began: float) -> None:
+        alive, compiled = self.live(), self.compiled
+        if alive is None or compiled is None:
+            return
+        if self.state is not None and self.state.compiled is not compiled and self.state.live != alive:
+            # Live data first and apart: a revision that Envoy refuses must not take a revocation back with it.
+            await self._publish(state_of(self.state.compiled, alive, self.state), began)
+        if not await self._publish(state_of(compiled, alive, self.state), began) and self.state is not None:
+            self.compiled, self.snapshot = self.state.compiled, self.state.compiled.snapshot
 
     async def _publish(self, state: State, began: float) -> bool:
         """Gives a state to every node. False if an Envoy refused it; then the one before is back everywhere."""
@@ -292,6 +302,8 @@ class ControlPlane:
             "generation": standing.generation,
             "sequence": standing.sequence,
             "enforced_ms": standing.enforced_ms,
+            "reads": standing.reads,
+            "pending": standing.pending or self._due.is_set(),
             "refused": [problem.to_json() for problem in standing.refused],
             "refused_at": standing.refused_at,
             "error": standing.error,

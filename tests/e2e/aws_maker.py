@@ -15,6 +15,8 @@ GATEWAY, API = "edge", "orders"
 TOKEN = "https://idp.example.com|ines"
 # fmt: off
 TEXTS = ("gold", "GOLD", "silver", "finance", "a", 'a"b', "a,b", "é", "É", "漢字", "gold ", "a\\b", "x/y", "<b>", "😀", "a*b", "$5", "k", "")
+REFERERS = ("gold", "GOLD", "a", "x/y", "k", "https://example.com/gold?a=b", "")
+"""Envoy takes away a Referer that can't be a URL."""
 PATTERNS = ("*", "g*", "*ld", "?old", "*o*", "g??d", "?", "a?b", "*\"*", "??", "a${*}b", "${$}5", "*a*", "G*", "?*?", "", "x/*", "*\\*")
 NUMBERS = (-1, 0, 1, 2, 2.5, 3, 5, 7, -3.5, 10000000000, 0.1)
 NETWORKS = (
@@ -181,9 +183,10 @@ class Maker:
         world = World(self.pick(["GET", "GET", "POST", "PUT", "DELETE"]), self.pick(TARGETS), "api.example.com")
         world.now = self.pick(MOMENTS) if self.sometimes(0.97) else None
         world.source = self.pick(ADDRESSES) if self.sometimes(0.97) else None
-        for name in ("user-agent", "referer"):
-            if self.sometimes(0.7):
-                world.headers.append((name, self.pick(TEXTS).strip().encode() if self.sometimes(0.9) else b"g\xffld"))
+        if self.sometimes(0.7):
+            world.headers.append(("user-agent", self.pick(TEXTS).strip().encode() if self.sometimes(0.9) else b"g\xffld"))
+        if self.sometimes(0.7):
+            world.headers.append(("referer", self.pick(REFERERS).encode()))
         if self.sometimes(0.4):
             world.headers.append(("x-bartizan-secure", b"true"))
         who = self.pick(

@@ -182,7 +182,8 @@ class Gateway:
         def done(now: Mapping[str, Any]) -> bool:
             if not enforced:
                 return bool(now["refused"]) and now["refused_at"] != before["refused_at"]
-            return now["sequence"] != before["sequence"] and not now["refused"] and all(node["acknowledged"] for node in now["nodes"])
+            taken = now["reads"] != before["reads"] and not now["pending"]
+            return taken and not now["refused"] and all(node["acknowledged"] for node in now["nodes"])
 
         return await self.until(done)
 

@@ -14,7 +14,7 @@ import pytest_asyncio
 from tests.e2e.gateway import Gateway, gateway, upstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-EDITS = 300
+EDITS = 200
 
 FRAME = """
 kind: Gateway

@@ -125,7 +125,8 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
     with upstream() as behind:
         async with _recording(behind) as (port, seen):
             many = "\n---\n".join(
-                f"{{kind: Api, name: api-{i}, paths: [/v1/api-{i}], upstream: 'http://127.0.0.1:{port}', identity_headers: {{x-caller: id}}}}\n"
+                f"{{kind: Api, name: api-{i}, paths: [/v1/api-{i}], "
+                f"upstream: 'http://127.0.0.1:{port}', identity_headers: {{x-caller: id}}}}\n"
                 f"---\n{{kind: Authenticate, name: api-{i}, target: {{api: api-{i}}}, any: [api_key]}}"
                 for i in range(MANY)
             )
@@ -140,72 +141,29 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
 
                 await gw.eventually(ready)
                 yield made
+                assert b"smuggled" not in seen
 
 
 # Paths
 
-PROTECTED = (
-    [
-        "/orders",
-        "/orders/",
-        "//orders",
-        "/./orders",
-        "/x/../orders",
-        "/orders/.",
-        "/orders/..;/orders",
-        "/%6frders",
-        "/%6Frders",
-        "/ord%65rs",
-    ]
-    + ["/%2e/orders", "/x/%2e%2e/orders", "/x/%2E%2e/orders", "/x/.%2e/orders", "/x/%2e./orders", "/x/..%2forders", "/x%2f..%2forders"]
-    + ["/orders%2f", "/orders%2F..%2forders", "/%5corders", "/\\orders", "\\orders", "/x\\..\\orders", "/orders\\", "/x/..%5corders"]
-    + [
-        "/orders;a=b",
-        "/orders;",
-        "/;/orders",
-        "/orders%3ba",
-        "/orders%3Ba=b/x",
-        "/orders/;/x",
-        "/orders%00",
-        "/orders%00.html",
-        "/orders%0a",
-    ]
-    + [
-        "/orders%0d%0a",
-        "/orders%09",
-        "/orders%7f",
-        "/%256frders",
-        "/%25%36frders",
-        "/%2525256frders",
-        "/x/%252e%252e/orders",
-        "/orders%252f",
-    ]
-    + ["/Orders", "/ORDERS", "/oRDERS/x", "/orderS", "/%4frders", "/orders#x", "/orders#", "/orders?x", "/orders/?/../health", "/orders??"]
-    + [
-        "http://evil/orders",
-        "HTTP://evil/orders/",
-        "http://api.example.com/",
-        "http://evil//orders",
-        "http://evil/x/../orders",
-        "http://a:1/orders",
-    ]
-    + ["/orders/health/..", "/orders/health/../x", "/orders/health/%2e%2e/x", "/orders/health/..;/x", "/orders/health/%2e%2e;/x"]
-    + ["/orders/health%2f..%2fx", "/orders/health/..%2fx", "/orders/healthx", "/orders/health%20", "/orders/health%2fx", "/orders/Health"]
-    + ["/orders/health/..\\x", "/orders/health%5c..%5cx", "/../orders", "/../../orders", "/..//orders", "/admin", "/Admin", "/%61dmin"]
-    + ["/x/../admin", "//admin", "/admin;x", "/admin%2fx", "/./admin/./", "/admin/..%2f", "/\\admin", "/ad\\..\\admin", "/%c0%afadmin"]
-    + [
-        "/orders%c0%af",
-        "/%c0%ae%c0%ae/admin",
-        "/%u0061dmin",
-        "/legacy",
-        "/LEGACY/x",
-        "/orders/x%",
-        "/orders/%zz",
-        "/orders/%2",
-        "/orders\xe9",
-    ]
-    + ["/ord\ters", "/orders\x00", "/orders\x0b", "/orders\x7f", "/orders /x", " /orders"]
-)
+# fmt: off
+PROTECTED = [
+    "/orders", "/orders/", "//orders", "/./orders", "/x/../orders", "/orders/.", "/orders/..;/orders", "/%6frders", "/%6Frders",
+    "/ord%65rs", "/%2e/orders", "/x/%2e%2e/orders", "/x/%2E%2e/orders", "/x/.%2e/orders", "/x/%2e./orders", "/x/..%2forders",
+    "/x%2f..%2forders", "/orders%2f", "/orders%2F..%2forders", "/%5corders", "/\\orders", "\\orders", "/x\\..\\orders", "/orders\\",
+    "/x/..%5corders", "/orders;a=b", "/orders;", "/;/orders", "/orders%3ba", "/orders%3Ba=b/x", "/orders/;/x", "/orders%00",
+    "/orders%00.html", "/orders%0a", "/orders%0d%0a", "/orders%09", "/orders%7f", "/%256frders", "/%25%36frders", "/%2525256frders",
+    "/x/%252e%252e/orders", "/orders%252f", "/Orders", "/ORDERS", "/oRDERS/x", "/orderS", "/%4frders", "/orders#x", "/orders#",
+    "/orders?x", "/orders/?/../health", "/orders??", "http://evil/orders", "HTTP://evil/orders/", "http://api.example.com/",
+    "http://evil//orders", "http://evil/x/../orders", "http://a:1/orders", "/orders/health/..", "/orders/health/../x",
+    "/orders/health/%2e%2e/x", "/orders/health/..;/x", "/orders/health/%2e%2e;/x", "/orders/health%2f..%2fx", "/orders/health/..%2fx",
+    "/orders/healthx", "/orders/health%20", "/orders/health%2fx", "/orders/Health", "/orders/health/..\\x", "/orders/health%5c..%5cx",
+    "/../orders", "/../../orders", "/..//orders", "/admin", "/Admin", "/%61dmin", "/x/../admin", "//admin", "/admin;x", "/admin%2fx",
+    "/./admin/./", "/admin/..%2f", "/\\admin", "/ad\\..\\admin", "/%c0%afadmin", "/orders%c0%af", "/%c0%ae%c0%ae/admin", "/%u0061dmin",
+    "/legacy", "/LEGACY/x", "/orders/x%", "/orders/%zz", "/orders/%2", "/orders\xe9", "/ord\ters", "/orders\x00", "/orders\x0b",
+    "/orders\x7f", "/orders /x", " /orders",
+]
+# fmt: on
 
 
 @pytest.mark.parametrize("target", PROTECTED)
@@ -240,52 +198,16 @@ async def test_what_isnt_protected_is_served_and_the_upstream_sees_what_was_judg
     assert (status, json.loads(body)["path"]) == (200, seen)
 
 
-REFUNDS = (
-    [
-        "/orders/refunds",
-        "/orders/refunds/",
-        "/orders/refunds/1",
-        "/orders/./refunds",
-        "/orders//refunds",
-        "/orders/x/../refunds",
-        "/orders/refunds/.",
-    ]
-    + [
-        "/orders/%72efunds",
-        "/orders/%52efunds",
-        "/orders/Refunds",
-        "/orders/REFUNDS/1",
-        "/orders%2frefunds",
-        "/orders/%2frefunds",
-        "/orders/refunds%2f1",
-    ]
-    + [
-        "/orders/refunds;x",
-        "/orders/refunds%3bx",
-        "/orders/refunds%00",
-        "/orders\\refunds",
-        "/orders/x\\..\\refunds",
-        "/orders/%2572efunds",
-    ]
-    + [
-        "/orders/refunds?x",
-        "/orders/health/../refunds",
-        "/orders/@me",
-        "/orders/%40me",
-        "/orders/@ME",
-        "/orders/items(1)",
-        "/orders/items%281%29",
-    ]
-    + [
-        "/orders/items(1%29",
-        "/orders/Items(1)/x",
-        "/orders/health/%2e%2e/refunds",
-        "/Legacy/Refunds",
-        "/Legacy/refunds",
-        "/legacy/refunds",
-        "/LEGACY/REFUNDS",
-    ]
-)
+# fmt: off
+REFUNDS = [
+    "/orders/refunds", "/orders/refunds/", "/orders/refunds/1", "/orders/./refunds", "/orders//refunds", "/orders/x/../refunds",
+    "/orders/refunds/.", "/orders/%72efunds", "/orders/%52efunds", "/orders/Refunds", "/orders/REFUNDS/1", "/orders%2frefunds",
+    "/orders/%2frefunds", "/orders/refunds%2f1", "/orders/refunds;x", "/orders/refunds%3bx", "/orders/refunds%00", "/orders\\refunds",
+    "/orders/x\\..\\refunds", "/orders/%2572efunds", "/orders/refunds?x", "/orders/health/../refunds", "/orders/@me", "/orders/%40me",
+    "/orders/@ME", "/orders/items(1)", "/orders/items%281%29", "/orders/items(1%29", "/orders/Items(1)/x",
+    "/orders/health/%2e%2e/refunds", "/Legacy/Refunds", "/Legacy/refunds", "/legacy/refunds", "/LEGACY/REFUNDS",
+]
+# fmt: on
 
 
 @pytest.mark.parametrize("target", REFUNDS)
@@ -333,7 +255,7 @@ def _meaning(path: str) -> str:
     """What the most lenient of upstreams would take the path for."""
     for _ in range(4):
         path = urllib.parse.unquote(path, encoding="latin-1")
-    path = re.sub(r"[\0-\x20].*", "", path.split("?")[0].split("#")[0].replace("\\", "/"))
+    path = re.sub(r"[\0\r\n].*", "", path.split("?")[0].split("#")[0].replace("\\", "/"))
     kept: list[str] = []
     for segment in re.sub(r";[^/]*", "", path).split("/"):
         if segment == "..":
@@ -401,13 +323,13 @@ async def test_thousands_of_random_paths_never_reach_what_they_could_be_taken_fo
         writer.write(f"POST {path} HTTP/1.1\r\nhost: a\r\n{key}content-length: 0\r\n\r\n".encode("latin-1"))
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         length = re.search(rb"content-length: (\d+)", head)
-        await reader.readexactly(int(length[1]) if length else 0)
+        body = await reader.readexactly(int(length[1]) if length else 0)
         if b"connection: close" in head:
             writer.close()
             reader, writer = await asyncio.open_connection("127.0.0.1", world.gw.port)
         if head.startswith(b"http/1.1 200"):
             served += 1
-            meaning = _meaning(path)
+            meaning = _meaning(json.loads(body)["path"])
             first, _, rest = meaning[1:].partition("/")
             assert first != "admin" or key, path
             assert first != "orders" or key or rest.split("/")[0] == "health", path
@@ -459,6 +381,15 @@ async def test_a_thousand_apis_below_one_segment_each_answer_for_themselves(worl
 
 # Hosts
 
+# fmt: off
+NO_HOSTS = [
+    "", "api.example.com,evil", "evil,api.example.com", "user@api.example.com", "api.example.com/", "api.example.com\\",
+    "api.example.com#", "api.example.com?", "api%2eexample.com", "api.example.com..", "..", ".", "@", "a b", "*.wild.example.com",
+    "\xe9", "api.example.com\x00", "::1", "[::1", "[::1]x", "[api.example.com]", "api.example.com:80:80", "api.example.com:http",
+    "api.example.com:-1", "a" * 300, "a." * 200, ":80",
+]
+# fmt: on
+
 
 @pytest.mark.parametrize(
     "host, api",
@@ -492,35 +423,7 @@ async def test_a_host_is_known_by_its_name(world: World, host: str, api: str) ->
     assert (answer.status_code, (await world.gw.record(answer))["api"]) == (200 if api == "site" else 401, api)
 
 
-@pytest.mark.parametrize(
-    "host",
-    [
-        "",
-        "api.example.com,evil",
-        "evil,api.example.com",
-        "user@api.example.com",
-        "api.example.com/",
-        "api.example.com\\",
-        "api.example.com#",
-        "api.example.com?",
-    ]
-    + [
-        "api%2eexample.com",
-        "api.example.com..",
-        "..",
-        ".",
-        "@",
-        "a b",
-        "*.wild.example.com",
-        "\xe9",
-        "api.example.com\x00",
-        "::1",
-        "[::1",
-        "[::1]x",
-        "[api.example.com]",
-    ]
-    + ["api.example.com:80:80", "api.example.com:http", "api.example.com:-1", "a" * 300, "a." * 200, ":80"],
-)
+@pytest.mark.parametrize("host", NO_HOSTS)
 async def test_what_is_no_host_is_refused(world: World, host: str) -> None:
     status, body = await world.get("/", host)
     assert status == 400, body
@@ -530,16 +433,11 @@ async def test_an_absolute_target_counts_instead_of_the_host(world: World) -> No
     assert (await world.get("http://api.example.com/x", "a"))[0] == 401
     status, body = await world.get("http://a/x", "api.example.com")
     assert status == 200 and ["host", "a"] in json.loads(body)["headers"]
-    for target in (
-        "http://api.example.com@a/x",
-        "http:///x",
-        "http://a:b/x",
-        "https://api.example.com/",
-        "ftp://a/",
-        "http:a",
-        "http:/orders",
-    ):
+    for target in ("http:///x", "http://a:b/x", "http://a,b/x", "https://api.example.com/", "ftp://a/", "http:a", "http:/orders"):
         assert (await world.get(target))[0] in {400, 403, 404}, target
+    assert (await world.get("http://a@api.example.com/x"))[0] == 401
+    status, body = await world.get("http://api.example.com@a/x")
+    assert status == 200 and [value for name, value in json.loads(body)["headers"] if name == "host"] == ["a"]
 
 
 async def test_without_a_host_or_with_several_a_request_is_refused(world: World) -> None:
@@ -573,6 +471,7 @@ SMUGGLED = "GET /admin/smuggled HTTP/1.1\r\nhost: a\r\n\r\n"
 
 def _framings() -> dict[str, str]:
     post = "POST /x HTTP/1.1\r\nhost: a\r\n"
+    get = "GET /x HTTP/1.1\r\nhost: a\r\n"
     end = "0\r\n\r\n" + SMUGGLED
     return {
         "length and chunks": f"{post}content-length: {len(end)}\r\ntransfer-encoding: chunked\r\n\r\n{end}",
@@ -606,8 +505,8 @@ def _framings() -> dict[str, str]:
         "an empty name": f"{post}: x\r\n\r\n{SMUGGLED}",
         "a line without a colon": f"{post}content-length 3\r\n\r\nabc{SMUGGLED}",
         "a blank before the first header": f"POST /x HTTP/1.1\r\n x: y\r\nhost: a\r\n\r\n{SMUGGLED}",
-        "a request behind an upgrade": f"GET /x HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\r\n{SMUGGLED}",
-        "a request behind h2c": f"GET /x HTTP/1.1\r\nhost: a\r\nconnection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n\r\n{SMUGGLED}",
+        "a request behind an upgrade": f"{get}connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\r\n{SMUGGLED}",
+        "a request behind h2c": f"{get}connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n\r\n{SMUGGLED}",
         "a request behind CONNECT": f"CONNECT a:80 HTTP/1.1\r\nhost: a\r\n\r\n{SMUGGLED}",
         "a request behind expect": f"{post}expect: 100-continue\r\ncontent-length: 0\r\n\r\n{SMUGGLED}",
         "a request line twice": f"GET /x HTTP/1.1 /admin/smuggled HTTP/1.1\r\nhost: a\r\n\r\n{SMUGGLED}",
@@ -625,10 +524,14 @@ async def test_no_framing_hides_a_request(world: World, name: str) -> None:
 
 
 async def test_two_requests_on_one_connection_are_judged_each(world: World) -> None:
-    text = f"GET /x HTTP/1.1\r\nhost: a\r\n\r\n{SMUGGLED}GET /admin/mine HTTP/1.1\r\nhost: a\r\nx-api-key: {world.sales}\r\nconnection: close\r\n\r\n"
-    answer = await world.gw.raw(text.encode())
-    assert re.findall(rb"HTTP/1\.1 (\d+)", answer) == [b"200", b"401", b"200"]
-    assert b"smuggled" not in world.seen and b"GET /admin/mine" in world.seen
+    before = len(world.seen)
+    own = f"GET /admin/mine HTTP/1.1\r\nhost: a\r\nx-api-key: {world.sales}\r\n\r\n"
+    last = "GET /x HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+    answer = await world.gw.raw((own + SMUGGLED).encode(), read_s=0.5)
+    assert re.findall(rb"HTTP/1\.1 (\d+)", answer)[:2] in ([b"200"], [b"200", b"401"])
+    answer = await world.gw.raw((SMUGGLED + last).encode())
+    assert re.findall(rb"HTTP/1\.1 (\d+)", answer) == [b"401", b"200"]
+    assert b"smuggled" not in world.seen[before:] and b"GET /admin/mine" in world.seen[before:]
 
 
 BREAK = "\r\n\r\nGET /admin/smuggled HTTP/1.1\r\nhost: a\r\n\r\n"
@@ -689,7 +592,7 @@ async def test_nothing_in_http2_becomes_another_request(world: World, name: str)
     before = len(world.seen)
     headers = _over_http2()[name]
     body = b"0\r\n\r\n" + SMUGGLED.encode() if headers[0] == (":method", "POST") and "length" not in name else b""
-    answer = await http2.send(world.gw.port, headers, body or (b"abc" if "length" in name else b""), read_s=1.0)
+    answer = await http2.send(world.gw.port, headers, body or (b"abc" if "length" in name else b""), read_s=0.4)
     assert answer.status != 200
     assert b"smuggled" not in world.seen[before:]
 

@@ -7,8 +7,8 @@ from bartizan.compile.clusters import OTLP
 from bartizan.compile.coverage import gateway_wide
 from bartizan.compile.records import access_logs
 from bartizan.envoy import extension, message, names, packed
-from bartizan.envoy.filters import discovered, execute_discovered, fixed, header_mutations, refuse, verdict
-from bartizan.envoy.matching import header, metadata
+from bartizan.envoy.filters import discovered, execute_discovered, fixed, header_mutations, refuse
+from bartizan.envoy.matching import all_of, header, metadata, negated
 from bartizan.model.gateway import Gateway, Listener
 from bartizan.model.snapshot import Snapshot
 from bartizan.policies.protect import Protect
@@ -169,7 +169,11 @@ def _filters(gateway: Gateway) -> list[Any]:
 
 
 def _default_deny() -> Any:
-    return verdict(names.DEFAULT_DENY, metadata(names.RULES, ("api",), present_match=True))
+    """Nothing passes whose policies didn't run, and no upgrade that its API doesn't take: Envoy itself asks before it knows the route."""
+    websocket = [header("upgrade", exact="websocket", ignore_case=True), metadata(names.RULES, ("websocket",), present_match=True)]
+    upgrade = [header("upgrade", safe_regex={"google_re2": {}, "regex": r"\C*"}), negated(all_of(websocket))]
+    served = metadata(names.RULES, ("api",), present_match=True)
+    return refuse(names.DEFAULT_DENY, [("upgrade-not-enabled", all_of(upgrade))], served=served)
 
 
 def _keys() -> Any:

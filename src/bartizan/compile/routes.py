@@ -125,7 +125,9 @@ def _route(api: Api, scope_path: str, piece: Slice, fragments: Sequence[tuple[Po
         limits += fragment.rate_limits
         added += fragment.response_headers
         hidden.update(dict.fromkeys(fragment.hidden_response_headers))
-    chain = [typed("rules", set_metadata(names.RULES, {"api": api.name, "path": piece.path}))]
+    chain = [
+        typed("rules", set_metadata(names.RULES, {"api": api.name, "path": piece.path, **({"websocket": "yes"} if api.websocket else {})}))
+    ]
     chain += [one for _, fragment in fragments for one in fragment.filters]
     if api.methods:
         chain.append(_method_filter(api))

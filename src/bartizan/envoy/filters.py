@@ -34,10 +34,12 @@ def verdict(policy: str, predicate: Any, *, shadow: bool = False) -> Any:
     return message(_RBAC, **which)
 
 
-def refuse(policy: str, refusals: Sequence[tuple[str, Any]]) -> Any:
-    """An RBAC filter that refuses, under the first name whose predicate holds, and lets everything else through."""
+def refuse(policy: str, refusals: Sequence[tuple[str, Any]], *, served: Any | None = None) -> Any:
+    """An RBAC filter that refuses, under the first name whose predicate holds, and lets through all else, or only what is `served`."""
     matchers = [{"predicate": predicate, "on_match": {"action": _action(name, False)}} for name, predicate in refusals]
-    fields: dict[str, Any] = {"on_no_match": {"action": _action(policy, True)}}
+    if served is not None:
+        matchers.append({"predicate": served, "on_match": {"action": _action(policy, True)}})
+    fields: dict[str, Any] = {"on_no_match": {"action": _action(policy, served is None)}}
     if matchers:
         fields["matcher_list"] = {"matchers": matchers}
     return message(_RBAC, matcher=message("xds.type.matcher.v3.Matcher", **fields), rules_stat_prefix=f"{policy}.")

@@ -32,6 +32,7 @@ _FRAME = {
     "ambiguous-credential": "there is more than one credential",
     "blocked-source": "the source is blocked for too many failed attempts",
     "method-not-allowed": "the API doesn't answer this method",
+    "upgrade-not-enabled": "the API doesn't take upgrades, or not this one: see its field `websocket`",
     "default-deny": "no policy let it through",
 }
 _SILENT = ("RateLimit", "Protect")

@@ -18,7 +18,10 @@ Glob = tuple[str | Wild, ...]
 """Wildcards, and single characters that stand for themselves."""
 
 EVERYTHING: Glob = (Wild.MANY,)
-ONE_CHARACTER = "(?s:.)"
+# Envoy's RE2 reads bytes, not UTF-8: a character is told by its bytes.
+BEYOND_ASCII = r"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
+CHARACTER = rf"(?:[\x00-\x7f]|{BEYOND_ASCII})"
+"""One character of UTF-8."""
 
 _PARTS = re.compile(r"\$\{(?P<literal>[*?$])\}|\$\{(?P<variable>[^}]*)\}?|(?P<wild>[*?])|(?P<plain>.)", re.DOTALL)
 
@@ -89,6 +92,12 @@ def splits(glob: Glob) -> Iterator[tuple[Glob, Glob]]:
             yield glob[:place], glob[place:]
 
 
-def regex(glob: Glob, character: Callable[[str], str] = re.escape, *, one: str = ONE_CHARACTER, many: str = ANYTHING) -> str:
+def folded(character: str, written: Callable[[str], str] = re.escape) -> str:
+    """A pattern for the character in either case. RE2's own would fold bytes."""
+    forms = dict.fromkeys(written(each) for each in (character, character.lower(), character.upper()) if len(each) == 1)
+    return f"(?:{'|'.join(forms)})" if len(forms) > 1 else next(iter(forms))
+
+
+def regex(glob: Glob, character: Callable[[str], str] = re.escape, *, one: str = CHARACTER, many: str = ANYTHING) -> str:
     """The pattern as RE2, to match whole values. `character` says how a single character may be written."""
     return "".join(one if token is Wild.ONE else many if token is Wild.MANY else character(str(token)) for token in glob)

@@ -16,7 +16,7 @@ from bartizan.condition.syntax import emitted, has
 from bartizan.envoy import names
 from bartizan.envoy.matching import cel, header, metadata
 from bartizan.envoy.names import PRINCIPAL
-from bartizan.policies.resource_policy.glob import EVERYTHING, Glob, Wild, literal, matches, regex, rests
+from bartizan.policies.resource_policy.glob import CHARACTER, EVERYTHING, Glob, Wild, folded, literal, matches, regex, rests
 from bartizan.policies.resource_policy.logic import ANYTHING, Rule, every, opposite, some
 from bartizan.policies.resource_policy.notes import Refused
 from bartizan.policies.resource_policy.values import ArnGlob
@@ -53,7 +53,7 @@ class Slot:
         """It is there and matches the pattern."""
         whole, first, last = literal(glob), literal(glob[:-1]), literal(glob[1:])
         if fold:
-            return self._regex(f"(?i:{regex(glob)})") if glob else self.found(exact="")
+            return self._regex(regex(glob, folded)) if glob else self.found(exact="")
         if whole is not None:
             return self.found(exact=whole)
         if first and glob[-1] is Wild.MANY:
@@ -67,7 +67,7 @@ class Slot:
 
     def readable(self) -> Rule:
         """It is missing, or text: `?` can't count characters in what isn't UTF-8."""
-        return some([opposite(self.like(EVERYTHING, False)), self._regex("(?s:.*)")])
+        return some([opposite(self.like(EVERYTHING, False)), self._regex(f"{CHARACTER}*")])
 
 
 Guard = Callable[[Sources], Rule]

@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from bartizan.condition import patterns
 from bartizan.envoy.matching import metadata, negated
 from bartizan.envoy.names import PRINCIPAL
-from bartizan.policies.resource_policy.glob import Glob, regex
+from bartizan.policies.resource_policy.glob import BEYOND_ASCII, Glob, folded, regex
 from bartizan.policies.resource_policy.logic import ANYTHING, Rule, every, some
 
-_ANY = r"\"(?:[^\"\\]|\\.)*\""
-_ONE = r"(?:[^\"\\]|\\[^u]|\\u[dD][89abAB]..\\u....|\\u(?:[0-9a-cA-CefEF]...|[dD][0-7]..))"
+_PLAIN = rf"[^\"\\\x80-\xff]|{BEYOND_ASCII}"
+_ANY = rf"\"(?:{_PLAIN}|\\.)*\""
+_ONE = rf"(?:{_PLAIN}|\\[^u]|\\u[dD][89abAB]..\\u....|\\u(?:[0-9a-cA-CefEF]...|[dD][0-7]..))"
 _MANY = r"(?:[^\"\\]|\\.)*"
 
 
@@ -40,12 +41,11 @@ def holds_only(name: str, globs: Iterable[Glob], *, fold: bool = False) -> Rule:
 
 def _element(globs: Iterable[Glob], fold: bool) -> str:
     texts = [regex(glob, _folded if fold else patterns.json_forms, one=_ONE, many=_MANY) for glob in globs]
-    return rf"\"(?{'i' if fold else ''}:{'|'.join(texts)})\""
+    return rf"\"(?:{'|'.join(texts)})\""
 
 
 def _folded(character: str) -> str:
-    forms = dict.fromkeys(patterns.json_forms(each) for each in (character, character.lower(), character.upper()) if len(each) == 1)
-    return f"(?:{'|'.join(forms)})"
+    return folded(character, patterns.json_forms)
 
 
 def _text(name: str, pattern: str) -> Rule:
