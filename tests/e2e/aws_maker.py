@@ -14,7 +14,9 @@ from tests.e2e.condition_lab import World
 GATEWAY, API = "edge", "orders"
 TOKEN = "https://idp.example.com|ines"
 # fmt: off
-TEXTS = ("gold", "GOLD", "silver", "finance", "a", 'a"b', "a,b", "é", "É", "漢字", "gold ", "a\\b", "x/y", "<b>", "😀", "a*b", "$5", "k", "")
+TEXTS = (
+    "gold", "GOLD", "silver", "finance", "a", 'a"b', "a,b", "é", "É", "漢字", "gold ", "a\\b", "x/y", "<b>", "😀", "a*b", "$5", "k", "",
+)
 REFERERS = ("gold", "GOLD", "a", "x/y", "k", "https://example.com/gold?a=b", "")
 """Envoy takes away a Referer that can't be a URL."""
 PATTERNS = ("*", "g*", "*ld", "?old", "*o*", "g??d", "?", "a?b", "*\"*", "??", "a${*}b", "${$}5", "*a*", "G*", "?*?", "", "x/*", "*\\*")
@@ -35,8 +37,8 @@ TARGETS = (
 )
 PATHS = (
     "/orders", "/orders/*", "/orders*", "/orders/refunds", "/orders/refunds/", "/orders/re?unds", "/*", "*", "*/refunds", "/orders/a@b",
-    "/orders/a%40?", "/orders/a b", "/orders/é", "/orders/?", "/orders/a${*}b", "/orders/%2A*", "/orders/*/2", "/", "?orders/1", "/orders/??",
-    "/orders/*s", "/orders/a?b", "/orders/refunds*/",
+    "/orders/a%40?", "/orders/a b", "/orders/é", "/orders/?", "/orders/a${*}b", "/orders/%2A*", "/orders/*/2", "/", "?orders/1",
+    "/orders/??", "/orders/*s", "/orders/a?b", "/orders/refunds*/",
 )
 PRINCIPALS = (
     "edge", "arn:aws:iam::edge:root", "arn:aws:iam::edge:user/acme", "arn:aws:iam::edge:user/globex", "arn:aws:iam::edge:role/ops",

@@ -143,10 +143,7 @@ def _names(pattern: str, request: Request, loose: bool) -> bool:
         *_, rest = pattern.split(":", 5)
         encoded = unquote_to_bytes(re.sub(r"%(2A|3F|24)", lambda found: "${" + chr(int(found[1], 16)) + "}", rest, flags=re.I)).decode()
         pattern = pattern.removesuffix(rest) + encoded
-    for method, path in _variants(pattern, request, loose):
-        if _like(pattern, f"{head}/$default/{method}{path}"):
-            return True
-    return False
+    return any(_like(pattern, f"{head}/$default/{method}{path}") for method, path in _variants(pattern, request, loose))
 
 
 def _variants(pattern: str, request: Request, loose: bool) -> Iterator[tuple[str, str]]:

@@ -74,7 +74,7 @@ clock_skew: 0s
 POLICIES = """
 kind: Authenticate
 name: either
-target: {paths: [/orders, /finance, /ops, /quoted, /gold]}
+target: {paths: [/orders, /finance, /ops, /quoted, /gold, /h2]}
 any: [api_key, {jwt: corp}]
 ---
 {kind: Authenticate, name: keys, target: {api: keys}, any: [api_key]}
@@ -191,31 +191,30 @@ class World:
             assert records[ident]["upstream_ms"] is None and records[ident]["details"] != "via_upstream", records[ident]
 
 
+def _apis(port: int, streams: int) -> str:
+    told = "identity_headers: {x-caller: id, x-roles: groups, x-how: method}}\n"
+    apis = "".join(f"---\n{{kind: Api, name: {name}, paths: [/{name}], upstream: 'http://127.0.0.1:{port}', {told}" for name in APIS)
+    binary = f"{{endpoints: [{{url: 'http://127.0.0.1:{streams}'}}], protocol: h2}}"
+    return f"{apis}---\n{{kind: Api, name: h2, paths: [/h2], upstream: {binary}, {told}"
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     folder: Path = tmp_path_factory.mktemp("credentials")
+    (folder / "files").mkdir()
+    for name, issuer in {"corp": CORP, "rotating": ROTATING, "strict": STRICT}.items():
+        (folder / "files" / f"{name}.json").write_text(issuer.jwks())
+    (folder / "files" / "initech.key").write_text(INITECH + "\n")
+    (folder / "files" / "hooli.key").write_text("hooli-brought-this-key\n")
     with upstream() as port, _published() as published:
-        apis = "".join(
-            f"---\n{{kind: Api, name: {name}, paths: [/{name}], upstream: 'http://127.0.0.1:{port}', "
-            "identity_headers: {x-caller: id, x-roles: groups, x-how: method}}\n"
-            for name in APIS
-        )
-        (folder / "files").mkdir()
-        for name, issuer in {"corp": CORP, "rotating": ROTATING, "strict": STRICT}.items():
-            (folder / "files" / f"{name}.json").write_text(issuer.jwks())
-        (folder / "files" / "initech.key").write_text(INITECH + "\n")
-        (folder / "files" / "hooli.key").write_text("hooli-brought-this-key\n")
-        files = {
-            "gateway.yaml": GATEWAY.replace("JWKS", str(published.port)) + apis,
-            "policies.yaml": POLICIES,
-            "consumers.yaml": CONSUMERS,
-        }
-        async with gateway(folder, files) as gw:
-            made = World(gw, published)
-            for key in (made.acme, made.globex):
-                await made.within(5, 200, "/orders", {"x-api-key": key})
-            yield made
-            await made.look_back()
+        async with http2.upstream() as streams:
+            declared = GATEWAY.replace("JWKS", str(published.port)) + _apis(port, streams)
+            async with gateway(folder, {"gateway.yaml": declared, "policies.yaml": POLICIES, "consumers.yaml": CONSUMERS}) as gw:
+                made = World(gw, published)
+                for key in (made.acme, made.globex):
+                    await made.within(5, 200, "/orders", {"x-api-key": key})
+                yield made
+                await made.look_back()
 
 
 def _bearer(token: str) -> dict[str, str]:
@@ -666,10 +665,13 @@ async def test_trailers_carry_no_identity(world: World) -> None:
     assert [value for header, value in told["headers"] if header == "x-caller"] == ["globex"]
     assert "root" not in json.dumps(told)
     trailers = [("x-bartizan-principal", ";id=root;"), ("x-caller", "root"), ("authorization", "Bearer x")]
-    for more, status in (([("x-api-key", world.globex)], 200), ([], 401)):
-        got = await http2.send(world.gw.port, http2.request("POST", "/orders", "a", *more), b"abc", trailers)
-        assert got.status == status
-        assert b"root" not in got.body
+    for path in ("/orders", "/h2"):
+        for more, status in (([("x-api-key", world.globex)], 200), ([], 401)):
+            got = await http2.send(world.gw.port, http2.request("POST", path, "a", *more), b"abc", trailers)
+            assert got.status == status, path
+            assert b"root" not in got.body and b"Bearer" not in got.body
+    passed = await http2.send(world.gw.port, http2.request("POST", "/h2", "a", ("x-api-key", world.globex)), b"abc", trailers)
+    assert (json.loads(passed.body)["body"], json.loads(passed.body)["trailers"]) == ("abc", [])
 
 
 async def test_connection_cannot_take_our_headers_away(world: World) -> None:

@@ -1,6 +1,5 @@
 """Resource policies: Envoy and AWS's rules give one verdict, whatever the document; and a gateway enforces them end to end."""
 
-from pathlib import Path
 from typing import Any
 
 import httpx
