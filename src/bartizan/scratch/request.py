@@ -99,6 +99,8 @@ def _headers(question: Question, setting: Setting, listener: str) -> Iterator[tu
     yield from made.items()
     yield names.H_SOURCE, source
     yield names.H_NOW, _moment(question.at)
+    if listener in setting.secure:
+        yield names.H_SECURE, "true"
     if question.ja4:
         yield names.H_JA4, question.ja4
     yield from _principal(question, setting)

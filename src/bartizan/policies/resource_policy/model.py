@@ -58,7 +58,7 @@ def reading(document: Mapping[str, Any], schema: Schema) -> Reading:
         return Reading((), notes)
     _check_fields(document, _FIELDS, _AT, notes)
     version = document.get("Version", "2008-10-17")
-    if version not in {"2012-10-17", "2008-10-17"}:
+    if version not in ("2012-10-17", "2008-10-17"):
         notes.wrong((*_AT, "Version"), "document-version", f"there is no Version {version!r}", "Write '2012-10-17'.")
     notes.variables = version != "2008-10-17"
     _check_text(document, "Id", _AT, notes)
