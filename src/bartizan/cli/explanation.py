@@ -50,14 +50,15 @@ class Explanation:
         """Prints it."""
         found, decision = self.record, decision_of(self.record, self.covering)
         outcome = painted("refused", "red") if decision.refused else painted("let through", "green")
-        say(f"{found['http_method']} {found['host']}{found['path']} at {found['time']}: {outcome} with {found['status']}")
+        asked = f"{found.get('http_method', '?')} {found.get('host', '')}{found.get('path', '')}"
+        say(f"{asked} at {found['time']}: {outcome} with {found.get('status', 'no answer')}")
         say(f"by {painted(decision.by, 'bold')}: {decision.why}")
         told = ("revision", "generation", "api", "route")
         say(", ".join(f"{name} {found[name] or 'none'}" for name in told if name in found))
         caller = found.get("principal") or "nobody"
         say(f"principal {caller} by {found.get('auth_method') or 'nothing'}, from {found.get('source')}")
         for name, value in {**(found.get("attributes") or {}), "groups": found.get("groups")}.items():
-            say(f"  {name} = {value if value is not None else 'missing'}")
+            say(f"  {name} = {value if value not in (None, '') else 'missing'}")
         _show_verdicts(decision.verdicts)
         for sentence in self.remedies():
             say(sentence)

@@ -15,7 +15,7 @@ from bartizan.scratch import Certificate, Principal, Question, Token, UnknownKey
 from bartizan.scratch.question import Claim
 
 _WAYS = ("consumer", "issuer", "ca")
-_TOGETHER = (("issuer", "subject"), ("subject", "issuer"), ("claim", "issuer"), ("ca", "san"), ("san", "ca"))
+_TOGETHER = (("issuer", "subject"), ("subject", "issuer"), ("claim", "issuer"), ("san", "ca"), ("fingerprint", "ca"))
 
 
 def arguments(parser: argparse.ArgumentParser) -> tuple[str, ...]:
@@ -33,6 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> tuple[str, ...]:
         group.add_argument("--claim", action="append", metavar="NAME=VALUE", help="a claim, JSON or else a text; may be repeated"),
         group.add_argument("--ca", metavar="NAME", help="who calls: someone with a client certificate of this CA"),
         group.add_argument("--san", metavar="NAME", help="the certificate's subject alternative name"),
+        group.add_argument("--fingerprint", metavar="HEX", help="the certificate's SHA-256"),
         group.add_argument("--at", type=_moment, metavar="TIME", help="when, as 2026-11-23T09:00:00+01:00 (default: now)"),
         group.add_argument("--source", type=_address, metavar="ADDRESS", help="the caller's address (default: 127.0.0.1)"),
         group.add_argument("--listener", metavar="NAME", help="the listener it comes to (default: the first)"),
@@ -65,6 +66,8 @@ def question_of(read: argparse.Namespace) -> Callable[[Snapshot], Question]:
     for one, other in _TOGETHER:
         if getattr(read, one) is not None and getattr(read, other) is None:
             raise ValueError(f"--{one} goes with --{other}")
+    if read.ca is not None and read.san is None and read.fingerprint is None:
+        raise ValueError("--ca goes with --san or --fingerprint")
     headers = tuple(_split(text, ":", "--header", "'name: value'") for text in read.header or ())
     claims = {name: _claim(text) for name, text in (_split(text, "=", "--claim", "name=value") for text in read.claim or ())}
 
@@ -109,7 +112,7 @@ def _principal(read: argparse.Namespace, claims: Mapping[str, Claim], snapshot: 
         return Token(read.issuer, read.subject, claims)
     if read.ca is not None:
         _known("CA", read.ca, dict(_cas(snapshot)))
-        return Certificate(read.ca, read.san)
+        return Certificate(read.ca, read.san or "", read.fingerprint or "")
     return None
 
 

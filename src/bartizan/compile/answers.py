@@ -50,6 +50,11 @@ ANSWERS: tuple[Answer, ...] = (
     Answer(_denied("method-not-allowed"), 405, "method-not-allowed", "The method is not allowed here."),
     Answer("$.startsWith('rbac_access_denied')", 403, "forbidden", "You may not do this."),
     Answer("$ == 'local_rate_limited'", 429, "too-many-requests", "Too many requests. Try again later."),
+    # What Envoy itself answers before there is a route, or when the upstream doesn't.
+    Answer("response.code == 400", 400, "malformed-request", "The request is malformed."),
+    Answer("response.code == 404", 404, "not-found", "There is nothing here."),
+    Answer("response.code == 504", 504, "timeout", "The service took too long."),
+    Answer("response.code in [502, 503]", 503, "unavailable", "The service is not available."),
 )
 
 

@@ -22,10 +22,15 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A good client certificate: issued by the CA that the Tls policy names so, with this one subject alternative name."""
+    """A good client certificate: issued by the CA that the Tls policy names so, with one subject alternative name.
+
+    It means the Consumer that lists it, if there is one.
+    """
 
     ca: str
-    san: str
+    san: str = ""
+    fingerprint: str = ""
+    """SHA-256 in hex."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,13 @@ from ipaddress import IPv6Address, ip_address
 import orjson
 
 from bartizan.envoy import names
+from bartizan.identity.credentials import view
+from bartizan.identity.principal import CA_HEADER, CERTIFICATE_HEADER
 from bartizan.identity.table import ConsumerView, identity
-from bartizan.model.consumer import Issuer
+from bartizan.model.consumer import Consumer, Issuer
 from bartizan.model.snapshot import Snapshot
 from bartizan.scratch.frame import H_GIVEN
-from bartizan.scratch.question import Certificate, Claim, Question, Token, UnknownKey
+from bartizan.scratch.question import Certificate, Claim, Principal, Question, Token
 from bartizan.scratch.wire import Sent
 
 _METHOD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
@@ -22,7 +24,6 @@ _UNSENDABLE = re.compile(r"[\r\n\0]")
 _OURS = (names.PREFIX, "x-envoy-")
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "trailer", "expect"})
 _UNKNOWN_KEY = "-"
-_CA, _FINGERPRINT = "x-bartizan-ca", "x-bartizan-fingerprint"
 
 
 class Unaskable(ValueError):
@@ -42,6 +43,8 @@ class Setting:
     """The listeners that speak TLS."""
     proxied: frozenset[str]
     """The listeners that believe proxies."""
+    certificates: Mapping[str, Consumer]
+    """Who lists a client certificate, by what it is called in the table of keys."""
 
 
 def setting_of(snapshot: Snapshot) -> Setting:
@@ -55,6 +58,7 @@ def setting_of(snapshot: Snapshot) -> Setting:
         key_cookie=cookies[0] if cookies else "",
         secure=frozenset(_secure(snapshot)),
         proxied=frozenset(one.name for one in gateway.listeners if one.trusted_proxies),
+        certificates=dict(_certificates(snapshot)),
     )
 
 
@@ -62,6 +66,15 @@ def _secure(snapshot: Snapshot) -> Iterator[str]:
     for policy in snapshot.policies:
         if policy.kind == "Tls" and policy.mode == "enforce":
             yield from (one.name for one in snapshot.gateway.listeners if policy.target.listener in {None, one.name})
+
+
+def _certificates(snapshot: Snapshot) -> Iterator[tuple[str, Consumer]]:
+    for consumer in snapshot.consumers.values():
+        for credential in consumer.credentials:
+            if credential.certificate is not None:
+                yield names.certificate_key(credential.certificate.ca, credential.certificate.san), consumer
+            if credential.fingerprint is not None:
+                yield names.fingerprint_key(credential.fingerprint), consumer
 
 
 def sent(question: Question, setting: Setting, listener: str) -> Sent:
@@ -83,20 +96,7 @@ def sent(question: Question, setting: Setting, listener: str) -> Sent:
 
 def _headers(question: Question, setting: Setting, listener: str) -> Iterator[tuple[str, str]]:
     source = _address(question.source)
-    made = {"x-forwarded-for": source, "x-forwarded-proto": "https" if listener in setting.secure else "http"}
-    for name, value in question.headers:
-        lower = name.lower()
-        if lower in _FRAMING:
-            raise Unaskable(f"the header {name} can't be given: a question has a host and a size of its own")
-        if not _METHOD.fullmatch(name):
-            raise Unaskable(f"{name!r} isn't the name of a header")
-        if lower == "x-forwarded-for":
-            made[lower] = f"{value}, {made[lower]}"
-        elif lower == "x-forwarded-proto":
-            made[lower] = value if listener in setting.proxied else made[lower]
-        elif not lower.startswith(_OURS):  # production removes those
-            yield name, value
-    yield from made.items()
+    yield from _passed_on(question, setting, listener, source)
     yield names.H_SOURCE, source
     yield names.H_NOW, _moment(question.at)
     if listener in setting.secure:
@@ -104,6 +104,31 @@ def _headers(question: Question, setting: Setting, listener: str) -> Iterator[tu
     if question.ja4:
         yield names.H_JA4, question.ja4
     yield from _principal(question, setting)
+
+
+def _passed_on(question: Question, setting: Setting, listener: str, source: str) -> Iterator[tuple[str, str]]:
+    """The headers as they are when the gateway's own Envoy has taken out and added what it does before any filter is asked."""
+    proxied = listener in setting.proxied
+    made = {"x-forwarded-for": source, "x-forwarded-proto": "https" if listener in setting.secure else "http"}
+    if not proxied:
+        made["x-envoy-external-address"] = source
+    for name, value in question.headers:
+        lower = name.lower()
+        _check(name, lower)
+        if lower == "x-forwarded-for":
+            made[lower] = f"{value},{made[lower]}"
+        elif lower == "x-forwarded-proto":
+            made[lower] = value if proxied else made[lower]
+        elif not lower.startswith(_OURS):
+            yield name, value
+    yield from made.items()
+
+
+def _check(name: str, lower: str) -> None:
+    if lower in _FRAMING:
+        raise Unaskable(f"the header {name} can't be given: a question has a host and a size of its own")
+    if not _METHOD.fullmatch(name):
+        raise Unaskable(f"{name!r} isn't the name of a header")
 
 
 def _address(text: str) -> str:
@@ -124,26 +149,42 @@ def _moment(at: datetime | None) -> str:
 
 
 def _principal(question: Question, setting: Setting) -> Iterator[tuple[str, str]]:
-    match question.principal:
-        case None:
-            return
-        case UnknownKey():
-            if setting.key_header or setting.key_cookie:
-                yield (setting.key_header, _UNKNOWN_KEY) if setting.key_header else ("cookie", f"{setting.key_cookie}={_UNKNOWN_KEY}")
-            return
+    given = list(_given(question.principal, setting))
+    if given:
+        yield from given
+        yield H_GIVEN, ",".join(name for name, _ in given)
+    elif question.principal is not None and (setting.key_header or setting.key_cookie):
+        yield (setting.key_header, _UNKNOWN_KEY) if setting.key_header else ("cookie", f"{setting.key_cookie}={_UNKNOWN_KEY}")
+
+
+def _given(principal: Principal | None, setting: Setting) -> Iterator[tuple[str, str]]:
+    """The headers into which production turns a good credential. None for one that isn't good."""
+    match principal:
         case ConsumerView() as consumer:
-            given = [(names.H_PRINCIPAL, "-".join(_identity(consumer, setting)))]
+            yield names.H_PRINCIPAL, _identity(consumer, setting)
         case Token() as token:
-            given = list(_token(token, setting))
-        case Certificate(ca, san):
-            given = [(_CA, ca), (names.H_CERTIFICATE, f"{ca}|{san}")]
-    yield from given
-    yield H_GIVEN, ",".join(name for name, _ in given)
+            yield from _token(token, setting)
+        case Certificate() as certificate:
+            yield from _certificate(certificate, setting)
 
 
-def _identity(consumer: ConsumerView, setting: Setting) -> tuple[str, str]:
+def _certificate(certificate: Certificate, setting: Setting) -> Iterator[tuple[str, str]]:
+    if not certificate.san and not certificate.fingerprint:
+        raise Unaskable("a certificate has a subject alternative name or a fingerprint")
+    by_name = setting.certificates.get(names.certificate_key(certificate.ca, certificate.san))
+    consumer = setting.certificates.get(names.fingerprint_key(certificate.fingerprint), by_name)
+    if consumer is None:
+        yield CA_HEADER, certificate.ca
+        yield CERTIFICATE_HEADER, f"{certificate.ca}|{certificate.san}"
+    elif not consumer.disabled:
+        yield CA_HEADER, certificate.ca
+        yield names.H_PRINCIPAL, _identity(view(consumer), setting)
+
+
+def _identity(consumer: ConsumerView, setting: Setting) -> str:
+    """A consumer's identity, with a `-` for the id of its key."""
     try:
-        return identity(consumer, setting.attributes)
+        return "-".join(identity(consumer, setting.attributes))
     except ValueError as error:
         raise Unaskable(str(error)) from None
 
