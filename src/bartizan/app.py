@@ -95,7 +95,7 @@ class ControlPlane:
         self.loosens: tuple[str, ...] = ()
         self._held: dict[tuple[str, str], Resource] = {}
         self._due = asyncio.Event()
-        self._base = 0
+        self._base = time.time_ns() // 1_000_000  # so that a generation is never less than one before a restart
         self._stop = asyncio.Event()
 
     def wake(self) -> None:
@@ -158,7 +158,7 @@ class ControlPlane:
             self._base += 1
         self._base += self.certificates.declare(new)
         if self.failed is None or self.failed.rules != new.gateway.blocking:
-            self.failed = FailedAttempts(new.gateway.blocking)
+            self.failed = FailedAttempts(new.gateway.blocking, self.options.state / "blocks.json")
 
     def _refuse(self, problems: tuple[Problem, ...]) -> None:
         self.standing.refused, self.standing.refused_at = problems, time.time()
@@ -175,7 +175,7 @@ class ControlPlane:
         issuers = {issuer.name: issuer.issuer for issuer in self.snapshot.issuers.values()}
         generation = self.tables.store.generation + self._base
         principal = principal_rules(self.snapshot.gateway.attributes, issuers, generation)
-        blocked = self.failed.blocked(time.monotonic()) if self.failed else frozenset()
+        blocked = self.failed.blocked(time.time()) if self.failed else frozenset()
         return Live(generation, self.issuers.keys(), dict(self.tables.bodies), principal, blocked, self.certificates.bodies())
 
     async def _publish_changes(self) -> None:
@@ -252,10 +252,8 @@ class ControlPlane:
 
     async def _watch_failures(self) -> None:
         async for batch in followed(self.options.state / FAILURES):
-            if self.failed is not None and self.failed.count(batch, time.monotonic()):
-                _log.warning(
-                    "sources are blocked for too many failed attempts: %s", ", ".join(sorted(self.failed.blocked(time.monotonic())))
-                )
+            if self.failed is not None and self.failed.count(batch, time.time()):
+                _log.warning("sources are blocked for too many failed attempts: %s", ", ".join(sorted(self.failed.blocked(time.time()))))
                 self.wake()
             if any(str(record.get("details")).startswith("jwt_authn_access_denied") for record in batch):
                 self.issuers.unknown_key()
@@ -279,7 +277,7 @@ class ControlPlane:
                 self.tables.rebuild(self.snapshot, now, ALL if stale else expired)
                 self.wake()
             blocked = self.state.live.blocked if self.state else frozenset()
-            if self.failed is not None and self.failed.blocked(time.monotonic()) != blocked:
+            if self.failed is not None and self.failed.blocked(time.time()) != blocked:
                 self.wake()
 
     async def _bound_records(self) -> None:

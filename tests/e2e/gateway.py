@@ -1,6 +1,7 @@
 """The one harness of the end-to-end tests: a real gateway (`bartizan up`) in front of a real upstream, on free ports."""
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -28,18 +29,21 @@ from bartizan.admin.options import api_socket
 from bartizan.identity.keys import KeyStore
 from bartizan.secrets.keyring import load_or_create
 
-_given: set[int] = set()
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+# Below the ports that the system gives to outgoing connections, and apart for each worker: nobody takes one before it is used.
+_ports = itertools.cycle(range(10_000 + 2_700 * _WORKER + os.getpid() % 997, 12_700 + 2_700 * _WORKER))
 
 
 def free_port() -> int:
-    """A port that nobody listens on, and that this process gives only once."""
-    while True:
+    """A port that nobody listens on, and that this process doesn't give again soon."""
+    for port in _ports:
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port not in _given:
-            _given.add(port)
-            return port
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+    raise AssertionError("no port is free")
 
 
 async def _echo(request: Request) -> Response:
@@ -210,7 +214,7 @@ class Gateway:
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
             for one in self.records():
-                if one["request_id"] == wanted:
+                if one.get("request_id") == wanted:
                     return one
             await asyncio.sleep(0.05)
         raise AssertionError(f"no record of {wanted}")
@@ -289,9 +293,9 @@ async def _ready(gw: Gateway) -> None:
         while True:
             try:
                 status = await gw.status()
-                if status["nodes"] and all(node["acknowledged"] for node in status["nodes"]):
-                    if (await client.get(f"http://127.0.0.1:{gw.admin}/readyz")).status_code == 200:
-                        return
+                taken = status["nodes"] and all(node["acknowledged"] for node in status["nodes"])
+                if taken and (await client.get(f"http://127.0.0.1:{gw.admin}/readyz")).status_code == 200:
+                    return
             except httpx.HTTPError:
                 pass
             assert gw.process.returncode is None, f"the gateway ended:\n{gw.log()}"

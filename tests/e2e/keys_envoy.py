@@ -3,7 +3,6 @@
 import base64
 import itertools
 import json
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ from bartizan.identity.keys import KeyStore
 from bartizan.identity.principal import principal_rules
 from bartizan.identity.table import KEY_HEADER, ConsumerView, shards
 from bartizan.secrets.envelope import Envelope
+from tests.e2e.gateway import free_port
 
 ATTRIBUTES = {"plan": "string", "xplan": "string", "level": "number", "staff": "bool", "regions": "list"}
 GROUPS = ("ops", 'a"b', "a<b>\\", "ünï,\u732b🐈", "x=y&'z'")
@@ -47,9 +47,7 @@ class Gateway:
         self.consumers = dict(CONSUMERS)
         self.paths = (f"/{number}" for number in itertools.count())
         self.push()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}")
         (folder / "envoy.json").write_text(json.dumps(self.bootstrap()))
         command = [binary(), "-c", folder / "envoy.json", "--concurrency", "2", "--disable-hot-restart", "--file-flush-interval-msec", "20"]

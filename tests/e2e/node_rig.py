@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -16,6 +15,7 @@ from bartizan.node.stats import Admin
 from bartizan.xds import Outcome, Release, Resource, Step, resource
 from bartizan.xds.control import ControlServer, NodeStatus
 from bartizan.xds.release import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SCOPE
+from tests.e2e.gateway import free_port
 
 BY_ADS = {"resource_api_version": "V3", "ads": {}}
 HTTP = "envoy.extensions.filters.http"
@@ -52,12 +52,6 @@ def scopes(port: int, name: str = "web") -> Resource:
 
 def scope(name: str) -> Resource:
     return made(SCOPE, name=name, route_configuration_name=name, key={"fragments": [{"string_key": name}]})
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 class Rig:

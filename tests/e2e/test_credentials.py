@@ -186,7 +186,7 @@ class World:
     async def look_back(self) -> None:
         """That nothing refused has reached the upstream."""
         await asyncio.sleep(0.5)
-        records = {one["request_id"]: one for one in self.gw.records()}
+        records = {one.get("request_id"): one for one in self.gw.records()}
         for ident in self.refusals:
             assert records[ident].get("upstream_ms") is None and records[ident]["details"] != "via_upstream", records[ident]
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import shlex
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
@@ -257,17 +259,24 @@ async def answered(gw: Gateway, question: Question, credential: Mapping[str, str
     return int(lines[0].split()[1]), ident
 
 
+def there(value: Any) -> Any:
+    """A field of a record without what is empty: what isn't there is empty or left out."""
+    if isinstance(value, dict):
+        return {name: one for name, one in value.items() if one not in (None, "")}
+    return value or None
+
+
 async def compared(gw: Gateway, scratch: Scratch, asked: list[tuple[str, Question, Mapping[str, str]]]) -> None:
     """Asks both, and compares what both say."""
     answers = await asyncio.gather(*(answered(gw, question, credential) for _, question, credential in asked))
     records: dict[str, dict[str, Any]] = {}
 
     async def written() -> bool:
-        records.update((one["request_id"], one) for one in gw.records())
+        records.update((one.get("request_id", ""), one) for one in gw.records())
         return all(ident in records for _, ident in answers if ident)
 
     await gw.eventually(written)
-    unnamed = {one["details"] for one in gw.records() if not one["request_id"]}
+    unnamed = {one.get("details") for one in gw.records() if not one.get("request_id")}
     for (who, question, _), (status, ident) in zip(asked, answers, strict=True):
         said = await scratch.record(question)
         assert said["status"] == status, f"{who}, {question}: {said}"
@@ -278,7 +287,7 @@ async def compared(gw: Gateway, scratch: Scratch, asked: list[tuple[str, Questio
         limits = {one.policy for one in scratch.covering(said) if one.role == "counts"}
         assert {one["policy"] for one in said["limits"]} == (limits if real["details"] == "via_upstream" else set())
         for name in SAME:
-            assert (said[name] or None) == (real[name] or None), f"{who}, {question}: {name}: {said[name]!r}, really {real[name]!r}"
+            assert there(said.get(name)) == there(real.get(name)), f"{who}, {question}: {name}: {said[name]!r}, really {real.get(name)!r}"
 
 
 async def test_a_scratch_instance_says_of_each_caller_and_request_what_the_gateway_answers(
@@ -422,7 +431,7 @@ async def test_a_question_is_answered_with_the_running_gateways_files(gw: Gatewa
     )
     assert status == 0
     lines = out.splitlines()
-    assert lines[0] == "POST localhost/orders/refunds at 2026-11-23T09:00:00+01:00: refused with 403"
+    assert lines[0] == "POST localhost/orders/refunds at 2026-11-23T09:00:00+01:00: would be refused with 403"
     assert lines[1] == "by Authorize/gold-refunds: its condition didn't hold"
     assert "principal globex by api_key, from 198.51.100.7" in lines
     assert "  plan = free" in lines and "  staff = missing" in lines
@@ -574,3 +583,15 @@ async def test_without_a_gateway_the_record_is_told_all_the_same(gw: Gateway, ke
     assert told["remedy"] and told["notes"] == []
     status, _, error = await explained(gw, "--state", str(tmp_path), "--path", "/orders")
     assert status == 1 and "No gateway runs with the state" in error
+
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "explain.md").read_text()
+SHOWN = re.findall(r"```console\n\$ bartizan explain (.*)\n((?:.*\n)*?)```", GUIDE)
+
+
+@pytest.mark.parametrize(("command", "output"), SHOWN, ids=["refused", "let-through"])
+async def test_what_the_guide_shows_is_what_is_printed(gw: Gateway, monkeypatch: pytest.MonkeyPatch, command: str, output: str) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])
+    status, out, _ = await explained(gw, *shlex.split(command))
+    revision = re.compile(r"revision \w{16}")
+    assert (status, revision.sub("", out)) == (0, revision.sub("", output))

@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 
-from bartizan.cli.output import painted, say
+from bartizan.cli.output import painted, printable, say
 from bartizan.model.covering import Covering
-from bartizan.telemetry.decision import Verdict, decision_of
+from bartizan.telemetry.decision import Decision, Verdict, decision_of
 
 _COLOURS = {"allowed": "green", "denied": "red", "perhaps used up": "red", "counted": "green"}
 _FRAME_FIELDS = frozenset({"kind", "name", "target", "mode", "floor", "description"})
@@ -23,6 +23,8 @@ class Explanation:
     declared: Mapping[str, Mapping[str, Any]]
     notes: tuple[str, ...] = ()
     """What whoever reads this has to know, such as that the policies have changed since."""
+    hypothetical: bool = False
+    """Whether the request hasn't happened: then its record is what a scratch instance says, and no upstream has answered."""
 
     def told(self) -> dict[str, Any]:
         """As JSON."""
@@ -32,6 +34,7 @@ class Explanation:
             "decision": asdict(decision),
             "remedy": list(self.remedies()),
             "notes": list(self.notes),
+            "hypothetical": self.hypothetical,
         }
 
     def remedies(self) -> Iterator[str]:
@@ -48,10 +51,9 @@ class Explanation:
 
     def show(self) -> None:
         """Prints it."""
-        found, decision = self.record, decision_of(self.record, self.covering)
-        outcome = painted("refused", "red") if decision.refused else painted("let through", "green")
+        found, decision = printable(self.record), decision_of(self.record, self.covering)
         asked = f"{found.get('http_method', '?')} {found.get('host', '')}{found.get('path', '')}"
-        say(f"{asked} at {found['time']}: {outcome} with {found.get('status', 'no answer')}")
+        say(f"{asked} at {found['time']}: {self._outcome(decision)}")
         say(f"by {painted(decision.by, 'bold')}: {decision.why}")
         told = ("revision", "generation", "api", "route")
         say(", ".join(f"{name} {found[name] or 'none'}" for name in told if name in found))
@@ -64,6 +66,12 @@ class Explanation:
             say(sentence)
         for note in self.notes:
             say(painted(note, "yellow"))
+
+    def _outcome(self, decision: Decision) -> str:
+        would = "would be " if self.hypothetical else ""
+        answered = decision.refused or not self.hypothetical
+        status = f" with {self.record.get('status', 'no answer')}" if answered else ""
+        return would + (painted("refused", "red") if decision.refused else painted("let through", "green")) + status
 
 
 def _show_verdicts(verdicts: Sequence[Verdict]) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -18,6 +18,13 @@ def painted(text: str, colour: str, stream: Any = None) -> str:
     if not out.isatty() or os.environ.get("NO_COLOR"):
         return text
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
+
+
+def printable(value: Any) -> Any:
+    """The value with what could steer a terminal written out: what callers sent is shown, never obeyed."""
+    if isinstance(value, str):
+        return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in value)
+    return {name: printable(one) for name, one in value.items()} if isinstance(value, Mapping) else value
 
 
 def say(text: str) -> None:

@@ -3,7 +3,11 @@
 import ipaddress
 from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
+
+import orjson
 
 from bartizan.model.fields import network
 from bartizan.model.gateway import Blocking
@@ -12,21 +16,25 @@ _MOST_SOURCES = 100_000
 
 
 class FailedAttempts:
-    """Counts failures per source (IPv6 by /64) and says who is blocked. Times are seconds of a monotonic clock."""
+    """Counts failures per source (IPv6 by /64) and says who is blocked. Times are seconds since the epoch.
 
-    def __init__(self, rules: Blocking) -> None:
+    Blocks are kept in `file`, so that neither a restart nor other rules free anyone; only exempting does.
+    """
+
+    def __init__(self, rules: Blocking, file: Path | None = None) -> None:
         self.rules = rules
+        self._exempt = [network(one) for one in rules.exempt]
+        self._file = file
         self._attempts: dict[str, deque[float]] = {}
-        self._until: dict[str, float] = {}
+        self._until = {source: until for source, until in _kept(file).items() if not self._is_exempt(source)}
 
     def count(self, records: Iterable[Mapping[str, Any]], now: float) -> bool:
         """Counts failures. True if someone is blocked who wasn't."""
         before = len(self._until)
         window, limit = self.rules.window.total_seconds(), self.rules.attempts
-        exempt = [network(one) for one in self.rules.exempt]
         for record in records:
             source = _source(record.get("source"))
-            if source is None or source in self._until or any(source_in(source, one) for one in exempt):
+            if source is None or source in self._until or self._is_exempt(source):
                 continue
             if len(self._attempts) >= _MOST_SOURCES:
                 self._forget(now - window)
@@ -35,7 +43,19 @@ class FailedAttempts:
             if len(times) == limit and times[0] > now - window:
                 self._until[source] = now + self.rules.duration.total_seconds()
                 del self._attempts[source]
+        if len(self._until) > before:
+            self._keep()
         return len(self._until) > before
+
+    def _is_exempt(self, source: str) -> bool:
+        return any(source_in(source, one) for one in self._exempt)
+
+    def _keep(self) -> None:
+        if self._file is not None:
+            partial = self._file.with_suffix(".new")
+            with suppress(OSError):
+                partial.write_bytes(orjson.dumps(self._until))
+                partial.replace(self._file)
 
     def blocked(self, now: float) -> frozenset[str]:
         """The networks that are blocked now."""
@@ -46,6 +66,15 @@ class FailedAttempts:
         self._attempts = {source: times for source, times in self._attempts.items() if times[-1] > before}
         if len(self._attempts) >= _MOST_SOURCES:
             self._attempts.clear()
+
+
+def _kept(file: Path | None) -> dict[str, float]:
+    """What was kept; nothing if it can't be read."""
+    try:
+        found = orjson.loads(file.read_bytes()) if file is not None else {}
+        return {str(network(source)): float(until) for source, until in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def source_in(source: str, whole: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:

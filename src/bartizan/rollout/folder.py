@@ -45,7 +45,8 @@ class Folder:
             return
         for path in sorted(self.root.rglob("*")):
             hidden = any(part.startswith(".") for part in path.relative_to(self.root).parts)
-            if path.suffix in _SUFFIXES and not hidden and path.is_file():
+            # A link that leads nowhere is told as a file that can't be read: what it declared must not vanish in silence.
+            if path.suffix in _SUFFIXES and not hidden and (path.is_file() or not path.exists()):
                 yield path
 
     def snapshot(self) -> Snapshot | tuple[Problem, ...]:

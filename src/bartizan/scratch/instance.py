@@ -126,15 +126,34 @@ class Scratch:
         held = scratch_resources(production(self._compiled), sockets)
         self._server = AdsServer(self._run / "ads.sock")
         await self._server.start()
-        self._process = await start(self._command())
-        release = Release(1, self.snapshot.revision, 0, (Step(tuple(resource(*key, body) for key, body in held.items())),))
-        outcome = await self._server.apply(release, connect_s=_READY_S)
-        if not outcome.acknowledged:
-            raise Unavailable(f"The scratch instance doesn't start: {outcome.error or self._trouble()}", code="scratch-unusable")
+        self._process = await self._begun()
+        await self._given(self._server, self._process, held)
         for name, path in sockets.items():
             if (names.LISTENER, name) in held:
                 await self._listening(path)
                 self._wires[name] = Wire(path, self._most)
+
+    async def _begun(self) -> asyncio.subprocess.Process:
+        try:
+            return await start(self._command())
+        except OSError as error:
+            raise Unavailable(f"Envoy can't be started: {self._envoy}: {error.strerror or error}", code="envoy-missing") from error
+
+    async def _given(self, server: AdsServer, process: asyncio.subprocess.Process, held: Resources) -> None:
+        """Gives Envoy all that it is to hold, and waits until it has taken it."""
+        release = Release(1, self.snapshot.revision, 0, (Step(tuple(resource(*key, body) for key, body in held.items())),))
+        applying = asyncio.ensure_future(server.apply(release, connect_s=_READY_S))
+        ending = asyncio.ensure_future(process.wait())
+        try:
+            await asyncio.wait((applying, ending), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ending.cancel()
+            applied = applying.done()
+            applying.cancel()
+        outcome = applying.result() if applied else None
+        if outcome is None or not outcome.acknowledged:
+            reason = (outcome.error if outcome else None) or self._trouble() or "it takes too long"
+            raise Unavailable(f"The scratch instance doesn't start: {reason}", code="scratch-unusable")
 
     def _command(self) -> Command:
         config = self._folder / "envoy.json"

@@ -89,7 +89,8 @@ def _outcome(record: Mapping[str, Any]) -> tuple[bool, str, str]:
         return False, "upstream", "every policy let it through"
     if (named := _NAMED.fullmatch(details)) is not None:
         by = _DEFAULT_DENY if named[1] in {"default-deny", "none"} else named[1]
-        return True, by, _FRAME.get(named[1], "its condition didn't hold")
+        unmet = "the request shows no credential that it accepts" if by.startswith("Authenticate/") else "its condition didn't hold"
+        return True, by, _FRAME.get(named[1], unmet)
     if (token := _TOKEN.fullmatch(details)) is not None:
         trouble = "the issuer's keys aren't there" if _lacks_keys(token[1]) else "the token isn't good"
         return True, "credentials", f"{trouble}: {token[1].replace('_', ' ')}"

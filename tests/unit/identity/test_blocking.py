@@ -1,6 +1,7 @@
 """Failed attempts: counted per source within a window, blocked for a while, exempt networks never."""
 
 from datetime import timedelta
+from pathlib import Path
 
 from bartizan.identity.blocking import FailedAttempts
 from bartizan.model.gateway import Blocking
@@ -20,6 +21,19 @@ def test_many_failures_block_and_time_frees() -> None:
     assert attempts.blocked(5) == {"192.0.2.1/32"}
     assert attempts.blocked(64.9) == {"192.0.2.1/32"}
     assert attempts.blocked(65.1) == frozenset()
+
+
+def test_neither_a_restart_nor_other_rules_free_anyone(tmp_path: Path) -> None:
+    file = tmp_path / "blocks.json"
+    attempts = FailedAttempts(RULES, file)
+    attempts.count(_failures("192.0.2.1", 3) + _failures("2001:db8::1", 3), 100)
+    again = FailedAttempts(RULES.model_copy(update={"attempts": 50}), file)
+    assert again.blocked(159) == {"192.0.2.1/32", "2001:db8::/64"}
+    assert again.blocked(161) == frozenset()
+    assert FailedAttempts(RULES.model_copy(update={"exempt": ("192.0.2.0/24",)}), file).blocked(101) == {"2001:db8::/64"}
+    for damaged in ("", "[]", '{"x": 1}', '{"192.0.2.1/32": null}', "{"):
+        file.write_text(damaged)
+        assert FailedAttempts(RULES, file).blocked(0) == frozenset()
 
 
 def test_slow_failures_dont_block() -> None:

@@ -127,4 +127,4 @@ async def _answered(made: Compiled, asked_for: Question, notes: tuple[str, ...])
         found = await scratch.record(asked_for)
         covering = scratch.covering(found)
     declared = {policy.id: policy.model_dump(mode="json", by_alias=True) for policy in made.snapshot.policies}
-    return Explanation(found, covering, declared, notes)
+    return Explanation(found, covering, declared, notes, hypothetical=True)

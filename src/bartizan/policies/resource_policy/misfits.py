@@ -1,7 +1,9 @@
 """What a document names that isn't there: gateways, requests that no API answers, callers that nobody can be."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
+from bartizan.model.api import Api
 from bartizan.model.policy import Target
 from bartizan.model.snapshot import Snapshot
 from bartizan.policies._kind import Fault
@@ -42,11 +44,17 @@ def _of_resource(at: Path, pattern: Pattern, target: Target, snapshot: Snapshot)
     elif pattern.api in apis and target.api not in {None, pattern.api}:
         hint = f"Name {target.api}, or widen the target."
         yield Fault(at, "arn-unreachable", f"it names the API {pattern.api!r}, which the policy's target doesn't cover", hint)
-    elif (pattern.api is None or pattern.api in apis) and apis and not names_something(pattern, list(apis.values()), target):
-        asked = [api for api in apis.values() if target.api in {None, api.name} and pattern.api in {None, api.name}]
+    elif (pattern.api is None or pattern.api in apis) and not names_something(pattern, _asked(pattern, target, snapshot), target):
+        asked = _asked(pattern, target, snapshot)
         paths = ", ".join(path for api in asked[:3] for path in api.paths[:3])
         hint = f"After the stage come the method and the whole path that callers write; the paths here begin with {paths}."
         yield Fault(at, "arn-unreachable", "no request that the policy covers has such an ARN", hint)
+
+
+def _asked(pattern: Pattern, target: Target, snapshot: Snapshot) -> Sequence[Api]:
+    """The APIs that both may be about."""
+    one = snapshot.apis.get(pattern.api or target.api or "")
+    return list(snapshot.apis.values()) if one is None else [one]
 
 
 # Conditions on who calls.
@@ -82,18 +90,19 @@ def _someone(key: Key, value: Glob | ArnGlob, snapshot: Snapshot, fold: bool) ->
         for rest in rests(glob, before, fold=fold):
             if case.slot is None and matches(rest, ""):
                 return True
-            if case.slot is not None and (_consumer_exists(rest, snapshot, fold) or _federated_exists(rest, snapshot)):
+            if case.slot is not None and (_consumer_exists(rest, snapshot, fold) or _federated_exists(rest, snapshot, fold)):
                 return True
     return False
 
 
 def _consumer_exists(rest: Glob, snapshot: Snapshot, fold: bool) -> bool:
     """Whether it may be a consumer's name: one with wildcards, or one that is declared."""
-    return literal(rest) is None or any(matches(rest, name, fold=fold) for name in snapshot.consumers)
+    name = literal(rest)
+    return name is None or (name.lower() if fold else name) in snapshot.consumers  # consumers' names are in lower case
 
 
-def _federated_exists(rest: Glob, snapshot: Snapshot) -> bool:
+def _federated_exists(rest: Glob, snapshot: Snapshot, fold: bool = False) -> bool:
     """Whether it may be the id of a caller with a token or a certificate."""
-    heads = [issuer.issuer for issuer in snapshot.issuers.values()]
-    heads += [ca for policy in snapshot.policies for ca in getattr(policy, "client_cas", {})]
-    return any(rests(rest, f"{head}|", fold=True) for head in heads)
+    issuers = (issuer.issuer for issuer in snapshot.issuers.values())
+    cas = (ca for policy in snapshot.policies for ca in getattr(policy, "client_cas", ()))
+    return any(rests(rest, f"{head}|", fold=fold) for head in chain(issuers, cas))

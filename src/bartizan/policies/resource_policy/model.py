@@ -147,7 +147,7 @@ def _check_actions(value: Any, path: Path, notes: Notes) -> None:
         try:
             means = matches(read(text), INVOKE, fold=True)
         except VariableError:
-            means = not negated
+            means = negated
         if negated and means:
             notes.wrong(
                 where,

@@ -190,10 +190,11 @@ def _re2(pattern: str) -> dict[str, object]:
 
 def names_something(of: Pattern, apis: Sequence[Api], target: Target) -> bool:
     """Whether a request of these APIs that the target covers can have such an ARN."""
+    if not apis or all(token is Wild.MANY for token in of.glob):
+        return True
     return any(
         _reaches(rest, method, path)
         for api in apis
-        if target.api in {None, api.name}
         for rest in rests(of.glob, of.head(api.name))
         for method in _answered(api, target)
         for path in _paths(api, target)

@@ -1,0 +1,149 @@
+"""What a record says: who decided, why, and what each policy said, in the order of the chain."""
+
+from typing import Any
+
+import pytest
+
+from bartizan.model.covering import Covering
+from bartizan.telemetry.decision import Verdict, decision_of
+
+CHAIN = (
+    Covering("Cors/shops", "configures"),
+    Covering("Authenticate/callers", "decides"),
+    Covering("Authorize/candidate", "decides", shadow=True),
+    Covering("Authorize/refunds", "decides"),
+    Covering("RateLimit/by-plan", "counts"),
+    Covering("RateLimit/tried", "counts", shadow=True),
+    Covering("Protect/default", "configures"),
+)
+
+
+def record(details: str, *verdicts: str, status: int = 403, **more: Any) -> dict[str, Any]:
+    """A record; a verdict is `policy=allowed`, behind a `~` in shadow."""
+    found = {}
+    for text in verdicts:
+        policy, _, said = text.lstrip("~").partition("=")
+        kind = "shadow" if text.startswith("~") else "enforced"
+        found[f"{policy}.{kind}_engine_result"] = said
+        found[f"{policy}.{kind}_effective_policy_id"] = policy
+    return {"details": details, "status": status, "verdicts": found, **more}
+
+
+def denied(policy: str) -> str:
+    return f"rbac_access_denied_matched_policy[{policy}]"
+
+
+@pytest.mark.parametrize(
+    ("details", "status", "refused", "by", "why"),
+    [
+        ("via_upstream", 200, False, "upstream", "every policy let it through"),
+        ("via_upstream", 503, False, "upstream", "every policy let it through"),
+        (denied("Authorize/refunds"), 403, True, "Authorize/refunds", "condition"),
+        (denied("Authenticate/callers"), 401, True, "Authenticate/callers", "no credential"),
+        (denied("default-deny"), 403, True, "default deny", "no policy let it through"),
+        (denied("none"), 403, True, "default deny", ""),
+        (denied("no-api"), 404, True, "no-api", "no API answers"),
+        (denied("ambiguous-credential"), 401, True, "ambiguous-credential", "more than one"),
+        (denied("blocked-source"), 429, True, "blocked-source", "failed attempts"),
+        ("route_not_found", 404, True, "default deny", "no route"),
+        ("path_normalization_failed", 400, True, "malformed-path", "encoded slash"),
+        ("unknown_api_key", 401, True, "credentials", "unknown, expired or revoked"),
+        ("jwt_authn_access_denied{Jwt_is_expired}", 401, True, "credentials", "the token isn't good: Jwt is expired"),
+        ("jwt_authn_access_denied{Jwks_doesn't_have_any_valid_public_key}", 503, True, "credentials", "the issuer's keys aren't there"),
+        ("jwt_authn_access_denied{Jwks_doesn't_have_key_to_match_kid_or_alg_from_Jwt}", 401, True, "credentials", "the token isn't good"),
+        ("local_rate_limited", 429, True, "RateLimit", "a limit is used up"),
+        ("request_payload_too_large", 413, True, "Protect", "larger"),
+        ("cors_response", 200, False, "Cors", "preflight"),
+        ("upstream_reset_before_response_started{connection_refused}", 503, False, "upstream", "the upstream failed"),
+        ("no_healthy_upstream", 503, False, "upstream", "the upstream failed"),
+        ("upstream_reset_before_response_started{overflow}", 503, True, "Protect", "as much as"),
+        ("downstream_remote_disconnect", 0, False, "caller", "hung up"),
+        ("http1.codec_error", 400, True, "Envoy", "http1.codec error"),
+        ("", 0, False, "Envoy", "the connection ended"),
+    ],
+)
+def test_who_decided_and_why(details: str, status: int, refused: bool, by: str, why: str) -> None:
+    found = decision_of(record(details, status=status))
+    assert (found.refused, found.by) == (refused, by)
+    assert why in found.why
+
+
+def test_verdicts_stand_in_the_order_of_the_chain_whatever_the_records() -> None:
+    found = decision_of(
+        record(
+            denied("Authorize/refunds"),
+            "hygiene=allowed",
+            "blocks=allowed",
+            "Authorize/refunds=denied",
+            "~Authorize/candidate=denied",
+            "Authenticate/callers=allowed",
+        ),
+        CHAIN,
+    )
+    assert found.verdicts == (
+        Verdict("Cors/shops", "applies", False),
+        Verdict("Authenticate/callers", "allowed", False),
+        Verdict("Authorize/candidate", "denied", True),
+        Verdict("Authorize/refunds", "denied", False),
+        Verdict("default deny", "not reached", False),
+        Verdict("RateLimit/by-plan", "not reached", False),
+        Verdict("RateLimit/tried", "not reached", True),
+        Verdict("Protect/default", "applies", False),
+    )
+
+
+def said(details: str, *verdicts: str, chain: tuple[Covering, ...] = CHAIN, **more: Any) -> dict[str, str]:
+    return {one.policy: one.said for one in decision_of(record(details, *verdicts, **more), chain).verdicts}
+
+
+def test_what_is_let_through_counts_and_passes_the_default_deny() -> None:
+    found = said("via_upstream", "default-deny=allowed", "Authenticate/callers=allowed", "Authorize/refunds=allowed", status=200)
+    assert (found["default deny"], found["RateLimit/by-plan"], found["RateLimit/tried"]) == ("allowed", "counted", "counted")
+
+
+def test_a_default_deny_is_told_as_such() -> None:
+    assert said(denied("default-deny"), "default-deny=denied")["default deny"] == "denied"
+
+
+def test_a_used_up_limit_is_the_one_there_is() -> None:
+    found = decision_of(record("local_rate_limited", "default-deny=allowed", status=429), CHAIN)
+    assert (found.by, found.why) == ("RateLimit/by-plan", "a limit is used up")
+    assert {one.policy: one.said for one in found.verdicts}["RateLimit/by-plan"] == "denied"
+    # In shadow it can't have refused.
+    assert {one.policy: one.said for one in found.verdicts}["RateLimit/tried"] == "counted"
+
+
+def test_a_used_up_limit_is_one_of_several() -> None:
+    chain = (*CHAIN, Covering("RateLimit/by-ip", "counts"))
+    found = decision_of(record("local_rate_limited", status=429), chain)
+    assert (found.by, found.why) == ("RateLimit", "a limit is used up: one of RateLimit/by-plan, RateLimit/by-ip")
+    told = {one.policy: one.said for one in found.verdicts}
+    assert (told["RateLimit/by-plan"], told["RateLimit/by-ip"], told["RateLimit/tried"]) == (
+        "perhaps used up",
+        "perhaps used up",
+        "counted",
+    )
+
+
+def test_a_protect_that_refused_is_named_and_no_limit_counts() -> None:
+    found = decision_of(record("request_payload_too_large", "Authenticate/callers=allowed", status=413), CHAIN)
+    told = {one.policy: one.said for one in found.verdicts}
+    assert (found.by, told["Protect/default"], told["RateLimit/by-plan"]) == ("Protect/default", "denied", "not reached")
+
+
+def test_a_preflight_reaches_nobody() -> None:
+    found = said("cors_response", status=200)
+    assert (found["Authenticate/callers"], found["default deny"], found["RateLimit/by-plan"]) == ("not reached",) * 3
+
+
+def test_the_bucket_is_noted_where_the_record_tells_it() -> None:
+    limits = [{"policy": "RateLimit/by-plan", "tier": 0, "windows": ["5/second", "9/hour"], "per": {"principal.id": "acme"}}]
+    found = decision_of(record("via_upstream", status=200, limits=limits), CHAIN)
+    assert [one.note for one in found.verdicts if one.note] == ["5/second and 9/hour for principal.id = acme"]
+
+
+def test_without_the_chain_what_left_a_verdict_is_told_and_policies_that_are_gone_with_it() -> None:
+    assert said(denied("Authorize/old"), "Authorize/old=denied", chain=()) == {"Authorize/old": "denied"}
+    assert said(denied("Authorize/old"), "Authorize/old=denied")["Authorize/old"] == "denied"
+    assert said("http1.codec_error", chain=()) == {}
+    assert decision_of({}).refused is False
