@@ -28,8 +28,8 @@ end
 DELAY
 done = function(summary, latency)
   local e = summary.errors
-  io.write(string.format("RESULT %d %d %d %d %d %d %d %d %d %d\\n", summary.requests, summary.duration, e.connect, e.read, e.write, e.status,
-    e.timeout, latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))
+  io.write(string.format("RESULT %d %d %d %d %d %d %d %d %d %d\\n", summary.requests, summary.duration, e.connect, e.read, e.write, 
+    e.status, e.timeout, latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))
 end
 """
 
@@ -67,7 +67,17 @@ def script(path: Path, paths: Sequence[str], keys: Sequence[str] = (), tokens: S
 
 def command(port: int, with_script: Path, seconds: int, connections: int = 64) -> list[str]:
     """wrk's command line: one thread."""
-    return [found("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "5s", "-s", str(with_script), f"http://127.0.0.1:{port}/"]
+    return [
+        found("wrk"),
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds}s",
+        "--timeout",
+        "5s",
+        "-s",
+        str(with_script),
+        f"http://127.0.0.1:{port}/",
+    ]
 
 
 def told(output: str) -> Burst:
@@ -81,7 +91,9 @@ def told(output: str) -> Burst:
 
 def burst(port: int, with_script: Path, seconds: int, connections: int = 64) -> Burst:
     """Runs wrk for a while, as fast as it gets answers."""
-    ran = subprocess.run(command(port, with_script, seconds, connections), capture_output=True, text=True, timeout=seconds + 60, check=False)
+    ran = subprocess.run(
+        command(port, with_script, seconds, connections), capture_output=True, text=True, timeout=seconds + 60, check=False
+    )
     return told(ran.stdout + ran.stderr)
 
 

@@ -237,5 +237,3 @@ def first_answer(made: Gateway, path: str, headers: dict[str, str], seconds: flo
             if made.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the gateway serves nothing:\n{made.log()[-3000:]}")
             time.sleep(0.01)
-
-

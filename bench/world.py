@@ -134,8 +134,7 @@ def write_files(folder: Path, size: Size, port: int, upstream: int, tokens: Toke
 def _consumer(number: int) -> str:
     department = DEPARTMENTS[number % len(DEPARTMENTS)]
     return (
-        f"kind: Consumer\nname: consumer-{number:05}\n"
-        f"attributes: {{plan: gold, department: {department}, job: analyst}}\ngroups: [staff]\n"
+        f"kind: Consumer\nname: consumer-{number:05}\nattributes: {{plan: gold, department: {department}, job: analyst}}\ngroups: [staff]\n"
     )
 
 

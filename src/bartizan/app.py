@@ -7,6 +7,7 @@ files, keys, issuers' keys and failed attempts.
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -36,6 +37,7 @@ from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
 from bartizan.node.options import admin_socket, control_socket
 from bartizan.node.stats import Admin
+from bartizan.rollout.accepted import Accepted
 from bartizan.rollout.covering import told_of_route
 from bartizan.rollout.folder import Folder
 from bartizan.rollout.loosening import loosenings
@@ -82,6 +84,7 @@ class ControlPlane:
         self.options = options
         self.standing = Standing()
         self.folder = Folder(options.files)
+        self.accepted = Accepted(options.state / "accepted.json")
         store = KeyStore(options.state / "keys.journal", load_or_create(options.state / "control.key"))
         self.tables = Tables(store, self.folder.base)
         self.issuers = KeySets(self.wake, self.folder.base)
@@ -145,6 +148,7 @@ class ControlPlane:
                 self.standing.loosened.append(f"{found.revision}: {sentence}")
             del self.standing.loosened[:-50]
         self._take_live(old, found)
+        self.accepted.keep(self.folder.texts(), found.files)
 
     def _take_live(self, old: Snapshot | None, new: Snapshot) -> None:
         if old is None or old.issuers != new.issuers:
@@ -167,6 +171,10 @@ class ControlPlane:
         _log.error("the files are refused, %d problems; %s", len(problems), serving)
         for problem in problems:
             _log.error("%s", problem)
+        if self.snapshot is None and (kept := self.accepted.compiled()) is not None:
+            _log.warning("revision %s, accepted before, is gone on with: keys and consumers still count", kept.snapshot.revision)
+            self.snapshot, self.compiled = kept.snapshot, kept
+            self._take_live(None, kept.snapshot)
 
     def live(self) -> Live | None:
         """What is live now; None before the first good files."""
@@ -214,6 +222,10 @@ class ControlPlane:
         self._held, self.state = held, state
         standing = self.standing
         standing.publishes += 1
+        if standing.publishes == 1:
+            # What was read at the start stays: the collector needn't walk it at each edit.
+            gc.collect()
+            gc.freeze()
         standing.sequence, standing.generation = sequence, state.live.generation
         if outcomes and all(outcome.acknowledged for outcome in outcomes.values()):
             standing.enforced_ms = (time.perf_counter() - began) * 1000

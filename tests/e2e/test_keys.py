@@ -10,11 +10,11 @@ from typing import Any
 import jwt as pyjwt
 import pytest
 
-from bartizan.model.attributes import attribute_problem
 from bartizan.identity.key_text import OTHER, SHARDS, key_text, shard_of
 from bartizan.identity.keys import KeyRecord
 from bartizan.identity.principal import CA_HEADER, CERTIFICATE_HEADER
 from bartizan.identity.table import KEY_HEADER, PRINCIPAL_HEADER, ConsumerView, shards
+from bartizan.model.attributes import attribute_problem
 from bartizan.secrets.sealed import Secret
 from tests.e2e.keys_envoy import ATTRIBUTES, CONSUMERS, GROUPS, ISSUER, SECRET, Gateway
 

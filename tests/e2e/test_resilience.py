@@ -1,4 +1,4 @@
-"""What an attacker hopes to find while something is broken: a control plane that is gone, files that are half there, a count that forgets."""
+"""What an attacker hopes to find when something is broken: a control plane that is gone, files half there, a count that forgets."""
 
 import asyncio
 import os
@@ -216,7 +216,14 @@ async def test_a_control_plane_that_restarts_among_bad_files_changes_nothing_unt
             return None
 
     await world.gw.eventually(told, 10)
+    await world.connected()
     await world.holds()
+    # What is live goes on, whatever is wrong with the files.
+    ident, key = world.gw.new_key("acme")
+    await world.within(2, 200, "/orders", {"x-api-key": key})
+    world.gw.revoke(ident)
+    await world.within(2, 401, "/orders", {"x-api-key": key})
+    assert (await world.gw.status())["refused"]
     (world.gw.files / "bad.yaml").unlink()
     await world.connected()
     await world.gw.until(lambda status: not status["refused"] and status["revision"] == before["revision"])

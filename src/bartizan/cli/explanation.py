@@ -79,7 +79,7 @@ def _show_verdicts(verdicts: Sequence[Verdict]) -> None:
         say("policies, in the order of the chain:")
     for verdict in verdicts:
         said = painted(verdict.said, _COLOURS.get(verdict.said, "dim"))
-        note = f" ({verdict.note})" if verdict.note else ""
+        note = f" ({printable(verdict.note)})" if verdict.note else ""
         say(f"  {verdict.policy}: {said}{' (shadow)' if verdict.shadow else ''}{note}")
 
 

@@ -11,11 +11,13 @@ from bartizan.model.consumer import Consumer
 from bartizan.model.gateway import Gateway
 from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Resource, Snapshot
-from bartizan.policies import PolicyKind
+from bartizan.policies import Fault, PolicyKind
 
 
-def cross_problems(snapshot: Snapshot) -> Iterator[Problem]:
-    """Everything that is wrong between resources."""
+def cross_problems(snapshot: Snapshot, before: Snapshot | None = None) -> Iterator[Problem]:
+    """Everything that is wrong between resources. What was good in `before`, and depends on nothing that changed, is good still."""
+    same_frame = before is not None and before.gateway == snapshot.gateway and before.files == snapshot.files
+    good = before.resources if before is not None and same_frame else {}
     schema = Schema(snapshot.gateway.attributes)
     known = {
         "Api": snapshot.apis.keys(),
@@ -26,18 +28,25 @@ def cross_problems(snapshot: Snapshot) -> Iterator[Problem]:
     known["CA"] = {ca for policy in snapshot.policies for ca in getattr(policy, "client_cas", {})}
     for policy in snapshot.policies:
         if isinstance(policy, PolicyKind):
-            yield from _policy_problems(policy, snapshot, schema)
+            if good.get((policy.kind, policy.name)) is not snapshot.resource(policy):
+                yield from _own_problems(policy, snapshot, schema)
+            yield from _faults(policy.misfits(snapshot), snapshot.resource(policy))
             yield from _dangling(policy, snapshot.resource(policy), known)
     for consumer in snapshot.consumers.values():
-        yield from _attribute_problems(consumer, snapshot)
+        if good.get(("Consumer", consumer.name)) is not snapshot.resource(consumer):
+            yield from _attribute_problems(consumer, snapshot)
     yield from _undeclared_attributes(snapshot)
     yield from certificate_problems(snapshot, known["CA"])
 
 
-def _policy_problems(policy: PolicyKind, snapshot: Snapshot, schema: Schema) -> Iterator[Problem]:
-    resource = snapshot.resource(policy)
-    for fault in (*policy.faults(schema, snapshot.files), *policy.misfits(snapshot)):
+def _faults(found: Iterator[Fault], resource: Resource) -> Iterator[Problem]:
+    for fault in found:
         yield Problem(resource.place(fault.path), fault.code, fault.message, fault.hint)
+
+
+def _own_problems(policy: PolicyKind, snapshot: Snapshot, schema: Schema) -> Iterator[Problem]:
+    resource = snapshot.resource(policy)
+    yield from _faults(policy.faults(schema, snapshot.files), resource)
     if policy.mode == "shadow" and not policy.may_shadow:
         yield Problem(resource.place(("mode",)), "mode-unsupported", f"a {policy.kind} can't be put in shadow", "Use enforce.")
     if policy.target.listener is not None and not policy.of_listener:

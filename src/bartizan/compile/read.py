@@ -84,8 +84,8 @@ def _field_problem(document: Document, file: str, owner: str, detail: Any, model
     )
 
 
-def assemble(reads: Iterable[Read], files: Mapping[str, bytes]) -> Snapshot | tuple[Problem, ...]:
-    """The snapshot of everything read, or every problem there is."""
+def assemble(reads: Iterable[Read], files: Mapping[str, bytes], before: Snapshot | None = None) -> Snapshot | tuple[Problem, ...]:
+    """The snapshot of everything read, or every problem there is. `before` is the last good one, whose checks needn't be made again."""
     problems: list[Problem] = []
     resources: dict[Key, Resource] = {}
     gateways: list[Resource] = []
@@ -114,4 +114,4 @@ def assemble(reads: Iterable[Read], files: Mapping[str, bytes]) -> Snapshot | tu
     if problems or len(gateways) != 1:
         return tuple(sorted(set(problems)))
     snapshot = snapshot_of(resources, files)
-    return tuple(sorted(faults)) if (faults := set(cross_problems(snapshot))) else snapshot
+    return tuple(sorted(faults)) if (faults := set(cross_problems(snapshot, before))) else snapshot

@@ -4,6 +4,7 @@ read in `expression.py` and, if a matcher can, in `predicate.py`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from google.protobuf.message import Message
 
@@ -54,7 +55,12 @@ def parse(text: str, schema: Schema, *, whole_in_cel: bool = False) -> Condition
 
     `whole_in_cel` is for conditions whose `expr` is needed: it refuses what only Envoy's own matchers can say (long patterns).
     """
-    node = reading.node(text, schema, whole_in_cel)
+    return _read(text, tuple(schema.attributes.items()), whole_in_cel)
+
+
+@lru_cache(maxsize=50_000)  # a condition is read when it is checked, and again when it is compiled
+def _read(text: str, declared: tuple[tuple[str, AttributeType], ...], whole_in_cel: bool) -> Condition:
+    node = reading.node(text, Schema(dict(declared)), whole_in_cel)
     return Condition(text, node, attributes(node))
 
 

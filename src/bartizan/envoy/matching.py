@@ -71,6 +71,11 @@ def source_in(networks: Sequence[tuple[str, int]], header_name: str | None = Non
     return any_of(found)
 
 
+def source_known(header_name: str | None = None) -> Any:
+    """The caller has an address."""
+    return _address_in([("0.0.0.0", 0), ("::", 0)], header_name)
+
+
 _MAPPED = ("::ffff:0:0", 96)
 
 

@@ -35,7 +35,7 @@ _FIELD = r"^(?:\C*?;{}=([^;]*);\C*|\C*)$"
 # jwt_authn writes a claim into its header as text: a number by C++'s to_string, a list or an object as base64 of JSON. What the
 # declared type can't have written is dropped. "inf", "nan" and what has too many digits
 # would become numbers that JSON doesn't have, and break the record.
-_NUMBER = r"^(?:(-?[0-9]{1,300}(?:\.[0-9]{1,300})?)|\C*)$"
+_NUMBER = r"^(?:(-?[0-9]{1,15}(?:\.[0-9]{1,9})?)|\C*)$"
 _BOOL = r"^(?:(true|false)|\C*)$"
 # Base64 of what begins with "[" begins with W; "{" doesn't.
 _LIST = r"^(?:(W[A-Za-z0-9+/]+={0,2})|\C*)$"

@@ -1,6 +1,7 @@
 """The files that declare everything: read with a cache, watched until they have settled."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ _SUFFIXES = (".yaml", ".yml")
 class _Cached:
     stamp: tuple[int, int, int]
     read: Read
+    text: str
 
 
 class Folder:
@@ -31,7 +33,9 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._cache: dict[Path, _Cached] = {}
+        self._texts: dict[str, str] = {}
         self._named: dict[str, tuple[tuple[int, int, int], bytes]] = {}
+        self._good: Snapshot | None = None
 
     @property
     def base(self) -> Path:
@@ -43,26 +47,36 @@ class Folder:
         if not self.root.is_dir():
             yield self.root
             return
-        for path in sorted(self.root.rglob("*")):
-            hidden = any(part.startswith(".") for part in path.relative_to(self.root).parts)
-            # A link that leads nowhere is told as a file that can't be read: what it declared must not vanish in silence.
-            if path.suffix in _SUFFIXES and not hidden and (path.is_file() or not path.exists()):
-                yield path
+        for folder, folders, names in os.walk(self.root):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            # A link that leads nowhere is among the names: it is told as a file that can't be read, for what it declared must not
+            # vanish in silence.
+            yield from (Path(folder, name) for name in sorted(names) if name.endswith(_SUFFIXES) and not name.startswith("."))
 
     def snapshot(self) -> Snapshot | tuple[Problem, ...]:
         """What the files declare now, or everything that is wrong with them."""
-        reads = [self._read(path) for path in self.paths()]
+        self._texts = {}
+        skipped = len(str(self.root)) + 1 if self.root.is_dir() else len(str(self.root.parent)) + 1
+        reads = [self._read(path, str(path)[skipped:]) for path in self.paths()]
         files, problems = self._files(reads)
-        return tuple(problems) if problems else assemble(reads, files)
+        found = tuple(problems) if problems else assemble(reads, files, self._good)
+        if isinstance(found, Snapshot):
+            self._good = found
+        return found
 
-    def _read(self, path: Path) -> Read:
-        name = str(path.relative_to(self.root)) if self.root.is_dir() else path.name
+    def texts(self) -> dict[str, str]:
+        """The files that the last snapshot was read from, by their names."""
+        return self._texts
+
+    def _read(self, path: Path, name: str) -> Read:
         try:
             stat = path.stat()
             stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
             known = self._cache.get(path)
             if known is None or known.stamp != stamp:
-                known = self._cache[path] = _Cached(stamp, read(path.read_text(encoding="utf-8"), name))
+                text = path.read_text(encoding="utf-8")
+                known = self._cache[path] = _Cached(stamp, read(text, name), text)
+            self._texts[name] = known.text
             return known.read
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it isn't UTF-8 text"

@@ -31,6 +31,8 @@ def _shape(one: dict) -> str:
 def _value(value: dict) -> str:
     if "or_match" in value:
         return "|".join(_value(each) for each in value["or_match"]["value_matchers"])
+    if "present_match" in value:
+        return "present"
     if "double_match" in value:
         double = value["double_match"]
         return f"= {double['exact']:g}" if "exact" in double else f"[{_edge(double['range'], 'start')}, {_edge(double['range'], 'end')})"

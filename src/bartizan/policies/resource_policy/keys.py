@@ -85,12 +85,12 @@ def _identified(_: Sources) -> Rule:
     return IDENTIFIED
 
 
-def _consumer(_: Sources) -> Rule:
+def consumer(_: Sources) -> Rule:
     """A consumer's name holds no `|`; every other id does."""
     return _CONSUMER
 
 
-def _federated(_: Sources) -> Rule:
+def federated(_: Sources) -> Rule:
     return _FEDERATED
 
 
@@ -166,19 +166,20 @@ _KEYS = (
     Key("aws:UserAgent", "text", (Case(slot=Slot("header", "user-agent")),)),
     Key("aws:Referer", "text", (Case(slot=Slot("header", "referer")),)),
     Key("aws:userid", "text", (Case(slot=ID),)),
-    Key("aws:username", "text", (Case(slot=ID, guard=_consumer),)),
+    Key("aws:username", "text", (Case(slot=ID, guard=consumer),)),
     Key("aws:PrincipalAccount", "text", (Case("<gateway>", guard=_identified),)),
-    Key("aws:PrincipalType", "text", (Case("User", guard=_consumer), Case("FederatedUser", guard=_federated))),
+    Key("aws:PrincipalType", "text", (Case("User", guard=consumer), Case("FederatedUser", guard=federated))),
     Key(
         "aws:PrincipalArn",
         "arn",
-        (Case("arn:aws:iam::<gateway>:user/", ID, _consumer), Case("arn:aws:sts::<gateway>:federated-user/", ID, _federated)),
+        (Case("arn:aws:iam::<gateway>:user/", ID, consumer), Case("arn:aws:sts::<gateway>:federated-user/", ID, federated)),
     ),
 )
 KEYS: Mapping[str, Key] = {key.name.lower(): key for key in _KEYS}
 _TAG = "aws:principaltag/"
 _TYPES: Mapping[str, Type] = {"string": "text", "bool": "truth", "number": "number", "list": "list"}
 _NOT_HERE: Mapping[str, str] = {
+    "aws:principaltag": "Write aws:PrincipalTag/<attribute>.",
     "aws:sourcevpc": "A gateway knows no VPCs: ask for aws:SourceIp.",
     "aws:sourcevpce": "A gateway knows no VPC endpoints: ask for aws:SourceIp.",
     "aws:vpcsourceip": "A gateway knows no VPCs: ask for aws:SourceIp.",

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from math import ceil, floor
 from typing import cast
 
 from bartizan.condition.predicate import predicate
 from bartizan.condition.tree import Attribute, Node, NumberPair, Order, Present, Since, Within
-from bartizan.envoy.matching import metadata, negated
-from bartizan.envoy.names import PRINCIPAL
+from bartizan.envoy.matching import metadata, negated, source_known
+from bartizan.envoy.names import H_SOURCE, PRINCIPAL
 from bartizan.model.api import Api
 from bartizan.policies.resource_policy import lists
 from bartizan.policies.resource_policy.conditions import Test
@@ -25,8 +25,6 @@ from bartizan.policies.resource_policy.logic import Rule, every, opposite, some
 from bartizan.policies.resource_policy.model import Resources, Statement
 from bartizan.policies.resource_policy.resources import covered
 from bartizan.policies.resource_policy.values import ArnGlob
-
-_EVERYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
 
 def allowed(statements: Sequence[Statement], api: Api, setting: Setting) -> Rule:
@@ -64,7 +62,7 @@ def _needs(test: Test, setting: Setting) -> Iterator[tuple[str, Rule]]:
     key = test.key
     match key.type:
         case "address":
-            yield "address", _native(Within(_EVERYWHERE), setting)
+            yield "address", source_known(H_SOURCE if setting.sources.address == "header" else None)
         case "date" | "epoch" if setting.sources.time == "header":
             yield "time", _native(Since("1970-01-01T00:00:00Z"), setting)
         case "list":

@@ -9,7 +9,7 @@ from bartizan.model.snapshot import Snapshot
 from bartizan.policies._kind import Fault
 from bartizan.policies.resource_policy.conditions import Test
 from bartizan.policies.resource_policy.glob import Glob, literal, matches, rests
-from bartizan.policies.resource_policy.keys import ID, Key
+from bartizan.policies.resource_policy.keys import ID, Case, Key, consumer, federated
 from bartizan.policies.resource_policy.model import Statement
 from bartizan.policies.resource_policy.notes import Path
 from bartizan.policies.resource_policy.resources import Pattern, names_something
@@ -82,17 +82,24 @@ def _shown(value: Glob | ArnGlob) -> str:
 def _someone(key: Key, value: Glob | ArnGlob, snapshot: Snapshot, fold: bool) -> bool:
     for case in key.cases:
         before = case.before.replace("<gateway>", snapshot.gateway.name)
+        glob = value
         if isinstance(value, ArnGlob):
             *fixed, before = before.split(":", 5)
-            if not all(matches(glob, part) for glob, part in zip(value.parts, fixed, strict=False)):
+            if not all(matches(part, text) for part, text in zip(value.parts, fixed, strict=False)):
                 continue
-        glob = value.parts[-1] if isinstance(value, ArnGlob) else value
-        for rest in rests(glob, before, fold=fold):
-            if case.slot is None and matches(rest, ""):
-                return True
-            if case.slot is not None and (_consumer_exists(rest, snapshot, fold) or _federated_exists(rest, snapshot, fold)):
-                return True
+            glob = value.parts[-1]
+        if isinstance(glob, tuple) and any(_is_somebodys(case, rest, snapshot, fold) for rest in rests(glob, before, fold=fold)):
+            return True
     return False
+
+
+def _is_somebodys(case: Case, rest: Glob, snapshot: Snapshot, fold: bool) -> bool:
+    """Whether what follows the case's beginning may be there."""
+    if case.slot is None:
+        return matches(rest, "")
+    if case.guard is not federated and _consumer_exists(rest, snapshot, fold):
+        return True
+    return case.guard is not consumer and _federated_exists(rest, snapshot, fold)
 
 
 def _consumer_exists(rest: Glob, snapshot: Snapshot, fold: bool) -> bool:

@@ -132,7 +132,7 @@ def covered(of: Pattern, api: str, loose: bool) -> Rule:
 
     Loose is for where that refuses: then HEAD counts as GET, and a slash at the path's end as none, because servers take them for one.
     """
-    return some(_cut(rest, loose) for rest in rests(of.glob, of.head(api)))
+    return some(_cut(rest, loose) for rest in reversed(rests(of.glob, of.head(api))))  # what is meant comes last, and is the cheapest
 
 
 def _cut(glob: Glob, loose: bool) -> Rule:
@@ -140,7 +140,7 @@ def _cut(glob: Glob, loose: bool) -> Rule:
     for method, path in splits(glob):
         if method and "/" not in method and path and path[0] in {"/", Wild.ONE, Wild.MANY}:
             found[method, path] = every([_method(method, loose), _path(path, loose)])
-    return some(found.values())
+    return some(reversed(found.values()))
 
 
 def _method(glob: Glob, loose: bool) -> Rule:
@@ -154,7 +154,7 @@ def _method(glob: Glob, loose: bool) -> Rule:
 
 
 def _path(glob: Glob, loose: bool) -> Rule:
-    if all(token is Wild.MANY for token in glob):
+    if all(token is Wild.MANY for token in glob) or glob == ("/", Wild.MANY):
         return True
     plain = literal(glob[:-1])
     if glob[-1] is Wild.MANY and plain and _UNRESERVED.issuperset(plain):
@@ -189,21 +189,33 @@ def _re2(pattern: str) -> dict[str, object]:
 
 
 def names_something(of: Pattern, apis: Sequence[Api], target: Target) -> bool:
-    """Whether a request of these APIs that the target covers can have such an ARN."""
+    """Whether a request of these APIs that the target covers can have such an ARN, as it was meant.
+
+    A pattern with all four parts is taken part by part here, though a `*` in it may stand for several when it is matched: else
+    `execute-api:/*/GET/refunds` would name `/orders/GET/refunds`, and nobody would be told that the API's prefix is missing.
+    """
     if not apis or all(token is Wild.MANY for token in of.glob):
         return True
-    return any(
-        _reaches(rest, method, path)
-        for api in apis
-        for rest in rests(of.glob, of.head(api.name))
-        for method in _answered(api, target)
-        for path in _paths(api, target)
-    )
+    cut = _four_parts(of.glob)
+    return any(_reaches(of, cut, api, method, path) for api in apis for method in _answered(api, target) for path in _paths(api, target))
 
 
-def _reaches(glob: Glob, method: str, path: str) -> bool:
-    """Whether `glob` matches the method and this path, or one below it."""
-    found = rests(glob, method + path)
+def _four_parts(glob: Glob) -> tuple[Glob, Glob, Glob, Glob] | None:
+    """API, stage, method and path, if all of them are there."""
+    slashes = [place for place, each in enumerate(glob) if each == "/"]
+    if len(slashes) < 3:
+        return None
+    first, second, third = slashes[:3]
+    return glob[:first], glob[first + 1 : second], glob[second + 1 : third], glob[third:]
+
+
+def _reaches(of: Pattern, cut: tuple[Glob, Glob, Glob, Glob] | None, api: Api, method: str, path: str) -> bool:
+    """Whether the pattern may be about the method and this path, or one below it."""
+    if cut is None:
+        found = rests(of.glob, of.head(api.name) + method + path)
+    else:
+        fits = (of.own or matches(cut[0], api.name)) and matches(cut[1], STAGE) and matches(cut[2], method)
+        found = rests(cut[3], path) if fits else ()
     return bool(found) and (path == "/" or any(matches(rest, "") or rests(rest, "/") for rest in found))
 
 

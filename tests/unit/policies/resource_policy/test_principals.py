@@ -36,7 +36,7 @@ def test_a_role_is_a_group_and_groups_that_cannot_be_read_refuse() -> None:
     found = lowered(document(Principal={"AWS": "arn:aws:iam::edge:role/ops"}))
     holds, _, readable = found.removeprefix("and(").partition(", or(not(groups present")
     assert holds.startswith("groups safe_regex ")
-    assert holds.endswith(r'\"(?:ops)\"\C*')
+    assert holds.endswith(r"\"(?:ops)\"\C*")
     assert readable
 
 

@@ -1,9 +1,11 @@
 """Resources: which requests an ARN names, and what names none."""
 
 import re
+from typing import Any
 
 import pytest
 
+from bartizan.envoy import to_dict
 from bartizan.policies.resource_policy.notes import Refused
 from bartizan.policies.resource_policy.resources import Pattern, covered, pattern
 from tests.unit.condition.shape import shape
@@ -16,40 +18,21 @@ REQUESTS = [
 ]
 
 
-def _holds(rule: object, method: str, target: str) -> bool:
+def _holds(rule: Any, method: str, target: str) -> bool:
     """What the few matchers that resources become say of a request."""
-    if isinstance(rule, bool):
-        return rule
-    text = shape(rule)  # type: ignore[arg-type]
-
-    def judge(part: str) -> bool:
-        name, kind, value = part.split(" ", 2)
-        given = method if name == ":method" else target
-        if kind == "safe_regex":
-            return re.fullmatch(value.replace(r"\C", "(?s:.)").encode(), given.encode()) is not None
-        return given == value.strip("'") if kind == "exact" else given.startswith(value.strip("'"))
-
-    def parse(text: str) -> bool:
-        for combine, name in ((all, "and("), (any, "or(")):
-            if text.startswith(name):
-                return combine(parse(part) for part in _parts(text[len(name) : -1]))
-        return judge(text)
-
-    return parse(text)
+    return rule if isinstance(rule, bool) else _judged(to_dict(rule), {":method": method, ":path": target})
 
 
-def _parts(text: str) -> list[str]:
-    return re.split(r", (?=:method |:path |and\(|or\()", text) if "(:" not in text else _nested(text)
-
-
-def _nested(text: str) -> list[str]:
-    found, depth, start = [], 0, 0
-    for place, character in enumerate(text):
-        depth += {"(": 1, ")": -1}.get(character, 0) if re.match(r"(and|or)\(|\)", text[max(0, place - 3) :]) else 0
-        if character == "," and depth == 0 and re.match(r", (:method|:path|and\(|or\()", text[place:]):
-            found.append(text[start:place])
-            start = place + 2
-    return [*found, text[start:]]
+def _judged(one: dict[str, Any], request: dict[str, str]) -> bool:
+    for kind, combine in (("and", all), ("or", any)):
+        if f"{kind}_matcher" in one:
+            return combine(_judged(each, request) for each in one[f"{kind}_matcher"]["predicate"])
+    single = one["single_predicate"]
+    given = request[single["input"]["typed_config"]["header_name"]]
+    ((kind, wanted),) = single["value_match"].items()
+    if kind == "safe_regex":
+        return re.fullmatch(wanted["regex"].replace(r"\C", "(?s:.)").encode(), given.encode()) is not None
+    return given == wanted if kind == "exact" else given.startswith(wanted)
 
 
 @pytest.mark.parametrize(
@@ -61,9 +44,11 @@ def _nested(text: str) -> list[str]:
         ("arn:aws:execute-api:*:edge:orders/*", True),
         ("arn:*:execute-api:*:edge:ord*/$default/*", True),
         ("arn:aws:execute-api:*:edge:pets/*", False),
-        ("execute-api:/*/GET/*", ":method exact 'GET'"),
-        ("execute-api:/$default/*/orders/*", ":path prefix '/orders/'"),
-        ("execute-api:/$default/P*/orders/*", r"and(:method safe_regex P\C*, :path prefix '/orders/')"),
+        ("execute-api:/$default/GET/*", ":method exact 'GET'"),
+        ("execute-api:/$default/GET/orders/*", "and(:method exact 'GET', :path prefix '/orders/')"),
+        ("execute-api:/*/GET/*", r"or(:method exact 'GET', :path safe_regex [^?]*/GET/[^?]*(?:\?\C*)?)"),
+        ("execute-api:/$default/*/orders/*", r":path safe_regex [^?]*/orders/[^?]*(?:\?\C*)?"),
+        ("execute-api:/$default/P*/orders/*", r"and(:method safe_regex P\C*, :path safe_regex [^?]*/orders/[^?]*(?:\?\C*)?)"),
         ("execute-api:/$default/GET/orders", r"and(:method exact 'GET', :path safe_regex /orders(?:\?\C*)?)"),
         ("execute-api:/$default/GET/orders/*/x", r"and(:method exact 'GET', :path safe_regex /orders/[^?]*/x(?:\?\C*)?)"),
         ("execute-api:/$default/GET/a@b", r"and(:method exact 'GET', :path safe_regex /a(?:@|%40)b(?:\?\C*)?)"),
@@ -81,15 +66,32 @@ def test_what_an_arn_becomes(text: str, rule: bool | str) -> None:
 def test_where_it_refuses_head_is_get_and_a_last_slash_is_none() -> None:
     found = shape(covered(pattern("execute-api:/$default/GET/orders/a", True), "orders", loose=True))
     assert found == r"and(or(:method exact 'GET', :method exact 'HEAD'), :path safe_regex /orders/a/?(?:\?\C*)?)"
-    assert shape(covered(pattern("execute-api:/$default/POST/a/", True), "orders", loose=True)).endswith(r":path safe_regex /a/?(?:\?\C*)?)")
-    every_get = shape(covered(pattern("execute-api:/*/?ET/*", True), "orders", loose=True))
+    assert shape(covered(pattern("execute-api:/$default/POST/a/", True), "orders", loose=True)).endswith(
+        r":path safe_regex /a/?(?:\?\C*)?)"
+    )
+    every_get = shape(covered(pattern("execute-api:/$default/?ET/*", True), "orders", loose=True))
     assert every_get.startswith("or(:method safe_regex ")
     assert every_get.endswith(":method exact 'HEAD')")
 
 
 @pytest.mark.parametrize(
     "tail",
-    ["*/orders", "G*", "GET*", "*T/orders/1", "GET/orders?1", "?ET/*", "*s", "*/*/refunds", "*o*/*1", "GET/*@*", "O*S*/*", "*", "**/1", "GET?orders"],
+    [
+        "*/orders",
+        "G*",
+        "GET*",
+        "*T/orders/1",
+        "GET/orders?1",
+        "?ET/*",
+        "*s",
+        "*/*/refunds",
+        "*o*/*1",
+        "GET/*@*",
+        "O*S*/*",
+        "*",
+        "**/1",
+        "GET?orders",
+    ],
 )
 def test_a_wildcard_may_stand_for_several_parts(tail: str) -> None:
     """Cut into method and path, the pattern matches what it matches as a whole."""
@@ -122,7 +124,7 @@ def test_effects_decide_what_is_loose() -> None:
         ("Deny", "Resource", loose),
         ("Deny", "NotResource", strict),
     ):
-        statement = document(Effect=effect, Resource=None, **{element: resource})["Statement"]
+        statement = document(**{"Effect": effect, "Resource": None, element: resource})["Statement"]
         found = lowered({"Version": "2012-10-17", "Statement": [statement, allow] if effect == "Deny" else statement})
         assert expected in found, (effect, element)
 

@@ -57,7 +57,7 @@ def lowered(written: dict[str, Any], setting: Setting = PRODUCTION) -> str:
     return shape(settled(allowed(found.statements, API, setting)))
 
 
-def tested(condition: dict[str, Any], setting: Setting = PRODUCTION) -> str:
+def of_condition(condition: dict[str, Any], setting: Setting = PRODUCTION) -> str:
     """A condition as a predicate, in short."""
     return lowered(document(Condition=condition), setting)
 
