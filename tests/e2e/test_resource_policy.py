@@ -13,6 +13,7 @@ import pytest_asyncio
 from bartizan.model.snapshot import Snapshot
 from bartizan.rollout.folder import Folder
 from bartizan.scratch import Question, Scratch
+from bartizan.telemetry.decision import Verdict, decision_of
 from tests.certificates import authority
 from tests.e2e import http2
 from tests.e2e.gateway import Gateway, TokenIssuer, free_port, gateway, upstream
@@ -308,9 +309,9 @@ async def test_anonymous_callers_of_public_routes_are_judged_too(gw: Gateway) ->
 async def test_shadow_only_reports(gw: Gateway) -> None:
     answer = await gw.get("/orders/shadow", headers=Keys.acme)
     assert answer.status_code == 200
-    verdicts = (await gw.record(answer))["verdicts"]
-    assert verdicts["ResourcePolicy/shadowed.shadow_engine_result"] == "denied"
-    assert verdicts["ResourcePolicy/orders.enforced_engine_result"] == "allowed"
+    verdicts = {one.policy: one for one in decision_of(await gw.record(answer)).verdicts}
+    assert verdicts["ResourcePolicy/shadowed"] == Verdict("ResourcePolicy/shadowed", "denied", True)
+    assert verdicts["ResourcePolicy/orders"] == Verdict("ResourcePolicy/orders", "allowed", False)
 
 
 async def test_a_mistake_is_told_with_its_place_and_the_old_document_serves(gw: Gateway) -> None:

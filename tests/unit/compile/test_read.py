@@ -22,6 +22,8 @@ name: callers
 any: [api_key]
 """
 
+ISSUER = "kind: Issuer\nname: b\nissuer: https://x\naudiences: [a]\njwks: {keys: []}\n"
+
 
 def problems(text: str, *, good: str = GOOD) -> tuple[Problem, ...]:
     found = assemble([read(good, "good.yaml"), read(text, "case.yaml")], {})
