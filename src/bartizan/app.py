@@ -47,8 +47,8 @@ from bartizan.telemetry.changes import CHANGES, note
 from bartizan.telemetry.rotation import keep_bounded
 from bartizan.telemetry.tail import followed
 from bartizan.xds.control import ControlServer
-from bartizan.xds.plan import in_order
-from bartizan.xds.release import Release, Resource, Step, resource
+from bartizan.xds.plan import difference, in_order
+from bartizan.xds.release import Release, Resource
 
 _log = logging.getLogger("bartizan")
 _KEYS_POLL_S = 0.02
@@ -111,6 +111,7 @@ class ControlPlane:
         await self.server.start()
         self.take_files()
         self._due.set()
+        await self._keep_accepted()
         work = {
             "the watch over files": self._watch_files,
             "the watch over keys": self._watch_keys,
@@ -148,7 +149,6 @@ class ControlPlane:
                 self.standing.loosened.append(f"{found.revision}: {sentence}")
             del self.standing.loosened[:-50]
         self._take_live(old, found)
-        self.accepted.keep(self.folder.texts(), found.files)
 
     def _take_live(self, old: Snapshot | None, new: Snapshot) -> None:
         if old is None or old.issuers != new.issuers:
@@ -206,13 +206,13 @@ class ControlPlane:
 
     async def _publish(self, state: State, began: float) -> bool:
         """Gives a state to every node. False if an Envoy refused it; then the one before is back everywhere."""
-        difference, held = self._difference(state)
+        step, held = difference(self._held, state.resources())
         revision = state.compiled.snapshot.revision
-        if not difference.changed and not difference.removed and revision == self.standing.revision:
+        if not step.changed and not step.removed and revision == self.standing.revision:
             self.state = state
             return True
         sequence = max(self.standing.sequence + 1, time.time_ns() // 1_000_000)
-        release = Release(sequence, revision, state.live.generation, in_order(difference))
+        release = Release(sequence, revision, state.live.generation, in_order(step))
         outcomes = await self.server.publish(release)
         errors = {node: outcome.error for node, outcome in outcomes.items() if outcome.error}
         if errors:
@@ -237,22 +237,15 @@ class ControlPlane:
             _log.info("revision %s is active on %d node(s)%s", revision, len(outcomes), took)
         return True
 
-    def _difference(self, state: State) -> tuple[Step, dict[tuple[str, str], Resource]]:
-        held: dict[tuple[str, str], Resource] = {}
-        changed = []
-        for key, body in state.resources().items():
-            known = self._held.get(key)
-            if known is not None and (known.body is body or known.body == body):
-                held[key] = known
-            else:
-                held[key] = resource(key[0], key[1], body)
-                changed.append(held[key])
-        return Step(tuple(changed), tuple(key for key in self._held if key not in held)), held
-
     async def _watch_files(self) -> None:
         async for _ in self.folder.settled(self._stop):
             self.take_files()
             self._due.set()
+            await self._keep_accepted()
+
+    async def _keep_accepted(self) -> None:
+        if self.snapshot is not None and not self.standing.refused:
+            await asyncio.to_thread(self.accepted.keep, self.folder.texts(), self.snapshot.files)
 
     async def _watch_keys(self) -> None:
         while True:

@@ -18,6 +18,7 @@ def cross_problems(snapshot: Snapshot, before: Snapshot | None = None) -> Iterat
     """Everything that is wrong between resources. What was good in `before`, and depends on nothing that changed, is good still."""
     same_frame = before is not None and before.gateway == snapshot.gateway and before.files == snapshot.files
     good = before.resources if before is not None and same_frame else {}
+    at_home = good if before is not None and _named(before) == _named(snapshot) else {}
     schema = Schema(snapshot.gateway.attributes)
     known = {
         "Api": snapshot.apis.keys(),
@@ -25,18 +26,28 @@ def cross_problems(snapshot: Snapshot, before: Snapshot | None = None) -> Iterat
         "Issuer": snapshot.issuers.keys(),
         "Listener": {one.name for one in snapshot.gateway.listeners},
     }
-    known["CA"] = {ca for policy in snapshot.policies for ca in getattr(policy, "client_cas", {})}
+    known["CA"] = _cas(snapshot)
     for policy in snapshot.policies:
         if isinstance(policy, PolicyKind):
             if good.get((policy.kind, policy.name)) is not snapshot.resource(policy):
                 yield from _own_problems(policy, snapshot, schema)
-            yield from _faults(policy.misfits(snapshot), snapshot.resource(policy))
+            if at_home.get((policy.kind, policy.name)) is not snapshot.resource(policy):
+                yield from _faults(policy.misfits(snapshot), snapshot.resource(policy))
             yield from _dangling(policy, snapshot.resource(policy), known)
     for consumer in snapshot.consumers.values():
         if good.get(("Consumer", consumer.name)) is not snapshot.resource(consumer):
             yield from _attribute_problems(consumer, snapshot)
     yield from _undeclared_attributes(snapshot)
     yield from certificate_problems(snapshot, known["CA"])
+
+
+def _named(snapshot: Snapshot) -> tuple[object, ...]:
+    """What a policy may name."""
+    return snapshot.apis, snapshot.consumers, snapshot.issuers, _cas(snapshot)
+
+
+def _cas(snapshot: Snapshot) -> set[str]:
+    return {ca for policy in snapshot.policies for ca in getattr(policy, "client_cas", {})}
 
 
 def _faults(found: Iterator[Fault], resource: Resource) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from bartizan.compile.clusters import cluster_of
 from bartizan.compile.coverage import Slice, slices
 from bartizan.condition import Schema, Sources
 from bartizan.envoy import message, names, pack
-from bartizan.envoy.filters import chain_of, header_mutations, joined, overwrite, permit, set_metadata, typed
+from bartizan.envoy.filters import chain_of, header_mutations, overwrite, permit, set_metadata, typed
 from bartizan.envoy.matching import any_of, header
 from bartizan.model.api import Api
 from bartizan.model.problem import Problem
@@ -133,7 +133,6 @@ def _route(api: Api, scope_path: str, piece: Slice, fragments: Sequence[tuple[Po
         chain.append(_method_filter(api))
     if (identity := _identity_filter(api)) is not None:
         chain.append(identity)
-    chain = joined(chain)
     bodies = [one for _, fragment in fragments for one in fragment.body_filters]
     per_filter[names.POLICIES] = chain_of([*chain, *bodies], on_websocket=chain if api.websocket and bodies else None)
     return message(

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bartizan.envoy.matching import always, header, negated, unless
-from bartizan.envoy.messages import extension, message, message_type, pack, packed
-from bartizan.envoy.names import TOGETHER
+from bartizan.envoy.matching import always, header, unless
+from bartizan.envoy.messages import extension, message, pack, packed
 
 _RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
 _HTTP_FILTER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter"
@@ -33,46 +32,6 @@ def verdict(policy: str, predicate: Any, *, shadow: bool = False) -> Any:
         else {"matcher": matcher, "rules_stat_prefix": f"{policy}."}
     )
     return message(_RBAC, **which)
-
-
-def joined(filters: Sequence[Any]) -> list[Any]:
-    """A route's chain in which neighbouring enforced verdicts are one filter, because each filter costs a request a microsecond.
-
-    They are asked in the same order, and the first that doesn't hold refuses under its own name. The verdict's name is all of theirs.
-    """
-    found: list[Any] = []
-    run: list[tuple[Any, Any]] = []
-    for one in filters:
-        predicate = _permitted(one)
-        if predicate is not None:
-            run.append((one, predicate))
-        else:
-            found += [*_one_filter(run), one]
-            run = []
-    return [*found, *_one_filter(run)]
-
-
-def _permitted(one: Any) -> Any | None:
-    """What a filter lets through, if it is what `permit` makes of an enforced policy; None if it is anything else."""
-    if not one.typed_config.Is(message_type(_RBAC).DESCRIPTOR):
-        return None
-    rbac = message(_RBAC)
-    one.typed_config.Unpack(rbac)
-    matchers = rbac.matcher.matcher_list.matchers
-    if rbac.rules_stat_prefix != f"{one.name}." or len(matchers) != 1 or rbac.HasField("shadow_matcher") or rbac.HasField("rules"):
-        return None
-    allow, deny = (_action(one.name, wanted)["typed_config"].value for wanted in (True, False))
-    same = matchers[0].on_match.action.typed_config.value == allow and rbac.matcher.on_no_match.action.typed_config.value == deny
-    return matchers[0].predicate if same else None
-
-
-def _one_filter(run: Sequence[tuple[Any, Any]]) -> list[Any]:
-    if len(run) < 2:
-        return [one for one, _ in run]
-    name = TOGETHER.join(one.name for one, _ in run)
-    matchers = [{"predicate": negated(predicate), "on_match": {"action": _action(one.name, False)}} for one, predicate in run]
-    matcher = message("xds.type.matcher.v3.Matcher", matcher_list={"matchers": matchers}, on_no_match={"action": _action(name, True)})
-    return [typed(name, message(_RBAC, matcher=matcher, rules_stat_prefix=f"{name}."))]
 
 
 def refuse(policy: str, refusals: Sequence[tuple[str, Any]], *, served: Any | None = None) -> Any:

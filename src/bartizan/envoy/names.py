@@ -27,8 +27,6 @@ PRINCIPAL = "bartizan.principal"
 RULES = "bartizan.rules"
 LISTS = "bartizan.lists"
 RBAC_VERDICTS = "envoy.filters.http.rbac"
-TOGETHER = "+"
-"""Between the names of policies that one filter asks, in the name of their verdict. No policy's name holds it."""
 
 # HTTP filters, in the order of the chain.
 GATE = "gate"

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from bartizan.model.fields import AsTuple, Declared, Duration, Host, Method, SecretRef, UrlPath
+from bartizan.model.fields import AsTuple, Declared, Duration, Host, Method, SecretRef, UrlPath, own_header
 
 
 class Endpoint(Declared):
@@ -125,6 +125,5 @@ class Api(Declared):
     @classmethod
     def _headers(cls, value: dict[str, str]) -> dict[str, str]:
         for name in value:
-            if not name or name != name.lower() or not all(c.isalnum() or c == "-" for c in name) or name.startswith("x-bartizan-"):
-                raise ValueError(f"{name!r} can't name an identity header: lower case letters, digits and '-', not x-bartizan-...")
+            own_header(name)
         return value

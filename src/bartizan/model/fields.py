@@ -11,6 +11,8 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,=:@/-]*")
 _HOST = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_TAKEN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection", "te", "trailer"})
+_TAKEN_HEADERS |= {"upgrade", "expect", "authorization", "cookie", "x-request-id"}
 _BYTES = {"": 1, "B": 1, "KB": 1000, "KiB": 1024, "MB": 1000**2, "MiB": 1024**2, "GB": 1000**3, "GiB": 1024**3}
 
 
@@ -73,6 +75,15 @@ def _network(value: str) -> str:
     return str(network(value))
 
 
+def own_header(name: str) -> str:
+    """A header that may be given a meaning: not one that frames messages or has a meaning already, nor one of ours or of Envoy's."""
+    if not re.fullmatch(r"[a-z0-9-]{1,64}", name):
+        raise ValueError(f"{name!r} can't name this header: use lower case letters, digits and '-'")
+    if name in _TAKEN_HEADERS or name.startswith(("x-bartizan-", "x-envoy-")):
+        raise ValueError(f"the header {name!r} has a meaning already: choose another, such as x-caller or x-api-key")
+    return name
+
+
 def _listed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
@@ -85,6 +96,7 @@ Size = Annotated[int, BeforeValidator(_size, json_schema_input_type=int | str)]
 Network = Annotated[str, AfterValidator(_network)]
 Method = Annotated[str, Field(pattern=r"^[A-Z]{1,20}$")]
 HeaderName = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
+OwnHeader = Annotated[str, AfterValidator(own_header)]
 AsTuple = BeforeValidator(_listed)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from bartizan.model.attributes import name_problem
-from bartizan.model.fields import AsTuple, Declared, Duration, HeaderName, Name, Network, Size
+from bartizan.model.fields import AsTuple, Declared, Duration, Name, Network, OwnHeader, Size
 
 AttributeType = Literal["string", "number", "bool", "list"]
 
@@ -41,7 +41,7 @@ class Listener(Declared):
 class CredentialPlaces(Declared):
     """Where API keys may stand in a request. Each of these places is checked or stripped on every route."""
 
-    headers: Annotated[tuple[HeaderName, ...], AsTuple] = Field(
+    headers: Annotated[tuple[OwnHeader, ...], AsTuple] = Field(
         default=("x-api-key",), description="Request headers that may hold an API key."
     )
     cookies: Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")], ...], AsTuple] = Field(

@@ -1,11 +1,10 @@
 """What a record says of a request, told to the gateway's owner: who decided, which policies were asked, what they saw."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from bartizan.envoy.names import TOGETHER
 from bartizan.model.covering import Covering
 
 _NAMED = re.compile(r"rbac_access_denied_matched_policy\[(.+)\]")
@@ -126,22 +125,10 @@ def _verdicts(found: Mapping[str, Any]) -> tuple[Verdict, ...]:
     verdicts: list[Verdict] = []
     for key, value in found.items():
         name, _, what = key.rpartition(".")
-        if what.endswith("engine_result"):
-            shadow = what.startswith("shadow")
-            refused_by = "" if value == "allowed" else found.get(key.removesuffix("engine_result") + "effective_policy_id", name)
-            verdicts += _asked(name, refused_by, shadow)
+        policy = _DEFAULT_DENY if name == "default-deny" else name
+        if what.endswith("engine_result") and ("/" in name or policy == _DEFAULT_DENY):
+            verdicts.append(Verdict(policy, "allowed" if value == "allowed" else "denied", what.startswith("shadow")))
     return tuple(verdicts)
-
-
-def _asked(name: str, refused_by: str, shadow: bool) -> Iterator[Verdict]:
-    """What the policies of one filter said, as far as they were asked: up to the one that refused."""
-    for one in name.split(TOGETHER):
-        policy = _DEFAULT_DENY if one == "default-deny" else one
-        refused = one == refused_by or (refused_by != "" and TOGETHER not in name)
-        if "/" in one or policy == _DEFAULT_DENY:
-            yield Verdict(policy, "denied" if refused else "allowed", shadow)
-        if refused:
-            return
 
 
 def _noted(verdict: Verdict, record: Mapping[str, Any]) -> Verdict:

@@ -1,9 +1,13 @@
 """The order in which a difference reaches Envoy, so that no request meets something half there."""
 
-from bartizan.xds.release import EXTENSION, Resource, Step
+from collections.abc import Mapping
+
+from bartizan.xds.release import EXTENSION, Resource, Step, resource
 
 GATE = "gate"
 _AHEAD = ("lists", "limits/")
+Key = tuple[str, str]
+"""Type URL and name."""
 
 
 def in_order(difference: Step) -> tuple[Step, ...]:
@@ -20,3 +24,17 @@ def _rank(one: Resource) -> int:
     if one.type_url != EXTENSION:
         return 1
     return 0 if one.name.startswith(_AHEAD) else 2 if one.name == GATE else 1
+
+
+def difference(held: Mapping[Key, Resource], wanted: Mapping[Key, bytes]) -> tuple[Step, dict[Key, Resource]]:
+    """What leads from the resources that are held to the bodies that are wanted, and those as resources."""
+    kept: dict[Key, Resource] = {}
+    changed = []
+    for key, body in wanted.items():
+        known = held.get(key)
+        if known is not None and (known.body is body or known.body == body):
+            kept[key] = known
+        else:
+            kept[key] = resource(key[0], key[1], body)
+            changed.append(kept[key])
+    return Step(tuple(changed), tuple(key for key in held if key not in kept)), kept

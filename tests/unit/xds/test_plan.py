@@ -1,6 +1,6 @@
 """The order of a difference: what is named before what names it."""
 
-from bartizan.xds.plan import in_order
+from bartizan.xds.plan import difference, in_order
 from bartizan.xds.release import CLUSTER, EXTENSION, ROUTES, Resource, Step, resource
 
 
@@ -27,3 +27,13 @@ def test_a_route_called_like_a_list_is_no_list() -> None:
 
 def test_nothing_is_no_step() -> None:
     assert in_order(Step()) == ()
+
+
+def test_only_what_differs_is_sent_and_what_is_kept_is_the_same_object() -> None:
+    held = {(one.type_url, one.name): one for one in _changed((ROUTES, "same"), (ROUTES, "other"), (ROUTES, "gone"))}
+    wanted = {(ROUTES, "same"): b"same", (ROUTES, "other"): b"changed", (CLUSTER, "new"): b"new"}
+    step, kept = difference(held, wanted)
+    assert [(one.name, one.body) for one in step.changed] == [("other", b"changed"), ("new", b"new")]
+    assert step.removed == ((ROUTES, "gone"),)
+    assert kept.keys() == wanted.keys() and kept[ROUTES, "same"] is held[ROUTES, "same"]
+    assert difference(kept, wanted) == (Step(), kept)

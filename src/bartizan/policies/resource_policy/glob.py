@@ -60,9 +60,12 @@ def literal(glob: Glob) -> str | None:
 
 def rests(glob: Glob, text: str, *, fold: bool = False) -> tuple[Glob, ...]:
     """What remains of the pattern for what follows `text`: one of these must match it. None is left if nothing can follow."""
-    at = {0}
-    for character in text:
+    same = next((place for place, (token, each) in enumerate(zip(glob, text, strict=False)) if token != each), min(len(glob), len(text)))
+    at = {same}
+    for character in text[same:]:
         at = {after for place in at for after in _after(glob, place, character, fold)}
+        if not at:
+            break
     return tuple(glob[place:] for place in sorted(at))
 
 

@@ -197,7 +197,22 @@ def names_something(of: Pattern, apis: Sequence[Api], target: Target) -> bool:
     if not apis or all(token is Wild.MANY for token in of.glob):
         return True
     cut = _four_parts(of.glob)
-    return any(_reaches(of, cut, api, method, path) for api in apis for method in _answered(api, target) for path in _paths(api, target))
+    return any(_names_whole(of, api, target) if cut is None else _names_parts(of, cut, api, target) for api in apis)
+
+
+def _names_whole(of: Pattern, api: Api, target: Target) -> bool:
+    heads = rests(of.glob, of.head(api.name))
+    return any(_reaches(rest, method + path) for rest in heads for method in _answered(api, target) for path in _paths(api, target))
+
+
+def _names_parts(of: Pattern, cut: tuple[Glob, Glob, Glob, Glob], api: Api, target: Target) -> bool:
+    name, stage, method, path = cut
+    return (
+        (of.own or matches(name, api.name))
+        and matches(stage, STAGE)
+        and any(matches(method, one) for one in _answered(api, target))
+        and any(_reaches(path, one) for one in _paths(api, target))
+    )
 
 
 def _four_parts(glob: Glob) -> tuple[Glob, Glob, Glob, Glob] | None:
@@ -209,14 +224,10 @@ def _four_parts(glob: Glob) -> tuple[Glob, Glob, Glob, Glob] | None:
     return glob[:first], glob[first + 1 : second], glob[second + 1 : third], glob[third:]
 
 
-def _reaches(of: Pattern, cut: tuple[Glob, Glob, Glob, Glob] | None, api: Api, method: str, path: str) -> bool:
-    """Whether the pattern may be about the method and this path, or one below it."""
-    if cut is None:
-        found = rests(of.glob, of.head(api.name) + method + path)
-    else:
-        fits = (of.own or matches(cut[0], api.name)) and matches(cut[1], STAGE) and matches(cut[2], method)
-        found = rests(cut[3], path) if fits else ()
-    return bool(found) and (path == "/" or any(matches(rest, "") or rests(rest, "/") for rest in found))
+def _reaches(glob: Glob, text: str) -> bool:
+    """Whether the pattern matches a text that ends in a path, or one below that path."""
+    found = rests(glob, text)
+    return bool(found) and (text.endswith("/") or any(matches(rest, "") or rests(rest, "/") for rest in found))
 
 
 def _answered(api: Api, target: Target) -> Iterator[str]:

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.unit.policies.resource_policy.written import document, problems
+from bartizan.compile.read import assemble, read
+from bartizan.model.snapshot import Snapshot
+from tests.unit.policies.resource_policy.written import FRAME, document, problems
 
 TOKEN = "https://idp.example.com|ines"
 
@@ -51,3 +53,16 @@ def test_callers_that_somebody_can_be_are_taken(condition: dict[str, Any]) -> No
 def test_every_statement_is_looked_at() -> None:
     good, bad = document()["Statement"], document(Resource="execute-api:/*/GET/refunds")["Statement"]
     assert [code for code, _ in problems({"Statement": [good, bad, bad]})] == ["arn-unreachable"] * 2
+
+
+def test_a_policy_that_stays_is_looked_at_again_when_those_whom_it_names_go() -> None:
+    statement = '{Effect: Deny, Principal: "*", Action: "*", Resource: "*", Condition: {StringEquals: {"aws:username": acme}}}'
+    policy = f"{{kind: ResourcePolicy, name: p, document: {{Statement: {statement}}}}}"
+    frame, gone = read(FRAME, "frame.yaml"), read(FRAME.replace("name: acme", "name: other"), "frame.yaml")
+    own = read(policy, "policy.yaml")
+    first = assemble([frame, own], {})
+    assert isinstance(first, Snapshot)
+    assert isinstance(assemble([frame, own], {}, first), Snapshot)
+    second = assemble([gone, own], {}, first)
+    assert not isinstance(second, Snapshot)
+    assert [one.code for one in second] == ["principal-unknown"]
