@@ -47,7 +47,7 @@ class Folder:
         if not self.root.is_dir():
             yield self.root
             return
-        for folder, folders, names in os.walk(self.root):
+        for folder, folders, names in os.walk(self.root, onerror=_told):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             # A link that leads nowhere is among the names: it is told as a file that can't be read, for what it declared must not
             # vanish in silence.
@@ -57,7 +57,11 @@ class Folder:
         """What the files declare now, or everything that is wrong with them."""
         self._texts = {}
         skipped = len(str(self.root)) + 1 if self.root.is_dir() else len(str(self.root.parent)) + 1
-        reads = [self._read(path, str(path)[skipped:]) for path in self.paths()]
+        try:
+            reads = [self._read(path, str(path)[skipped:]) for path in self.paths()]
+        except OSError as error:
+            where = Place(str(error.filename or self.root)[skipped:] or ".", 1)
+            return (Problem(where, "folder-unreadable", f"the folder can't be read: {error.strerror}", "Check its permissions."),)
         files, problems = self._files(reads)
         found = tuple(problems) if problems else assemble(reads, files, self._good)
         if isinstance(found, Snapshot):
@@ -120,3 +124,8 @@ class Folder:
 
     def _watched(self) -> set[str]:
         return {str(self.base / name) for name in self._named}
+
+
+def _told(error: OSError) -> None:
+    """What a folder that can't be read declares must not vanish in silence."""
+    raise error
