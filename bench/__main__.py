@@ -63,6 +63,9 @@ def _measured(folder: Path, quick: bool, chosen: list[str]) -> Figures:
     if _wanted("policies_100", chosen):
         _say("measuring policies_100 ...")
         figures |= measures.policies_100(folder, effort)
+    if _wanted("tls_full_chain", chosen):
+        _say("measuring tls_full_chain ...")
+        figures |= measures.tls(folder, effort)
     return figures
 
 
@@ -91,7 +94,7 @@ def main() -> int:
     """Measures."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measures speed and size. Needs wrk and nginx.")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter: under two minutes")
-    parser.add_argument("keys", nargs="*", metavar="KEY", help=f"only these: {', '.join([*_ON_BIG, 'policies_100'])}")
+    parser.add_argument("keys", nargs="*", metavar="KEY", help=f"only these: {', '.join([*_ON_BIG, 'policies_100', 'tls_full_chain'])}")
     read = parser.parse_args()
     try:
         about = _about(read.quick)

@@ -12,10 +12,11 @@ from bench.programs import cpu_s, found
 _SCRIPT = """-- made by the benchmark
 local made, at = {}, 0
 local function prepare()
-  local keys, tokens, paths = KEYS, TOKENS, PATHS
+  local keys, tokens, paths, fresh = KEYS, TOKENS, PATHS, FRESH
   for i = 1, #paths do
     local headers = {}
-    if #keys > 0 and (i % 2 == 0 or #tokens == 0) then headers["x-api-key"] = keys[(i * 7919) % #keys + 1]
+    if #fresh > 0 and i % 100 == 0 then headers["authorization"] = "Bearer " .. fresh[i / 100 % #fresh + 1]
+    elseif #keys > 0 and (i % 2 == 0 or #tokens == 0) then headers["x-api-key"] = keys[(i * 7919) % #keys + 1]
     elseif #tokens > 0 then headers["authorization"] = "Bearer " .. tokens[(i * 104729) % #tokens + 1] end
     made[i] = wrk.format("GET", paths[i], headers)
   end
@@ -57,10 +58,14 @@ def _list(of: Sequence[str]) -> str:
     return "{" + ",".join(f'"{one}"' for one in of) + "}"
 
 
-def script(path: Path, paths: Sequence[str], keys: Sequence[str] = (), tokens: Sequence[str] = (), *, delay_ms: int = 0) -> Path:
-    """A script for wrk: these paths in turn, half of the requests with a key and half with a token."""
+def script(
+    path: Path, paths: Sequence[str], keys: Sequence[str] = (), tokens: Sequence[str] = (), *, fresh: Sequence[str] = (), delay_ms: int = 0
+) -> Path:
+    """A script for wrk: these paths in turn, half of the requests with a key and half with a token, each hundredth with a fresh one."""
     delay = f"delay = function() return {delay_ms} end" if delay_ms else ""
-    text = _SCRIPT.replace("KEYS", _list(keys)).replace("TOKENS", _list(tokens)).replace("PATHS", _list(paths))
+    text = (
+        _SCRIPT.replace("KEYS", _list(keys)).replace("TOKENS", _list(tokens)).replace("PATHS", _list(paths)).replace("FRESH", _list(fresh))
+    )
     path.write_text(text.replace("DELAY", delay))
     return path
 

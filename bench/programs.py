@@ -224,10 +224,10 @@ def gateway(folder: Path, port: int, *, concurrency: int = 1) -> Iterator[Gatewa
         _ended(process)
 
 
-def first_answer(made: Gateway, path: str, headers: dict[str, str], seconds: float = 60) -> None:
+def first_answer(made: Gateway, path: str, headers: dict[str, str], *, scheme: str = "http", seconds: float = 60) -> None:
     """Waits until a request with a good credential is served."""
     deadline = time.monotonic() + seconds
-    with httpx.Client(base_url=f"http://127.0.0.1:{made.port}", timeout=5) as client:
+    with httpx.Client(base_url=f"{scheme}://127.0.0.1:{made.port}", timeout=5, verify=False) as client:  # noqa: S501 - of our own making
         while True:
             try:
                 if client.get(path, headers=headers).status_code == httpx.codes.OK:

@@ -1,5 +1,6 @@
 """What the benchmark declares: a gateway with a thousand APIs, their policies, consumers with keys, an issuer with tokens."""
 
+import datetime
 import ipaddress
 import json
 import random
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import jwt
 import orjson
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from bartizan.identity.journal import Journal
 from bartizan.identity.key_text import key_id, key_text
@@ -37,6 +40,8 @@ class Size:
     networks: int = 50_000
     below: str = ""
     """A first path segment that all APIs share, such as `/v1`; by default each has its own."""
+    tls: bool = False
+    """Whether it is served over TLS."""
 
     def path(self, api: int) -> str:
         """Where an API is."""
@@ -109,10 +114,26 @@ _SHARED = {
 }
 
 
+_TLS = "kind: Tls\nname: web\ncertificate: tls.crt\nprivate_key: {file: tls.key}\n"
+
+
 def networks(count: int) -> str:
     """Networks, one a line, that hold no address of this machine."""
     chosen = random.Random(7).sample(range(1 << 16), min(count, 1 << 16))
     return "".join(f"{ipaddress.ip_address((203 << 24) + (one << 8))}/{random.Random(one).choice((24, 25, 28))}\n" for one in chosen)
+
+
+def _write_certificate(folder: Path) -> None:
+    """A certificate of its own making, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "bench")])
+    now = datetime.datetime.now(datetime.UTC)
+    draft = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(days=1))
+    form = serialization.Encoding.PEM
+    (folder / "tls.crt").write_bytes(draft.sign(key, hashes.SHA256()).public_bytes(form))
+    bare = serialization.NoEncryption()
+    (folder / "tls.key").write_bytes(key.private_bytes(form, serialization.PrivateFormat.PKCS8, bare))
+    (folder / "tls.key").chmod(0o600)
 
 
 def write_files(folder: Path, size: Size, port: int, upstream: int, tokens: Tokens, *, leave_out: Sequence[str] = ()) -> None:
@@ -122,6 +143,9 @@ def write_files(folder: Path, size: Size, port: int, upstream: int, tokens: Toke
     (folder / "jwks.json").write_text(tokens.jwks())
     (folder / "networks.txt").write_text(networks(size.networks))
     shared = [text for kind, text in _SHARED.items() if registered(kind) and kind not in leave_out]
+    if size.tls:
+        _write_certificate(folder)
+        shared.append(_TLS)
     (folder / "gateway.yaml").write_text("---\n".join([_gateway(port), *shared]))
     for api in range(size.apis):
         policy = "" if "Authorize" in leave_out else None

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from bartizan.compile import Compiled, compile
+from bartizan.compile.chain import policy_chain
 from bartizan.compile.read import TYPES, assemble, read
 from bartizan.condition import Schema, Sources
 from bartizan.lib.yaml import documents
 from bartizan.model.snapshot import Snapshot
 from bartizan.policies import KINDS, Place, PolicyKind
+from tests.chains import Step, steps
 
 FRAME = """
 kind: Gateway
@@ -119,8 +121,24 @@ def test_shadow_differs_from_enforce(kind: type[PolicyKind], tmp_path: Path) -> 
     if not kind.may_shadow or kind.__name__ == "Public":
         return
     snapshot = _snapshot(kind, tmp_path)
-    policy = _of(kind, snapshot)
-    assert str(policy.compile(_place(policy, snapshot, shadow=True))) != str(policy.compile(_place(policy, snapshot, shadow=False)))
+    enforced = _of(kind, snapshot)
+    shadow = enforced.model_copy(update={"mode": "shadow"})
+    fragments = {one.mode: one.compile(_place(one, snapshot, shadow=one.mode == "shadow")) for one in (enforced, shadow)}
+    if fragments["enforce"].permit is None:
+        assert str(fragments["enforce"]) != str(fragments["shadow"])
+        return
+    assert _on_a_route(snapshot, enforced) == [Step(f"{enforced.id},upgrade-not-enabled", (enforced.id, "upgrade-not-enabled"))]
+    assert _on_a_route(snapshot, shadow) == [
+        Step("shadows"),
+        Step(shadow.id, notes=(shadow.id,)),
+        Step("upgrade-not-enabled", ("upgrade-not-enabled",)),
+    ]
+
+
+def _on_a_route(snapshot: Snapshot, *policies: PolicyKind) -> list[Step]:
+    """What these policies, and no others, leave on a route."""
+    covered = [(policy, policy.compile(_place(policy, snapshot, shadow=policy.mode == "shadow"))) for policy in policies]
+    return steps(policy_chain(snapshot.apis["orders"], covered))
 
 
 @pytest.mark.parametrize("kind", list(_routed()))
@@ -140,9 +158,12 @@ def test_it_has_a_golden(kind: type[PolicyKind]) -> None:
 
 
 @pytest.mark.parametrize("kind", list(_routed()))
-def test_two_on_one_route_keep_their_own_filters(kind: type[PolicyKind], tmp_path: Path) -> None:
+def test_two_on_one_route_both_hold_and_both_are_named(kind: type[PolicyKind], tmp_path: Path) -> None:
     snapshot = _snapshot(kind, tmp_path)
     policy = _of(kind, snapshot)
-    other = policy.model_copy(update={"name": "another"})
-    names = [one.name for each in (policy, other) for one in each.compile(_place(each, snapshot, shadow=False)).filters]
-    assert len(set(names)) == len(names)
+    both = (policy, policy.model_copy(update={"name": "another"}))
+    chain = _on_a_route(snapshot, *both)
+    assert len({one.name for one in chain}) == len(chain)
+    if policy.compile(_place(policy, snapshot, shadow=False)).permit is not None:
+        asked = (*(one.id for one in both), "upgrade-not-enabled")
+        assert chain == [Step(",".join(asked), asked)]

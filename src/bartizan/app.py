@@ -14,13 +14,13 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from bartizan.admin.options import ADMIN, ControlOptions, api_socket
 from bartizan.admin.server import serve
-from bartizan.compile import Compiled, compile
+from bartizan.compile import Compiled
 from bartizan.compile.records import FAILURES, REQUESTS
 from bartizan.errors import BartizanError
 from bartizan.identity.blocking import FailedAttempts
@@ -28,7 +28,7 @@ from bartizan.identity.certificates import Certificates
 from bartizan.identity.credentials import ALL, Tables
 from bartizan.identity.jwks import KeySets
 from bartizan.identity.keys import KeyStore
-from bartizan.identity.principal import principal_rules
+from bartizan.identity.principal import principal_of
 from bartizan.lib.process import CANNOT_RUN
 from bartizan.lib.sockets import private_folder
 from bartizan.lib.supervise import supervised
@@ -39,8 +39,10 @@ from bartizan.node.options import admin_socket, control_socket
 from bartizan.node.stats import Admin
 from bartizan.rollout.accepted import Accepted
 from bartizan.rollout.covering import told_of_route
-from bartizan.rollout.folder import Folder
+from bartizan.rollout.draft import Drafts
+from bartizan.rollout.folder import Folder, Look
 from bartizan.rollout.loosening import loosenings
+from bartizan.rollout.standing import Standing
 from bartizan.rollout.state import Live, State, state_of
 from bartizan.secrets.keyring import load_or_create
 from bartizan.telemetry.changes import CHANGES, note
@@ -53,43 +55,23 @@ from bartizan.xds.release import Release, Resource
 _log = logging.getLogger("bartizan")
 _KEYS_POLL_S = 0.02
 _EVERY_S = 0.5
+_KEEP_EVERY_S = 1.0
 _FAILURES_BYTES = 4 << 20
-
-
-@dataclass(slots=True)
-class Standing:
-    """What `status` tells, beside the nodes."""
-
-    revision: str = ""
-    since: float = 0.0
-    sequence: int = 0
-    generation: int = 0
-    enforced_ms: float | None = None
-    refused: tuple[Problem, ...] = ()
-    refused_at: float = 0.0
-    error: str = ""
-    loosened: list[str] = field(default_factory=list)
-    publishes: int = 0
-    reads: int = 0
-    """How often the files were read."""
-    pending: bool = True
-    """Whether something changed that isn't with the nodes yet."""
-    refusals: int = 0
 
 
 class ControlPlane:
     """The whole control plane of one gateway."""
 
-    def __init__(self, options: ControlOptions) -> None:
+    def __init__(self, options: ControlOptions, drafts: Drafts, server: ControlServer) -> None:
         self.options = options
+        self.server = server
         self.standing = Standing()
-        self.folder = Folder(options.files)
+        self.drafts, self.folder = drafts, drafts.folder
         self.accepted = Accepted(options.state / "accepted.json")
         store = KeyStore(options.state / "keys.journal", load_or_create(options.state / "control.key"))
         self.tables = Tables(store, self.folder.base)
         self.issuers = KeySets(self.wake, self.folder.base)
         self.certificates = Certificates(self.folder.base)
-        self.server = ControlServer(control_socket(options.state), plan=in_order)
         self.envoy = Admin(admin_socket(options.state))
         self.failed: FailedAttempts | None = None
         self.snapshot: Snapshot | None = None
@@ -99,7 +81,6 @@ class ControlPlane:
         self._held: dict[tuple[str, str], Resource] = {}
         self._due = asyncio.Event()
         self._base = time.time_ns() // 1_000_000  # so that a generation is never less than one before a restart
-        self._stop = asyncio.Event()
 
     def wake(self) -> None:
         """Something live has changed."""
@@ -108,12 +89,11 @@ class ControlPlane:
 
     async def run(self) -> None:
         """Until cancelled."""
-        await self.server.start()
         self.take_files()
         self._due.set()
-        await self._keep_accepted()
         work = {
             "the watch over files": self._watch_files,
+            "the keeping of what was accepted": self._keep_accepted,
             "the watch over keys": self._watch_keys,
             "the fetching of issuers' keys": self.issuers.run,
             "the publishing": self._publish_changes,
@@ -127,20 +107,18 @@ class ControlPlane:
                 group.create_task(supervised(name, task))
             group.create_task(serve(self, api_socket(self.options.state), self.options.admin))
 
-    def take_files(self) -> None:
-        """Reads the files. What is wrong with them is told, and what was there before serves on."""
+    def take_files(self, look: Look | None = None) -> None:
+        """Takes what the files declare. What is wrong with them is told, and what was there before serves on."""
         self.standing.reads += 1
         self.standing.pending = True
-        found = self.folder.snapshot()
-        if not isinstance(found, Snapshot):
-            self._refuse(found)
-            return
-        compiled = compile(found, before=self.compiled)
-        problems = compiled.problems or tuple(self.certificates.problems(found))
-        if problems:
+        compiled = self.drafts.compiled(self.compiled, look)
+        problems = tuple(self.certificates.problems(compiled.snapshot)) if isinstance(compiled, Compiled) else compiled
+        if problems or not isinstance(compiled, Compiled):
             self._refuse(problems)
             return
-        old, self.snapshot, self.compiled = self.snapshot, found, compiled
+        old, found = self.snapshot, compiled.snapshot
+        self.snapshot, self.compiled = found, compiled
+        self.accepted.take(self.folder.texts(), found.files)
         self.standing.refused, self.standing.error = (), ""
         if old is not None:
             self.loosens = tuple(loosenings(old, found))
@@ -154,7 +132,7 @@ class ControlPlane:
         if old is None or old.issuers != new.issuers:
             self.issuers.declare(new.issuers)
         now = time.time()
-        if old is None or old.gateway.attributes != new.gateway.attributes:
+        if old is None or list(old.gateway.attributes.items()) != list(new.gateway.attributes.items()):  # their order counts too
             self.tables.rebuild(new, now)
             self._base += 1
         elif touched := self.tables.touched(old.consumers, new.consumers):
@@ -178,11 +156,10 @@ class ControlPlane:
 
     def live(self) -> Live | None:
         """What is live now; None before the first good files."""
-        if self.snapshot is None:
+        if self.compiled is None:
             return None
-        issuers = {issuer.name: issuer.issuer for issuer in self.snapshot.issuers.values()}
         generation = self.tables.store.generation + self._base
-        principal = principal_rules(self.snapshot.gateway.attributes, issuers, generation)
+        principal = principal_of(self.compiled, self.state.compiled if self.state else None, generation)
         blocked = self.failed.blocked(time.time()) if self.failed else frozenset()
         return Live(generation, self.issuers.keys(), dict(self.tables.bodies), principal, blocked, self.certificates.bodies())
 
@@ -193,6 +170,10 @@ class ControlPlane:
             self._due.clear()
             self.standing.pending = True
             await self._publish_what_is_new(time.perf_counter())
+            if not gc.isenabled():
+                # What was made at the start stays: the collector needn't walk it at each edit.
+                gc.freeze()
+                gc.enable()
 
     async def _publish_what_is_new(self, began: float) -> None:
         alive, compiled = self.live(), self.compiled
@@ -201,7 +182,7 @@ class ControlPlane:
         if self.state is not None and self.state.compiled is not compiled and self.state.live != alive:
             # Live data first and apart: a revision that Envoy refuses must not take a revocation back with it.
             await self._publish(state_of(self.state.compiled, alive, self.state), began)
-        if not await self._publish(state_of(compiled, alive, self.state), began) and self.state is not None:
+        if not await self._publish(self.drafts.state(compiled, alive, self.state), began) and self.state is not None:
             self.compiled, self.snapshot = self.state.compiled, self.state.compiled.snapshot
 
     async def _publish(self, state: State, began: float) -> bool:
@@ -222,10 +203,6 @@ class ControlPlane:
         self._held, self.state = held, state
         standing = self.standing
         standing.publishes += 1
-        if standing.publishes == 1:
-            # What was read at the start stays: the collector needn't walk it at each edit.
-            gc.collect()
-            gc.freeze()
         standing.sequence, standing.generation = sequence, state.live.generation
         if outcomes and all(outcome.acknowledged for outcome in outcomes.values()):
             standing.enforced_ms = (time.perf_counter() - began) * 1000
@@ -238,14 +215,19 @@ class ControlPlane:
         return True
 
     async def _watch_files(self) -> None:
-        async for _ in self.folder.settled(self._stop):
-            self.take_files()
+        def prepare(look: Look) -> None:
+            if self.state is not None:
+                self.drafts.prepare(self.state, look)
+
+        async for look in self.folder.settled(prepare):
+            self.take_files(look)
             self._due.set()
-            await self._keep_accepted()
 
     async def _keep_accepted(self) -> None:
-        if self.snapshot is not None and not self.standing.refused:
-            await asyncio.to_thread(self.accepted.keep, self.folder.texts(), self.snapshot.files)
+        while True:
+            await asyncio.sleep(_KEEP_EVERY_S)
+            if self.accepted.due:
+                await asyncio.to_thread(self.accepted.keep)
 
     async def _watch_keys(self) -> None:
         while True:
@@ -343,16 +325,21 @@ class ControlPlane:
         return found
 
 
-async def run_control(options: ControlOptions) -> None:
+async def run_control(options: ControlOptions, drafts: Drafts) -> None:
     """Runs until cancelled. BartizanError if it can't begin."""
     private_folder(options.state)
     (options.state / "records").mkdir(mode=0o700, exist_ok=True)
-    await ControlPlane(options).run()
+    server = ControlServer(control_socket(options.state), plan=in_order)
+    await server.start()  # before the keys are read, so that nodes needn't try again
+    try:
+        await ControlPlane(options, drafts, server).run()
+    finally:
+        await server.stop()
 
 
-async def _until_signalled(options: ControlOptions) -> int:
+async def _until_signalled(options: ControlOptions, drafts: Drafts) -> int:
     loop = asyncio.get_running_loop()
-    work = asyncio.create_task(run_control(options))
+    work = asyncio.create_task(run_control(options, drafts))
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, work.cancel)
     try:
@@ -383,12 +370,20 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--files", type=Path, required=True, metavar="PATH", help="the YAML file, or the folder of them")
     parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="where keys, records and sockets are")
     parser.add_argument("--admin", default=ADMIN, metavar="HOST:PORT", help="where health and metrics are served")
+    parser.add_argument("--tell", type=int, metavar="N", help="the pipe into which the verdict on the files goes, once, before all else")
     read = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s control %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     os.umask(0o077)
+    gc.disable()  # until the first publish
+    drafts = Drafts(Folder(read.files))
+    if read.tell is not None:
+        verdict = drafts.verdict(Certificates(drafts.folder.base).problems)
+        verdict.write(read.tell)
+        if verdict.problems:
+            return CANNOT_RUN
     with contextlib.suppress(KeyboardInterrupt):
-        return asyncio.run(_until_signalled(ControlOptions(read.files, read.state, read.admin)))
+        return asyncio.run(_until_signalled(ControlOptions(read.files, read.state, read.admin), drafts))
     return 0
 
 

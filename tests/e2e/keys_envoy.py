@@ -5,16 +5,18 @@ import itertools
 import json
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from bartizan.envoy import any_of, binary, message
+from bartizan.envoy.bootstrap import Bootstrap
 from bartizan.envoy.names import claim_header, subject_header
 from bartizan.identity.key_text import OTHER, SHARDS
 from bartizan.identity.keys import KeyStore
-from bartizan.identity.principal import principal_rules
+from bartizan.identity.principal import Wanted, principal_rules
 from bartizan.identity.table import KEY_HEADER, ConsumerView, shards
 from bartizan.secrets.envelope import Envelope
 from tests.e2e.gateway import free_port
@@ -40,8 +42,9 @@ def discovered(path: Path, kind: str) -> dict[str, Any]:
 class Gateway:
     """One Envoy: keys by shard, tokens, and the principal's rules; its answers and its records."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, attributes: Mapping[str, str] = ATTRIBUTES) -> None:
         self.folder = folder
+        self.attributes = attributes
         self.log = folder / "access.log"
         self.keys = KeyStore(folder / "keys.journal", Envelope(b"k" * 32))
         self.consumers = dict(CONSUMERS)
@@ -70,9 +73,15 @@ class Gateway:
         raise AssertionError("Envoy didn't start")
 
     def push(self) -> None:
-        for shard, body in shards(self.keys.live(time.time()), self.consumers, ATTRIBUTES).items():
+        self.push_tables()
+        self.push_rules()
+
+    def push_tables(self) -> None:
+        for shard, body in shards(self.keys.live(time.time()), self.consumers, self.attributes).items():
             self.write(f"keys-{shard}", body)
-        self.write("principal", principal_rules(ATTRIBUTES, {"corp": ISSUER}, 17))
+
+    def push_rules(self, **wanted: Any) -> None:
+        self.write("principal", principal_rules(self.attributes, {"corp": ISSUER}, 17, Wanted(**wanted)))
 
     def write(self, name: str, body: bytes) -> None:
         resource = any_of("envoy.config.core.v3.TypedExtensionConfig", body)
@@ -99,6 +108,7 @@ class Gateway:
         chain = {"filters": [{"name": "http", "typed_config": manager}]}
         return {
             "node": {"id": "t", "cluster": "t"},
+            "layered_runtime": Bootstrap("t", "none", "none").config()["layered_runtime"],
             "static_resources": {"listeners": [{"name": "l", "address": address, "filter_chains": [chain]}]},
         }
 
@@ -143,6 +153,15 @@ class Gateway:
                 return record
             time.sleep(0.02)
         raise AssertionError(f"still {answer}")
+
+    def eventually_principal(self, headers: Any, wanted: dict[str, Any]) -> dict[str, Any]:
+        """Waits until the principal is this one; a `*` stands for any value."""
+        for _ in range(100):
+            found = self.principal(headers)
+            if found == {name: found.get(name) if value == "*" else value for name, value in wanted.items()}:
+                return found
+            time.sleep(0.02)
+        raise AssertionError(f"still {found}")
 
     def close(self) -> None:
         self.process.terminate()

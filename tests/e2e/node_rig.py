@@ -137,18 +137,21 @@ async def eventually(check: Callable[[], bool | Awaitable[bool]], seconds: float
 
 
 def tamper(state: Path, damage: str) -> None:
-    manifest = state / "last-good" / "manifest"
-    first, second, *_ = sorted(path for path in manifest.parent.iterdir() if path != manifest)
+    journal = state / "last-good" / "journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    assert len(lines) >= 3
     if damage == "key":
-        return (state / "node.key").write_bytes(bytes(32)) and None
-    if damage == "missing":
-        return first.unlink()
-    if damage == "swapped":
-        return first.write_bytes(second.read_bytes()) and None
-    path = manifest if damage == "manifest" else first
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
+        (state / "node.key").write_bytes(bytes(32))
+    elif damage == "missing":
+        del lines[1]
+    elif damage == "swapped":
+        lines[1:3] = lines[2], lines[1]
+    else:
+        which = {"state": 0, "release": 1}[damage]
+        content = bytearray(lines[which])
+        content[len(content) // 2] ^= 1
+        lines[which] = bytes(content)
+    journal.write_bytes(b"".join(lines))
 
 
 def routes_inline(text: str) -> dict[str, object]:

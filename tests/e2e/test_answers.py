@@ -22,7 +22,7 @@ FILES = """
 kind: Gateway
 name: edge
 listeners: [{name: web, address: "127.0.0.1:{port}"}]
-attributes: {level: number, plan: string, regions: list, staff: bool}
+attributes: {level: number, plan: string, regions: list, staff: bool, nickname: string}
 blocking: {exempt: [127.0.0.0/8]}
 ---
 {kind: Api, name: vault-api, paths: [/orders], methods: [GET, POST, OPTIONS], upstream: 'http://127.0.0.1:UPSTREAM'}
@@ -41,13 +41,18 @@ issuer: https://idp.example.com
 audiences: [orders]
 jwks: {file: jwks.json}
 groups: roles
-attributes: {level: level, plan: plan, regions: regions, staff: staff}
+attributes: {level: level, plan: plan, regions: regions, staff: staff, nickname: nickname}
 ---
 {kind: Public, name: secret-public, target: {paths: [/open, /down, /slow]}, reason: nothing here is anybody's}
 ---
 {kind: Authenticate, name: secret-callers, target: {paths: [/orders, /named]}, any: [api_key, {jwt: hidden-issuer}]}
 ---
 {kind: Authorize, name: secret-rule, target: {api: vault-api, paths: [/orders/finance]}, allow: principal.plan == "gold"}
+---
+kind: Authorize
+name: secret-other-rule
+target: {api: vault-api, paths: [/orders/all]}
+allow: principal.level > 1 && principal.staff && "eu" in principal.regions && "ops" in principal.groups
 ---
 kind: RateLimit
 name: secret-limit
@@ -244,8 +249,8 @@ FIELDS |= {
     "status",
     "details",
     "flags",
-    "verdicts",
-    "lists",
+    "policies",
+    "shadows",
     "source",
     "user_agent",
     "ja4",
@@ -321,7 +326,8 @@ async def test_nothing_a_caller_sends_can_forge_or_split_a_record(world: World) 
 
 async def test_nothing_a_token_says_can_forge_or_break_a_record(world: World) -> None:
     before = len(await _lines(world))
-    claims: list[dict[str, Any]] = [{name: nasty} for nasty in NASTY for name in ("sub", "plan", "level", "regions", "roles", "staff")]
+    names = ("sub", "plan", "level", "regions", "roles", "staff", "nickname")
+    claims: list[dict[str, Any]] = [{name: nasty} for nasty in NASTY for name in names]
     claims += [{"roles": [nasty, nasty]} for nasty in NASTY] + [{"regions": [nasty]} for nasty in NASTY]
     claims += [
         {"level": level}
@@ -336,7 +342,8 @@ async def test_nothing_a_token_says_can_forge_or_break_a_record(world: World) ->
     for line in lines:
         found = json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
         attributes = found.get("attributes") or {}
-        assert found.keys() <= FIELDS and attributes.keys() <= {"level", "plan", "regions", "staff"}
+        assert found.keys() <= FIELDS and attributes.keys() <= {"level", "plan", "regions", "staff", "nickname"}
+        assert not attributes.get("nickname"), "a record tells only what some policy asks for"
         assert isinstance(attributes.get("level"), int | float | None)
         assert not re.search(r"[\x00-\x1f]", line)
         assert len(line) < 8000
@@ -388,8 +395,8 @@ async def test_a_request_has_an_id_of_ours_and_never_a_callers(world: World) -> 
 
 
 async def test_a_record_holds_who_where_and_why_and_no_secret(world: World) -> None:
-    token = ISSUER.token(plan="gold", level=7, staff=True, regions=["eu"], roles=["ops"])
-    secrets = [world.key, token, token.rpartition(".")[2], "hunter2", "sesame"]
+    token = ISSUER.token(plan="gold", level=7, staff=True, regions=["eu"], roles=["ops"], nickname="vicky")
+    secrets = [world.key, token, token.rpartition(".")[2], "hunter2", "sesame", "vicky"]
     headers = {
         "authorization": f"Bearer {token}",
         "cookie": "session=hunter2",
@@ -406,7 +413,7 @@ async def test_a_record_holds_who_where_and_why_and_no_secret(world: World) -> N
         "principal": "https://idp.example.com|ines",
         "auth_method": "jwt",
         "issuer": "hidden-issuer",
-        "attributes": {"level": 7, "plan": "gold", "regions": '["eu"]', "staff": "true"},
+        "attributes": {"level": 7, "plan": "gold", "regions": '["eu"]', "staff": "true", "nickname": ""},
         "groups": '["ops"]',
         "http_method": "POST",
         "path": "/orders/finance",

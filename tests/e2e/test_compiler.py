@@ -1,6 +1,7 @@
 """Whatever valid snapshot the compiler gets, Envoy accepts the result, and no API is served with fewer policies than written."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 from bartizan.compile import Compiled, compile
 from bartizan.compile.coverage import within
 from bartizan.compile.read import assemble, read
-from bartizan.envoy import message_type
+from bartizan.envoy import names
 from bartizan.model.snapshot import Snapshot
 from bartizan.policies import PolicyKind
+from tests.chains import Step, steps
 from tests.e2e.static import validated
 
 GOLDENS = Path(__file__).parent.parent / "golden" / "gateways"
@@ -106,17 +108,32 @@ def _compiled(text: str) -> Compiled | None:
     return None if made is None or made.problems else made
 
 
-def _chains(made: Compiled) -> Iterator[tuple[str, str, list[str]]]:
-    """Every route: its API, its path, and the names of the filters it carries."""
-    composite = message_type("envoy.extensions.filters.http.composite.v3.CompositePerRoute")
-    execute = message_type("envoy.extensions.filters.http.composite.v3.ExecuteFilterAction")
+@dataclass(frozen=True, slots=True)
+class _Route:
+    api: str
+    path: str
+    told: list[str]
+    """The policies that the record names as deciding."""
+    chain: list[Step]
+    on_websocket: list[Step]
+
+    def asked(self) -> list[str]:
+        return [one for step in self.chain for one in step.asks]
+
+    def noted(self) -> list[str]:
+        return [one for step in self.chain for one in step.notes]
+
+
+def _routes(made: Compiled) -> Iterator[_Route]:
+    """Every route with the chain that it carries."""
     for scope in made.scopes():
         for host in scope.config.virtual_hosts:
+            assert not host.typed_per_filter_config and not scope.config.typed_per_filter_config
             for route in host.routes:
-                matcher = composite.FromString(route.typed_per_filter_config["policies"].value).matcher
-                chain = execute.FromString(matcher.on_no_match.action.typed_config.value).filter_chain.typed_config
+                carried = route.typed_per_filter_config[names.POLICIES]
+                told = route.metadata.filter_metadata["bartizan"].fields["policies"].string_value
                 path = route.match.path_separated_prefix or "/"
-                yield scope.api, path, [one.name for one in chain]
+                yield _Route(scope.api, path, told.split(), steps(carried), steps(carried, websocket=True))
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
@@ -125,8 +142,9 @@ def test_no_route_has_fewer_policies_than_were_written_for_it(text: str) -> None
     made = _compiled(text)
     if made is None:
         return
-    for api, path, filters in _chains(made):
-        assert filters[0] == "rules"
+    for route in _routes(made):
+        api, path, asked = route.api, route.path, route.asked()
+        assert asked[-1] == "upgrade-not-enabled"  # each route carries a chain, whatever covers it
         for policy in made.snapshot.policies:
             assert isinstance(policy, PolicyKind)
             target = policy.target
@@ -139,7 +157,21 @@ def test_no_route_has_fewer_policies_than_were_written_for_it(text: str) -> None
                 and not left_out
                 and not target.methods
             ):
-                assert policy.id in filters, f"{policy.id} is missing on {path} of {api}:\n{text}"
+                found = route.noted() if policy.mode == "shadow" else asked
+                assert policy.id in found, f"{policy.id} is missing on {path} of {api}:\n{text}"
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(text=gateways())
+def test_who_decides_is_asked_once_in_the_order_that_the_record_tells(text: str) -> None:
+    made = _compiled(text)
+    for route in () if made is None else _routes(made):
+        assert [one for one in route.asked() if "/" in one] == route.told
+        assert len(set(route.asked())) == len(route.asked())
+        assert not set(route.asked()) & set(route.noted())
+        assert ("shadows" in [step.name for step in route.chain]) == bool(route.noted())
+        # Whoever opens a WebSocket is asked the same.
+        assert [step for step in route.on_websocket if step.asks or step.notes] == [step for step in route.chain if step.asks or step.notes]
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))

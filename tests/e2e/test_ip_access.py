@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from bartizan.telemetry.decision import Verdict, decision_of
 from tests.e2e.gateway import Gateway, free_port, gateway, upstream
 
 FILES = """
@@ -196,8 +197,10 @@ async def test_ipv6_callers(gw: Gateway) -> None:
 async def test_in_shadow_the_verdict_is_only_recorded(gw: Gateway) -> None:
     answer = await gw.client.get(f"http://127.0.0.1:{Ports.proxied}/orders/shadow", headers={"x-forwarded-for": "192.0.2.1"})
     assert answer.status_code == 200
-    verdicts = (await gw.record(answer))["verdicts"]
-    assert verdicts["IpAccess/shadowed.shadow_engine_result"] == "denied"
+    record = await gw.record(answer)
+    assert record["shadows"]["IpAccess/shadowed.shadow_engine_result"] == "denied"
+    assert "IpAccess/shadowed" not in record["policies"].split()
+    assert Verdict("IpAccess/shadowed", "denied", True) in decision_of(record).verdicts
 
 
 async def test_an_edited_file_is_enforced(gw: Gateway) -> None:

@@ -13,7 +13,7 @@ import pytest
 from bartizan.identity.key_text import OTHER, SHARDS, key_text, shard_of
 from bartizan.identity.keys import KeyRecord
 from bartizan.identity.principal import CA_HEADER, CERTIFICATE_HEADER
-from bartizan.identity.table import KEY_HEADER, PRINCIPAL_HEADER, ConsumerView, shards
+from bartizan.identity.table import KEY_HEADER, PRINCIPAL_HEADER, ConsumerView, order_mark, shards
 from bartizan.model.attributes import attribute_problem
 from bartizan.secrets.sealed import Secret
 from tests.e2e.keys_envoy import ATTRIBUTES, CONSUMERS, GROUPS, ISSUER, SECRET, Gateway
@@ -184,26 +184,114 @@ def test_a_value_that_could_be_read_as_a_field_is_refused_when_written_and_again
         gateway.keys.revoke(key.id)
 
 
+MARK = order_mark(ATTRIBUTES).encode()
+
+
 @pytest.mark.parametrize(
     ("text", "plan"),
     [
-        (b";id=a;key=k;groups=[];", None),
-        (b";id=a;key=k;plan=;", None),
-        (b";id=a;xplan=1;plan=2;planx=3;", "2"),
-        (b";id=a;planx=3;", None),
-        (b";id=a;xplan=3;", None),
-        (b";id=plan=3;", None),
-        (b";plan=a;plan=b;", "a"),
-        (b"plan=3;", None),
-        (b"plan=3;", None),
-        (b";plan", None),
+        (MARK + b"a;k;[];gold;no;3;true;[]", "gold"),
+        (MARK + b"a;k;[];;no;3;true;[]", None),
+        (MARK + b"a;k;[];gold", "gold"),
+        (MARK + b"a;k;[];", None),
+        (MARK + b"a;k;[]", None),
+        (MARK + b"a", None),
+        (MARK, None),
+        (MARK[:2], None),
+        (MARK + b";;;;;;;", None),
+        (MARK + b"a;k;[];gold;no;\xff;\xfe", "gold"),
+        (b"\xff" + MARK + b"a;k;[];gold;no", None),
+        (b"0" + MARK + b"a;k;[];gold;no;3;true;[]", None),
+        (MARK.upper() + b"a;k;[];gold;no;3;true;[]", None),
+        (b"a;k;[];gold;no;3;true;[]", None),
+        (b";id=a;key=k;groups=[];plan=gold;", None),
+        (b"-", None),
         (b"nothing of ours", None),
-        (b";id=\xff\xfe;planx=\xff;", None),
-        (b";id=\xff;plan=ok;x=\xff;", "ok"),
     ],
 )
 def test_a_field_that_is_missing_never_leaves_the_whole_text(gateway: Gateway, text: bytes, plan: str | None) -> None:
-    assert gateway.principal({PRINCIPAL_HEADER: text}).get("plan") == plan
+    principal = gateway.principal({PRINCIPAL_HEADER: text})
+    assert principal.get("plan") == plan
+    assert principal.get("xplan") in {None, "no"} and principal.get("id") in {None, "a"}
+
+
+@pytest.mark.parametrize("value", ["=", "a=b", "id=root", "x,y", '"', "\\", "\\1", "[]", "-", "$", "a b", "ünï,\u732b🐈", "g" * 256])
+def test_odd_but_allowed_characters_arrive_as_they_are(gateway: Gateway, value: str) -> None:
+    gateway.consumers["odd"] = ConsumerView("odd", (value,), {"plan": value, "xplan": value, "regions": [value, value]})
+    principal = gateway.principal(issue(gateway, "odd"))
+    assert principal.pop("key").startswith("key_")
+    assert (json.loads(principal.pop("groups")), json.loads(principal.pop("regions"))) == ([value], [value, value])
+    assert principal == {"method": "api_key", "id": "odd", "plan": value, "xplan": value}
+
+
+ONE = {"plan": "string", "department": "string"}
+OTHER_ORDER = {"department": "string", "plan": "string"}
+FORTY = {f"a{i}": ("string", "number", "bool", "list")[i % 4] for i in range(40)}
+
+
+@pytest.fixture(scope="module")
+def eve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway of its own, whose attributes change."""
+    folder = tmp_path_factory.mktemp("orders")
+    made = Gateway(folder, ONE)
+    made.consumers["eve"] = ConsumerView("eve", (), {"plan": "finance", "department": "sales"})
+    try:
+        yield made
+    finally:
+        made.close()
+        log = (folder / "envoy.log").read_text()
+        shutil.rmtree(folder)
+    assert "rejected" not in log, log
+
+
+@pytest.mark.parametrize("first", ["rules", "tables"])
+def test_tables_of_another_order_never_give_a_value_to_the_wrong_attribute(eve: Gateway, first: str) -> None:
+    """Attributes that change their order: Envoy holds the new rules and the old tables for a while, or the other way round."""
+    eve.attributes = ONE
+    header = issue(eve, "eve")
+    whole = {"plan": "finance", "department": "sales", "groups": "[]", "id": "eve", "method": "api_key"}
+    key = eve.eventually_principal(header, whole | {"key": "*"})["key"]
+    eve.attributes = OTHER_ORDER
+    eve.push_rules() if first == "rules" else eve.push_tables()
+    # The key counts, but nobody knows whose it is, so nothing that asks for anyone lets it through.
+    eve.eventually_principal(header, {"method": "api_key"})
+    eve.push()
+    assert eve.eventually_principal(header, whole | {"key": "*"})["key"] == key
+
+
+def test_while_attributes_change_nobody_notices(eve: Gateway) -> None:
+    """The rules know the former order too, and come first."""
+    eve.attributes = ONE
+    eve.consumers["eve"] = ConsumerView("eve", (), {"plan": "finance", "department": "sales"})
+    header = issue(eve, "eve")
+    whole = {"plan": "finance", "department": "sales", "groups": "[]", "id": "eve", "method": "api_key"}
+    key = eve.eventually_principal(header, whole | {"key": "*"})["key"]
+    eve.attributes = OTHER_ORDER
+    for push in (lambda: eve.push_rules(formerly=ONE), eve.push_tables, eve.push_rules):
+        push()
+        for _ in range(60):
+            assert eve.principal(header) == whole | {"key": key}
+
+
+def test_many_attributes_each_keep_their_place(eve: Gateway) -> None:
+    values = {"string": lambda i: f"v{i}", "number": lambda i: i, "bool": lambda i: i % 8 == 2, "list": lambda i: [f"v{i}", "x"]}
+    told = {name: values[kind](i) for i, (name, kind) in enumerate(FORTY.items()) if i % 5}
+    eve.attributes = FORTY
+    eve.consumers["eve"] = ConsumerView("eve", ("ops",), told)
+    header = issue(eve, "eve")
+    shown = {
+        name: value if isinstance(value, int | str) and not isinstance(value, bool) else json.dumps(value, separators=(",", ":"))
+        for name, value in told.items()
+    }
+    eve.eventually_principal(header, {"method": "api_key", "id": "eve", "key": "*", "groups": '["ops"]', **shown})
+
+
+def test_only_what_is_asked_for_is_lifted(eve: Gateway) -> None:
+    eve.attributes = FORTY
+    eve.consumers["eve"] = ConsumerView("eve", ("ops",), {"a0": "x", "a1": 1, "a39": ["eu"]})
+    header = issue(eve, "eve")
+    eve.push_rules(asked=frozenset({"a39"}))
+    eve.eventually_principal(header, {"method": "api_key", "id": "eve", "key": "*", "a39": '["eu"]'})
 
 
 def test_a_token_becomes_the_same_principal_as_a_key(gateway: Gateway, acme: dict[str, str]) -> None:

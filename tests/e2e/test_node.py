@@ -137,11 +137,37 @@ async def test_serves_the_last_good_without_a_control_plane(rig: Rig) -> None:
     await rig.up()
     await eventually(lambda: rig.serves("one"))
     await rig.publish(routes("two"))
-    await asyncio.sleep(0.5)
+    await eventually(lambda: rig.node().kept)
     await rig.control.stop()
     os.kill(rig.pid("bartizan.node"), signal.SIGKILL)
     os.kill(rig.pid("envoy.json"), signal.SIGKILL)
     assert await eventually(lambda: rig.serves("two")) < 5
+
+
+async def test_fast_edits_among_thousands_are_kept_at_once(rig: Rig) -> None:
+    names = [f"s{i}" for i in range(4000)]
+    await rig.publish(scopes(rig.port), *map(scope, names), *(routes(name, name) for name in names))
+    await rig.up()
+    await eventually(lambda: rig.node().kept and rig.node().acknowledged, 20)
+    took: list[float] = []
+    for i in range(30):
+        assert (await rig.publish(routes(f"edit {i}", "s7"))).acknowledged
+        started = time.perf_counter()
+        await eventually(lambda: rig.node().kept, 1)
+        took.append(time.perf_counter() - started)
+    print(f"acknowledged to kept: {statistics.median(took) * 1000:.1f} ms (median), {max(took) * 1000:.1f} ms (max)")
+    assert statistics.median(took) < 0.05
+
+
+async def test_a_refused_release_is_never_on_disk(rig: Rig) -> None:
+    await rig.publish(listener(rig.port), routes("one"))
+    await rig.up()
+    await eventually(lambda: rig.serves("one") if rig.node().kept else False)
+    before = (rig.state / "last-good" / "journal").read_bytes()
+    bad = listener(rig.port, route_config={"name": "other"}, http_filters=[ROUTER, ROUTER])
+    assert (await rig.publish(routes("two"), bad)).error
+    await eventually(lambda: rig.node().kept)
+    assert (rig.state / "last-good" / "journal").read_bytes() == before
 
 
 async def test_without_a_state_no_listener_opens(rig: Rig) -> None:
@@ -154,12 +180,14 @@ async def test_without_a_state_no_listener_opens(rig: Rig) -> None:
         await rig.text()
 
 
-@pytest.mark.parametrize("damage", ["resource", "manifest", "missing", "swapped", "key"])
+@pytest.mark.parametrize("damage", ["state", "release", "missing", "swapped", "key"])
 async def test_a_tampered_state_is_refused_whole(rig: Rig, damage: str) -> None:
     await rig.publish(listener(rig.port), routes("one"), routes("unused", "other"))
     await rig.up()
     await eventually(lambda: rig.serves("one"))
-    await asyncio.sleep(0.6)
+    for text in ("two", "three"):
+        assert (await rig.publish(routes(text))).acknowledged
+        await eventually(lambda: rig.node().kept)
     assert rig.supervisor
     rig.supervisor.terminate()
     await rig.supervisor.wait()

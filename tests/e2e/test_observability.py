@@ -10,6 +10,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from bartizan.telemetry.decision import Verdict, decision_of
 from tests.e2e.gateway import Gateway, free_port, gateway, upstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -105,7 +106,10 @@ async def test_shadow_verdicts_and_pseudonyms_are_in_the_record(gw: Gateway) -> 
     answer = await gw.request("POST", "/open", content=b"x")
     assert answer.status_code == 200
     record = await gw.record(answer)
-    assert record["verdicts"]["Authorize/only-get.shadow_engine_result"] == "denied"
+    assert record["shadows"]["Authorize/only-get.shadow_engine_result"] == "denied"
+    assert decision_of(record).verdicts == (Verdict("Authorize/only-get", "denied", True),)
+    allowed = await gw.record(await gw.get("/open"))
+    assert decision_of(allowed).verdicts == (Verdict("Authorize/only-get", "allowed", True),)
     assert record["source"] == "127.0.0.0/24"
     assert record["status"] == 200
 

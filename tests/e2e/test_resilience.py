@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -58,14 +59,15 @@ class World:
         await self.gw.eventually(so, seconds)
 
     async def connected(self) -> None:
-        """That control plane and node are together again."""
+        """That control plane and node are together again, and that what the node holds is on its disk."""
 
         async def so() -> bool:
             try:
-                nodes = (await self.gw.status())["nodes"]
+                told = await self.gw.status()
             except httpx.HTTPError:
                 return False
-            return bool(nodes) and all(node["connected"] and node["acknowledged"] for node in nodes)
+            nodes = [node for node in told["nodes"] if node["connected"] and node["acknowledged"] and node["kept"]]
+            return bool(nodes) and all(node["position"]["revision"] == told["revision"] for node in nodes)
 
         await self.gw.eventually(so, 15)
 
@@ -198,6 +200,50 @@ async def test_node_and_envoy_that_die_together_serve_what_was_kept(world: World
         os.kill(control, signal.SIGCONT)
     await world.connected()
     await world.holds()
+
+
+async def test_a_policy_that_is_told_as_kept_outlasts_a_kill_of_node_and_envoy(world: World) -> None:
+    for turn in range(8):
+        mine, other = ("/orders/rule", "/orders/other") if turn % 2 else ("/orders/other", "/orders/rule")
+        await world.gw.edit("rule.yaml", RULE.replace("PATH", mine))
+        await world.connected()
+        control = world.gw.pid("bartizan.app")
+        os.kill(control, signal.SIGSTOP)
+        try:
+            for which in ("bartizan.node", "envoy"):
+                os.kill(world.gw.pid(which), signal.SIGKILL)
+            await world.within(10, 200, "/orders", world.key("acme"))
+            assert await world.status(mine, world.key("globex")) == 403
+            assert await world.status(other, world.key("globex")) == 200
+        finally:
+            os.kill(control, signal.SIGCONT)
+        await world.connected()
+    await world.holds()
+
+
+async def test_a_disk_that_fails_holds_up_no_edit_and_is_told_until_it_is_caught_up(world: World) -> None:
+    async def said() -> tuple[int | None, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bartizan.cli.main", "status", "--state", world.gw.state), stdout=asyncio.subprocess.PIPE
+        )
+        text = (await process.communicate())[0].decode()
+        return process.returncode, next(line for line in text.splitlines() if line.startswith("  node"))
+
+    status, line = await said()
+    assert status == 0 and "acknowledged since" in line and ", kept, connected" in line
+    folder = world.gw.state / "last-good"
+    folder.rename(world.gw.state / "aside")
+    folder.write_text("in the way")
+    try:
+        await world.gw.edit("rule.yaml", RULE.replace("PATH", "/orders/other"))
+        await world.gw.edit("rule.yaml", RULE.replace("PATH", "/orders/rule"))
+        await world.holds()
+        status, line = await said()
+        assert status == 1 and "acknowledged since" in line and ", not kept on its disk, connected" in line
+    finally:
+        folder.unlink()
+    await world.connected()
+    assert (folder / "journal").exists()
 
 
 async def test_a_control_plane_that_restarts_among_bad_files_changes_nothing_until_they_are_good(world: World) -> None:

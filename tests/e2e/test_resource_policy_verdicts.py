@@ -25,15 +25,14 @@ GATEWAY_DECLARED = Declared.model_validate({"kind": "Gateway", "name": GATEWAY, 
 
 
 def predicate(document: dict[str, Any], sources: Sources = SCRATCH) -> Message:
-    """What a policy with this document lets through, taken out of its filter."""
+    """What a policy with this document lets through."""
     policy = ResourcePolicy(name="p", document=document)
     faults = list(policy.faults(SCHEMA, {}))
     assert not faults, (document, faults)
     place = Place(policy.id, False, API_DECLARED, "/", GATEWAY_DECLARED, SCHEMA, sources)
-    (one,) = policy.compile(place).filters
-    rbac = message("envoy.extensions.filters.http.rbac.v3.RBAC")
-    assert one.typed_config.Unpack(rbac)
-    found: Message = rbac.matcher.matcher_list.matchers[0].predicate
+    fragment = policy.compile(place)
+    assert fragment.permit is not None and not fragment.filters
+    found: Message = fragment.permit
     return found
 
 

@@ -152,6 +152,19 @@ async def test_an_api_whose_path_moves_is_there_or_not_and_never_without_its_pol
         assert status != 200 or name or record["api"] == "site", record
 
 
+async def test_attributes_that_come_go_and_change_their_order_cost_no_request_and_change_no_verdict(world: World) -> None:
+    """The tables of keys tell attributes by their places, so rules and tables that don't fit must never meet."""
+    frame = (world.gw.files / "frame.yaml").read_text()
+    await world.gw.edit("rule.yaml", RULE.replace("PATH", "/orders/rule"))
+    orders = ["{region: string, team: string}", "{team: string, region: string}", "{team: string}", "{a: number, team: string, b: list}"]
+    async with _asking(world, [("/orders/rule", "acme"), ("/orders/rule", "globex"), ("/orders", "globex")] * 2) as told:
+        for i in range(4 * EDITS):
+            await world.gw.edit("frame.yaml", frame.replace("{team: string}", orders[i % len(orders)]))
+        await world.gw.edit("frame.yaml", frame)
+    seen = {(path, name): {status for one, who, status, _ in told if (one, who) == (path, name)} for path, name, _, _ in told}
+    assert seen == {("/orders/rule", "acme"): {200}, ("/orders/rule", "globex"): {403}, ("/orders", "globex"): {200}}
+
+
 async def test_a_burst_of_good_and_bad_edits_ends_with_the_last_good_and_costs_no_request(world: World) -> None:
     good = RULE.replace("PATH", "/orders/rule")
     async with _asking(world, [("/orders", "acme"), ("/orders/rule", "globex"), ("/x", ""), ("/orders", "")]) as told:

@@ -13,6 +13,7 @@ from bartizan.compile.read import assemble, read
 from bartizan.compile.routes import is_public
 from bartizan.condition import Schema, Sources
 from bartizan.envoy import to_dict
+from bartizan.envoy.filters import permits, watches
 from bartizan.model.snapshot import Snapshot
 from bartizan.policies import Fragment, Place, PolicyKind
 
@@ -66,9 +67,14 @@ def _shown(value: Any) -> Any:
     return [_shown(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _fragment(fragment: Fragment) -> dict[str, Any]:
+def _fragment(policy: PolicyKind, fragment: Fragment) -> dict[str, Any]:
+    decides = [] if fragment.permit is None else [fragment.permit]
     told: dict[str, Any] = {
-        "filters": fragment.filters,
+        # As it stands where no neighbour shares its filter.
+        "filters": [
+            *(watches(policy.id, one) if policy.mode == "shadow" else permits([(policy.id, one)]) for one in decides),
+            *fragment.filters,
+        ],
         "per_filter": dict(fragment.per_filter),
         "rate_limits": fragment.rate_limits,
         "buckets": [
@@ -100,7 +106,7 @@ def test_what_one_policy_adds(path: Path, request: pytest.FixtureRequest) -> Non
             schema = Schema(snapshot.gateway.attributes)
             shadow = policy.mode == "shadow"
             place = Place(policy.id, shadow, snapshot.apis["orders"], "/orders", snapshot.gateway, schema, Sources(), snapshot.files)
-            output[policy.id] = _fragment(policy.compile(place))
+            output[policy.id] = _fragment(policy, policy.compile(place))
     _compare(path, text, output, request.config.getoption("--bless"))
 
 

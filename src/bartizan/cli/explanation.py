@@ -59,8 +59,9 @@ class Explanation:
         say(", ".join(f"{name} {found[name] or 'none'}" for name in told if name in found))
         caller = found.get("principal") or "nobody"
         say(f"principal {caller} by {found.get('auth_method') or 'nothing'}, from {found.get('source')}")
+        absent = "missing" if self.hypothetical else "missing, or no policy asks for it"
         for name, value in {**(found.get("attributes") or {}), "groups": found.get("groups")}.items():
-            say(f"  {name} = {value if value not in (None, '') else 'missing'}")
+            say(f"  {name} = {value if value not in (None, '') else absent}")
         _show_verdicts(decision.verdicts)
         for sentence in self.remedies():
             say(sentence)

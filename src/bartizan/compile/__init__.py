@@ -1,5 +1,6 @@
 """Snapshot to Envoy's resources: pure functions. `compile` is the flow on one screen; each step is a module beside it."""
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -11,9 +12,10 @@ from bartizan.compile.listeners import listener_of, plain_listener_of, tls_of
 from bartizan.compile.routes import Part, Scope, Setting, part_of, scope_resource, stamped
 from bartizan.condition import Schema, Sources
 from bartizan.envoy import extension, message, names
+from bartizan.model.gateway import Gateway
 from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
-from bartizan.policies import PolicyKind
+from bartizan.policies import Bucket, IpList, PolicyKind
 from bartizan.policies.protect import Protect
 from bartizan.policies.tls import Tls
 
@@ -29,6 +31,10 @@ class Compiled:
     sources: Sources
     parts: Mapping[str, Part]
     problems: tuple[Problem, ...]
+
+    def asked(self) -> frozenset[str]:
+        """The principal's attributes, and `groups`, that some policy or upstream may ask for."""
+        return frozenset().union(*(part.asked for part in self.parts.values()))
 
     def scopes(self) -> Iterator[Scope]:
         """Every route configuration."""
@@ -109,34 +115,70 @@ def resources(compiled: Compiled, stamps: Mapping[str, Stamped]) -> Resources:
     if snapshot.gateway.otlp is not None:
         found[names.CLUSTER, OTLP] = collector(snapshot.gateway.otlp)
     for part in compiled.parts.values():
-        found[names.CLUSTER, names.cluster(part.api.name)] = part.cluster
+        found[names.CLUSTER, part.cluster.name] = part.cluster.body
     for name, one in stamps.items():
         found[names.ROUTES, name] = one.body
         found[names.SCOPE, name] = one.key
     return found
 
 
-def shared(compiled: Compiled, before: Compiled | None = None) -> Resources:
+def shared(compiled: Compiled, before: Compiled | None = None, held: Resources | None = None) -> Resources:
     """What all routes share and what outlasts revisions: the gate's table, buckets and lists.
 
-    The lists of `before` stay for as long as a request may still meet a route of it.
+    The lists of `before` stay for as long as a request may still meet a route of it. `held` is what it shared.
     """
-    parts, snapshot = compiled.parts.values(), compiled.snapshot
+    parts, table = compiled.parts.values(), _table(compiled)
+    found: Resources = {}
+    if before is not None and held is not None and _table(before) == table:
+        found[names.ECDS, names.GATE] = held[names.ECDS, names.GATE]
+    else:
+        gate = live.gate(compiled.scopes(), compiled.snapshot.gateway, table.certificates, table.longest_url, table.paths)
+        found[names.ECDS, names.GATE] = discovered_body(names.GATE, gate)
+    shards: dict[int, set[Bucket]] = {shard: set() for shard in range(names.LIMIT_SHARDS)}
+    for bucket in {bucket for part in parts for bucket in part.buckets}:
+        shards[bucket.shard].add(bucket)
+    for shard, buckets in shards.items():
+        found[names.ECDS, names.limits(shard)] = _limits(shard, frozenset(buckets))
+    served = [*parts, *(before.parts.values() if before else ())]
+    found[names.ECDS, names.IP_LISTS] = _lists(frozenset(one for part in served for one in part.lists), compiled.sources)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """All that the gate's table depends on."""
+
+    routes: tuple[tuple[str, str, str], ...]
+    gateway: Gateway
+    certificates: live.ClientCertificates
+    longest_url: int
+    paths: frozenset[str]
+
+
+def _table(compiled: Compiled) -> _Table:
+    snapshot = compiled.snapshot
     cas: dict[str, str] = {}
     for policy in snapshot.policies:
         if isinstance(policy, Tls):
             cas.update(policy.ca_subjects(snapshot.files))
     protect = gateway_wide(Protect, snapshot.policies) or Protect.fallback()
-    certificates = live.ClientCertificates(cas, listed(snapshot))
-    paths = [path for api in snapshot.apis.values() for path in api.paths]
-    paths += [path for policy in snapshot.policies for path in (*policy.target.paths, *policy.target.exclude)]
-    found = {names.GATE: live.gate(compiled.scopes(), snapshot.gateway, certificates, protect.longest_url, paths)}
-    buckets = {bucket for part in parts for bucket in part.buckets}
-    for shard in range(names.LIMIT_SHARDS):
-        found[names.limits(shard)] = live.limits(shard, [bucket for bucket in buckets if bucket.shard == shard])
-    served = [*parts, *(before.parts.values() if before else ())]
-    found[names.IP_LISTS] = live.lists((held for part in served for held in part.lists), compiled.sources)
-    return {(names.ECDS, name): discovered_body(name, inner) for name, inner in found.items()}
+    paths = {path for api in snapshot.apis.values() for path in api.paths}
+    for policy in snapshot.policies:
+        paths.update(policy.target.paths, policy.target.exclude)
+    routes = tuple((scope.host, scope.path, scope.name) for scope in compiled.scopes())
+    certificates = live.ClientCertificates(cas, listed(snapshot) if cas else {})
+    return _Table(routes, snapshot.gateway, certificates, protect.longest_url, frozenset(paths))
+
+
+@functools.lru_cache(maxsize=2 * names.LIMIT_SHARDS)
+def _limits(shard: int, buckets: frozenset[Bucket]) -> bytes:
+    """Kept, because most edits leave the buckets alone; so do the lists."""
+    return discovered_body(names.limits(shard), live.limits(shard, buckets))
+
+
+@functools.lru_cache(maxsize=2)
+def _lists(held: frozenset[IpList], sources: Sources) -> bytes:
+    return discovered_body(names.IP_LISTS, live.lists(held, sources))
 
 
 def discovered_body(name: str, inner: object) -> bytes:

@@ -1,9 +1,12 @@
 """An API's upstream as a cluster."""
 
+import hashlib
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
+from bartizan.compile.chain import Covered
 from bartizan.envoy import message, names, packed
 from bartizan.model.api import Api, Endpoint, Upstream
 
@@ -11,9 +14,29 @@ OTLP = "otlp"
 _HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
-def cluster_of(api: Api, fields: dict[str, Any]) -> bytes:
-    """The cluster of an API, with what its policies add."""
-    upstream = api.upstream
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster, named by what it says: APIs whose upstreams say the same share its connections and health checks."""
+
+    name: str
+    body: bytes
+    """envoy.config.cluster.v3.Cluster, serialized."""
+
+
+def cluster_of(api: Api, covered: Covered) -> Cluster:
+    """The cluster of an API, with what its policies add. One with bounds of its own is its alone."""
+    fields: dict[str, Any] = {}
+    own = False
+    for policy, fragment in covered:
+        fields.update(fragment.cluster)
+        own = own or bool(fragment.cluster and policy.target.api)
+    made = _cluster(api.upstream, fields)
+    digest = hashlib.sha256(made.SerializeToString(deterministic=True) + (api.name.encode() if own else b"")).hexdigest()
+    made.name = made.load_assignment.cluster_name = names.cluster(api.upstream.endpoints[0].host, digest)
+    return Cluster(made.name, bytes(made.SerializeToString(deterministic=True)))
+
+
+def _cluster(upstream: Upstream, fields: dict[str, Any]) -> Any:
     fixed = all(_is_address(endpoint.host) for endpoint in upstream.endpoints)
     endpoints = [
         {
@@ -24,10 +47,9 @@ def cluster_of(api: Api, fields: dict[str, Any]) -> bytes:
     ]
     made = message(
         "envoy.config.cluster.v3.Cluster",
-        name=names.cluster(api.name),
         type="STATIC" if fixed else "STRICT_DNS",
         connect_timeout=upstream.connect_timeout,
-        load_assignment={"cluster_name": names.cluster(api.name), "endpoints": [{"lb_endpoints": endpoints}]},
+        load_assignment={"endpoints": [{"lb_endpoints": endpoints}]},
         typed_extension_protocol_options={_HTTP: packed(_HTTP, **_protocol(upstream))},
         outlier_detection={"consecutive_5xx": {"value": 0}, "consecutive_gateway_failure": {"value": 0}},
         **_health_checks(upstream),
@@ -35,7 +57,7 @@ def cluster_of(api: Api, fields: dict[str, Any]) -> bytes:
     )
     if upstream.endpoints[0].tls:
         made.transport_socket.CopyFrom(_tls(upstream))
-    return bytes(made.SerializeToString(deterministic=True))
+    return made
 
 
 def _is_address(host: str) -> bool:

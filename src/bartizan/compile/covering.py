@@ -8,8 +8,6 @@ from bartizan.model.api import Api
 from bartizan.model.covering import Covering, Role
 from bartizan.policies import PolicyKind
 
-_RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
-
 
 def covering(compiled: Compiled, api: str, route: str, method: str) -> tuple[tuple[PolicyKind, Covering], ...]:
     """The policies that cover requests of this route, as the record names it. None if there is no such route (any more)."""
@@ -47,6 +45,5 @@ def _slice(api: Api, policies: tuple[PolicyKind, ...], route: str, method: str) 
 
 def _covering(policy: PolicyKind, piece: Slice, api: Api, setting: Setting) -> Covering:
     fragment = policy.compile(place_of(policy, piece, api, setting))
-    verdicts = [one for one in fragment.filters if one.name == policy.id and one.typed_config.type_url.endswith(_RBAC)]
-    role: Role = "counts" if fragment.rate_limits else "decides" if verdicts else "configures"
+    role: Role = "counts" if fragment.rate_limits else "decides" if fragment.permit is not None else "configures"
     return Covering(policy.id, role, policy.mode == "shadow")

@@ -12,42 +12,53 @@ from bartizan.model.gateway import Gateway
 from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Resource, Snapshot
 from bartizan.policies import Fault, PolicyKind
+from bartizan.policies.tls import Tls
 
 
 def cross_problems(snapshot: Snapshot, before: Snapshot | None = None) -> Iterator[Problem]:
     """Everything that is wrong between resources. What was good in `before`, and depends on nothing that changed, is good still."""
     same_frame = before is not None and before.gateway == snapshot.gateway and before.files == snapshot.files
-    good = before.resources if before is not None and same_frame else {}
-    at_home = good if before is not None and _named(before) == _named(snapshot) else {}
+    good = before if same_frame else None
+    at_home = good is not None and _named(good) == _named(snapshot)
+    yield from _policy_problems(snapshot, good, at_home)
+    if good is None or good.consumers != snapshot.consumers:
+        known = good.consumers if good is not None else {}
+        for name, consumer in snapshot.consumers.items():
+            if known.get(name) is not consumer:
+                yield from _attribute_problems(consumer, snapshot)
+    if not at_home:
+        yield from _undeclared_attributes(snapshot)
+        yield from certificate_problems(snapshot, _cas(snapshot))
+
+
+def _policy_problems(snapshot: Snapshot, good: Snapshot | None, at_home: bool) -> Iterator[Problem]:
+    """What is wrong with policies. `at_home`: all that a policy may name is as it was in `good`."""
     schema = Schema(snapshot.gateway.attributes)
     known = {
         "Api": snapshot.apis.keys(),
         "Consumer": snapshot.consumers.keys(),
         "Issuer": snapshot.issuers.keys(),
         "Listener": {one.name for one in snapshot.gateway.listeners},
+        "CA": _cas(snapshot),
     }
-    known["CA"] = _cas(snapshot)
+    held = {id(policy) for policy in good.policies} if good is not None else frozenset()
     for policy in snapshot.policies:
-        if isinstance(policy, PolicyKind):
-            if good.get((policy.kind, policy.name)) is not snapshot.resource(policy):
+        new = id(policy) not in held
+        if isinstance(policy, PolicyKind) and (new or not at_home):
+            resource = snapshot.resource(policy)
+            if new:
                 yield from _own_problems(policy, snapshot, schema)
-            if at_home.get((policy.kind, policy.name)) is not snapshot.resource(policy):
-                yield from _faults(policy.misfits(snapshot), snapshot.resource(policy))
-            yield from _dangling(policy, snapshot.resource(policy), known)
-    for consumer in snapshot.consumers.values():
-        if good.get(("Consumer", consumer.name)) is not snapshot.resource(consumer):
-            yield from _attribute_problems(consumer, snapshot)
-    yield from _undeclared_attributes(snapshot)
-    yield from certificate_problems(snapshot, known["CA"])
+            yield from _faults(policy.misfits(snapshot), resource)
+            yield from _dangling(policy, resource, known)
 
 
 def _named(snapshot: Snapshot) -> tuple[object, ...]:
-    """What a policy may name."""
-    return snapshot.apis, snapshot.consumers, snapshot.issuers, _cas(snapshot)
+    """What a policy may name, and the policies that others look at."""
+    return snapshot.apis, snapshot.consumers, snapshot.issuers, [one for one in snapshot.policies if isinstance(one, Tls)]
 
 
 def _cas(snapshot: Snapshot) -> set[str]:
-    return {ca for policy in snapshot.policies for ca in getattr(policy, "client_cas", {})}
+    return {ca for policy in snapshot.policies if isinstance(policy, Tls) for ca in policy.client_cas}
 
 
 def _faults(found: Iterator[Fault], resource: Resource) -> Iterator[Problem]:

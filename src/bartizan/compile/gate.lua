@@ -1,9 +1,10 @@
 -- The first filter: finds which route configuration serves a request, and takes the credentials out of where callers put them.
--- It decides nothing: what it finds wrong it names in x-bartizan-refusal, and the next filter refuses. If it fails, there
--- is no scope, so there is no route, and the request is answered 404.
+-- It decides nothing: what it finds wrong it names in x-bartizan-refusal, and the filter of keys refuses. If it fails, there
+-- is no scope, so there is no route, and the default deny refuses.
 -- Nothing here may take more than linear time: what is matched, callers wrote.
 -- TABLE: hosts = {host = {path = scope}}, suffixes = {[".example.com"] = {path = scope}}, any = {path = scope},
 --        headers = {...}, cookies = {...}, certificates = {subject = ca} or false, consumers = {key = consumer}, longest = bytes of a URL,
+--        public = {scope = true}: some route there is for everyone,
 --        prefix = bytes of the longest path that is declared, spelled = {path in small letters = {path as declared = true}},
 --        capitals = bool: some declared path holds capitals, literal = {code = true}: other characters of declared paths
 local T = --[[TABLE]]
@@ -155,31 +156,31 @@ local function bearer(authorization)
   return token
 end
 
--- Moves credentials to headers of ours. Returns how many there were, and what is wrong with them.
-local function credentials(handle, headers)
+-- Looks at the credentials: an API key's header was copied to ours before we are asked, a token stays where it is. `get` tells several
+-- values of a header joined by commas. Returns how many there are, and what is wrong with them.
+local function credentials(headers)
   local count, wrong = 0, nil
   local authorization = headers:get("authorization")
   if authorization then
     count = 1
-    local token = headers:getNumValues("authorization") == 1 and bearer(authorization)
-    headers:remove("authorization")
-    if token then headers:add("x-bartizan-token", token) else wrong = "malformed-credential" end
+    local token = bearer(authorization)
+    if not token then wrong = "malformed-credential"
+    elseif sub(authorization, 1, 7) ~= "Bearer " or #token + 7 ~= #authorization then headers:replace("authorization", "Bearer " .. token) end
   end
-  local keys = {}
   for _, name in ipairs(T.headers) do
     local key = headers:get(name)
     if key then
-      if headers:getNumValues(name) ~= 1 then wrong = "ambiguous-credential" end
-      keys[#keys + 1] = key
-      headers:remove(name)
+      count = count + 1
+      if find(key, ",", 1, true) then wrong = "ambiguous-credential" end
+      -- What begins like the name of a certificate in the table of keys is no key of a caller's.
+      if key == "" or sub(key, 1, 12) == "certificate:" then headers:replace("x-bartizan-key", "-") end
     end
   end
-  if #T.cookies > 0 then cookie_keys(headers, keys) end
-  if #keys > 0 then
+  if #T.cookies > 0 then
+    local keys = {}
+    cookie_keys(headers, keys)
     count = count + #keys
-    -- What begins like the name of a certificate in the table of keys is no key of a caller's.
-    local nobodys = keys[1] == "" or sub(keys[1], 1, 12) == "certificate:"
-    headers:add("x-bartizan-key", nobodys and "-" or keys[1])
+    if #keys > 0 then headers:replace("x-bartizan-key", (keys[1] == "" or sub(keys[1], 1, 12) == "certificate:") and "-" or keys[1]) end
   end
   return count, wrong
 end
@@ -208,13 +209,13 @@ function envoy_on_request(handle)
     headers:replace("x-bartizan-refusal", "no-api")
     return
   end
-  local count, wrong = credentials(handle, headers)
+  local count, wrong = credentials(headers)
   local tls = T.certificates and certificate(handle)
   headers:replace("x-bartizan-scope", scope)
   handle:clearRouteCache()
   if count == 0 and not tls then return end
-  if handle:metadata():get("public") then
-    headers:remove("x-bartizan-token")
+  if T.public[scope] and handle:metadata():get("public") then
+    headers:remove("authorization")
     headers:remove("x-bartizan-key")
     return
   end

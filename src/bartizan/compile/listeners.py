@@ -7,8 +7,8 @@ from bartizan.compile.clusters import OTLP
 from bartizan.compile.coverage import gateway_wide
 from bartizan.compile.records import access_logs
 from bartizan.envoy import extension, message, names, packed
-from bartizan.envoy.filters import discovered, execute_discovered, fixed, header_mutations, refuse
-from bartizan.envoy.matching import all_of, header, metadata, negated
+from bartizan.envoy.filters import discovered, execute, execute_discovered, fixed, header_mutations, overwrite, refuse, refuse_all
+from bartizan.envoy.matching import always, header
 from bartizan.model.gateway import Gateway, Listener
 from bartizan.model.snapshot import Snapshot
 from bartizan.policies.protect import Protect
@@ -22,6 +22,7 @@ _REMOVE_OURS = [
     {"remove_on_match": {"key_matcher": {"prefix": names.PREFIX, "ignore_case": True}}},
     {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-", "ignore_case": True}}},
 ]
+_LIMITS = [f"{_HTTP}.local_ratelimit.v3.LocalRateLimit", f"{_HTTP}.rbac.v3.RBAC"]
 
 # By HTTP/1 callers send no trailers to the upstream; by HTTP/2 they could send there what isn't looked at here, such as a forged identity.
 _NO_TRAILERS = [{"remove_on_match": {"key_matcher": {"safe_regex": {"regex": ".*"}}}}]
@@ -56,7 +57,7 @@ def _connections(listener: Listener, snapshot: Snapshot, policies: list[Any]) ->
             "scoped_rds": {"scoped_rds_config_source": {"ads": {}, "resource_api_version": "V3"}},
         },
         "http_filters": [*(one for policy in policies for one in policy.filters(listener)), *_filters(gateway)],
-        "early_header_mutation_extensions": [_early()],
+        "early_header_mutation_extensions": [_early(gateway)],
         "local_reply_config": local_replies(gateway),
         "access_log": access_logs(gateway),
         "normalize_path": {"value": True},
@@ -136,48 +137,47 @@ def _tracing(gateway: Gateway) -> dict[str, Any]:
     return {"tracing": {"provider": {"name": "envoy.tracers.opentelemetry", "typed_config": config}}}
 
 
-def _early() -> dict[str, Any]:
-    """Before anything else: no header of ours, nor of Envoy's own, comes from outside."""
-    return extension("early", message("envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation", mutations=_EARLY))
-
-
-_EARLY = [
-    *_REMOVE_OURS,
-    {"append": {"header": {"key": names.H_JA4, "value": "%TLS_JA4_FINGERPRINT%"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}},
-]
+def _early(gateway: Gateway) -> dict[str, Any]:
+    """Before anything else: no header of ours, nor of Envoy's own, comes from outside. A key is copied to where it is looked for."""
+    keys = [
+        {"append": {"header": {"key": names.H_KEY, "value": f"%REQ({name})%"}, "append_action": "ADD_IF_ABSENT"}}
+        for name in gateway.api_keys.headers
+    ]
+    ja4 = overwrite(names.H_JA4, "%TLS_JA4_FINGERPRINT%")
+    mutation = message(
+        "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation", mutations=[*_REMOVE_OURS, ja4, *keys]
+    )
+    return extension("early", mutation)
 
 
 def _filters(gateway: Gateway) -> list[Any]:
     """The chain. Each step's reason stands beside it; the order is what makes it safe."""
+    keys = [{"remove": name} for name in gateway.api_keys.headers]
     return [
         discovered(names.GATE, [f"{_HTTP}.lua.v3.Lua"]),  # the scope, and credentials out of callers' places
         fixed(names.CORS, message(f"{_HTTP}.cors.v3.Cors")),  # preflights, and CORS headers on every refusal that has a route
-        fixed(
-            names.HYGIENE, refuse(names.HYGIENE, [(name, header(names.H_REFUSAL, exact=name)) for name in REFUSALS])
-        ),  # what the gate found wrong
         discovered(names.BLOCKS, [f"{_HTTP}.rbac.v3.RBAC"]),  # blocked sources, before any credential is looked up
-        fixed(names.KEYS, _keys()),  # a key becomes its consumer, or 401
+        fixed(names.KEYS, _keys()),  # what the gate found wrong is refused; a key becomes its consumer, or 401
         discovered(names.TOKENS, [f"{_HTTP}.jwt_authn.v3.JwtAuthentication"]),  # a token becomes claims, or 401
         discovered(names.PRINCIPAL_FILTER, [f"{_HTTP}.header_to_metadata.v3.Config"]),  # one principal, whatever the credential
         discovered(names.IP_LISTS, [f"{_HTTP}.composite.v3.Composite"]),  # big lists of networks, once
-        fixed(names.POLICIES, message(f"{_HTTP}.composite.v3.Composite")),  # the route's own policies: one revision
-        fixed(names.DEFAULT_DENY, _default_deny()),  # a route whose policies didn't run is closed
-        *(discovered(names.limits(shard), [f"{_HTTP}.local_ratelimit.v3.LocalRateLimit"]) for shard in range(names.LIMIT_SHARDS)),
-        fixed(names.STRIP, header_mutations(_REMOVE_OURS, trailers=_NO_TRAILERS)),  # nothing of ours reaches the upstream
+        fixed(names.POLICIES, _default_deny()),  # the route's own policies: one revision; a route that brings none is closed
+        *(discovered(names.limits(shard), _LIMITS) for shard in range(names.LIMIT_SHARDS)),
+        fixed(
+            names.STRIP, header_mutations([*_REMOVE_OURS, *keys], trailers=_NO_TRAILERS)
+        ),  # no key, nor what is ours, reaches the upstream
         fixed("envoy.filters.http.router", message(f"{_HTTP}.router.v3.Router", suppress_envoy_headers=True)),
     ]
 
 
 def _default_deny() -> Any:
-    """Nothing passes whose policies didn't run, and no upgrade that its API doesn't take: Envoy itself asks before it knows the route."""
-    websocket = [header("upgrade", exact="websocket", ignore_case=True), metadata(names.RULES, ("websocket",), present_match=True)]
-    upgrade = [header("upgrade", safe_regex={"google_re2": {}, "regex": r"\C*"}), negated(all_of(websocket))]
-    served = metadata(names.RULES, ("api",), present_match=True)
-    return refuse(names.DEFAULT_DENY, [("upgrade-not-enabled", all_of(upgrade))], served=served)
+    """What is run where a route doesn't say what to run instead: a refusal."""
+    return message(f"{_HTTP}.composite.v3.Composite", matcher=always(execute(names.DEFAULT_DENY, refuse_all(names.DEFAULT_DENY))))
 
 
 def _keys() -> Any:
-    """Dispatches a key to the shard that its third character after `bz_` names; all else to a table that knows no key."""
+    """Refuses what the gate found wrong. Dispatches a key to the shard that its third character after `bz_` names; all else to a table
+    that knows no key."""
     tables = {
         f"bz_{shard}": {"action": execute_discovered(f"keys/{shard}", [f"{_HTTP}.api_key_auth.v3.ApiKeyAuth"])} for shard in KEY_SHARDS
     }
@@ -190,5 +190,12 @@ def _keys() -> Any:
         "matcher_tree": {"input": key, "prefix_match_map": {"map": tables}},
         "on_no_match": {"action": execute_discovered("keys/other", [f"{_HTTP}.api_key_auth.v3.ApiKeyAuth"])},
     }
-    matcher = {"matcher_list": {"matchers": [{"predicate": present, "on_match": {"matcher": by_shard}}]}}
+    wrong = header(names.H_REFUSAL, safe_regex={"google_re2": {}, "regex": r"\C*"})
+    named = [(name, header(names.H_REFUSAL, exact=name)) for name in REFUSALS]
+    refusal = refuse([*named, ("malformed-request", wrong)], names.HYGIENE)
+    matchers = [
+        {"predicate": wrong, "on_match": {"action": execute(names.HYGIENE, refusal)}},
+        {"predicate": present, "on_match": {"matcher": by_shard}},
+    ]
+    matcher = {"matcher_list": {"matchers": matchers}}
     return message(f"{_HTTP}.composite.v3.Composite", matcher=matcher)

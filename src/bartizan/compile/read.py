@@ -1,7 +1,7 @@
 """Reads documents into resources, and resources into a snapshot. Collects every Problem; pure but for the files it is handed."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -15,8 +15,8 @@ from bartizan.model.api import Api
 from bartizan.model.consumer import Consumer, Issuer
 from bartizan.model.gateway import Gateway
 from bartizan.model.problem import Place, Problem
-from bartizan.model.snapshot import Key, Resource, Snapshot, snapshot_of
-from bartizan.policies import KINDS
+from bartizan.model.snapshot import Key, Resource, Share, Snapshot, share_of, snapshot_of
+from bartizan.policies import KINDS, PolicyKind
 
 _ALL: tuple[type[BaseModel], ...] = (Gateway, Api, Consumer, Issuer, *KINDS)
 TYPES: Mapping[str, type[BaseModel]] = {one.model_fields["kind"].default: one for one in _ALL}
@@ -24,10 +24,16 @@ TYPES: Mapping[str, type[BaseModel]] = {one.model_fields["kind"].default: one fo
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What a text held: resources, and what is wrong with it."""
+    """What a text held: what it declares, what is wrong with it, and the files that its policies name."""
 
-    resources: tuple[Resource, ...]
+    share: Share
     problems: tuple[Problem, ...]
+    named: tuple[tuple[str, Resource], ...] = ()
+
+    @property
+    def resources(self) -> tuple[Resource, ...]:
+        """What it declares, in its order."""
+        return self.share.resources
 
 
 def read(text: str, file: str) -> Read:
@@ -43,7 +49,8 @@ def read(text: str, file: str) -> Read:
                 problems += found
     except YamlError as error:
         problems.append(Problem(Place(file, error.line), "yaml-unreadable", str(error)))
-    return Read(tuple(resources), tuple(problems))
+    policies = [(one, one.value) for one in resources if isinstance(one.value, PolicyKind)]
+    return Read(share_of(tuple(resources)), tuple(problems), tuple((name, one) for one, policy in policies for name in policy.file_names()))
 
 
 def _resource(document: Document, file: str) -> Resource | list[Problem]:
@@ -86,32 +93,26 @@ def _field_problem(document: Document, file: str, owner: str, detail: Any, model
 
 def assemble(reads: Iterable[Read], files: Mapping[str, bytes], before: Snapshot | None = None) -> Snapshot | tuple[Problem, ...]:
     """The snapshot of everything read, or every problem there is. `before` is the last good one, whose checks needn't be made again."""
-    problems: list[Problem] = []
-    resources: dict[Key, Resource] = {}
-    gateways: list[Resource] = []
-    for one in reads:
-        problems += one.problems
-        for resource in one.resources:
-            if resource.kind == "Gateway":
-                gateways.append(resource)
-            known = resources.setdefault(resource.key, resource)
-            if known is not resource:
-                problems.append(
-                    Problem(
-                        resource.place(),
-                        "name-taken",
-                        f"{resource.kind} {resource.name!r} is declared twice",
-                        f"The other: {known.place()}",
-                    )
-                )
+    reads = tuple(reads)
+    problems = {problem for one in reads for problem in one.problems}
+    keys: set[Key] = set().union(*(one.share.by_key for one in reads))
+    if len(keys) != sum(len(one.resources) for one in reads):
+        problems.update(_twice(reads))
+    gateways = [resource for one in reads if one.share.gateways for resource in one.resources if resource.kind == "Gateway"]
     if len(gateways) != 1 and not problems:
         at = gateways[1].place() if gateways else Place(".", 1)
-        problems.append(
-            Problem(
-                at, "gateway-count", f"there must be exactly one Gateway; there are {len(gateways)}", "Declare one with `kind: Gateway`."
-            )
-        )
+        told = f"there must be exactly one Gateway; there are {len(gateways)}"
+        problems.add(Problem(at, "gateway-count", told, "Declare one with `kind: Gateway`."))
     if problems or len(gateways) != 1:
-        return tuple(sorted(set(problems)))
-    snapshot = snapshot_of(resources, files)
+        return tuple(sorted(problems))
+    snapshot = snapshot_of((one.share for one in reads), files)
     return tuple(sorted(faults)) if (faults := set(cross_problems(snapshot, before))) else snapshot
+
+
+def _twice(reads: Iterable[Read]) -> Iterator[Problem]:
+    known: dict[Key, Resource] = {}
+    for resource in (resource for one in reads for resource in one.resources):
+        first = known.setdefault(resource.key, resource)
+        if first is not resource:
+            told = f"{resource.kind} {resource.name!r} is declared twice"
+            yield Problem(resource.place(), "name-taken", told, f"The other: {first.place()}")

@@ -5,20 +5,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bartizan.compile.clusters import cluster_of
+from bartizan.compile.chain import Covered, deciding, policy_chain
+from bartizan.compile.clusters import Cluster, cluster_of
 from bartizan.compile.coverage import Slice, slices
 from bartizan.condition import Schema, Sources
 from bartizan.envoy import message, names, pack
-from bartizan.envoy.filters import chain_of, header_mutations, overwrite, permit, set_metadata, typed
-from bartizan.envoy.matching import any_of, header
 from bartizan.model.api import Api
+from bartizan.model.gateway import Gateway
 from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
-from bartizan.policies import Bucket, Fragment, IpList, Place, PolicyKind
+from bartizan.policies import Bucket, IpList, Place, PolicyKind
 from bartizan.policies.authenticate import Authenticate
 from bartizan.policies.public import Public
-
-_IDENTITY = {"id": "id", "method": "method", "groups": "groups", "issuer": "issuer", "key": "key"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +29,8 @@ class Scope:
     api: str
     config: Any
     """envoy.config.route.v3.RouteConfiguration"""
+    public: bool = False
+    """Whether some route here is served without authentication."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,13 @@ class Part:
 
     api: Api
     policies: tuple[PolicyKind, ...]
-    scopes: tuple[Scope, ...] = ()
-    buckets: tuple[Bucket, ...] = ()
-    lists: tuple[IpList, ...] = ()
-    cluster: bytes = b""
-    problems: tuple[Problem, ...] = ()
+    scopes: tuple[Scope, ...]
+    buckets: tuple[Bucket, ...]
+    lists: tuple[IpList, ...]
+    cluster: Cluster
+    problems: tuple[Problem, ...]
+    asked: frozenset[str]
+    """The principal's attributes, and `groups`, that something here may ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,31 +59,41 @@ class Setting:
 
 def part_of(api: Api, policies: tuple[PolicyKind, ...], setting: Setting) -> Part:
     """Everything of one API."""
-    buckets: dict[Bucket, None] = {}
-    lists: dict[IpList, None] = {}
-    cluster_fields: dict[str, Any] = {}
-    problems: list[Problem] = []
-    scopes = []
-    for path in api.paths:
-        routes = []
-        for piece in slices(path, api, policies):
-            problems += _open_routes(api, piece, setting.snapshot)
-            fragments = [(policy, policy.compile(place_of(policy, piece, api, setting))) for policy in piece.policies]
-            routes.append(_route(api, path, piece, fragments))
-            for _, fragment in fragments:
-                buckets.update(dict.fromkeys(fragment.buckets))
-                lists.update(dict.fromkeys(fragment.lists))
-                cluster_fields.update(fragment.cluster)
-        for host in api.hosts:
-            name = names.scope(host, path)
-            config = message(
-                "envoy.config.route.v3.RouteConfiguration",
-                name=name,
-                virtual_hosts=[{"name": api.name, "domains": ["*"], "routes": routes}],
-            )
-            scopes.append(Scope(name, host, path, api.name, config))
-    cluster = cluster_of(api, cluster_fields)
-    return Part(api, policies, tuple(scopes), tuple(buckets), tuple(lists), cluster, tuple(dict.fromkeys(problems)))
+    covered = {path: [(piece, _fragments(piece, api, setting)) for piece in slices(path, api, policies)] for path in api.paths}
+    pieces = [each for found in covered.values() for each in found]
+    together = [each for _, found in pieces for each in found]
+    cluster = cluster_of(api, together)
+    scopes = tuple(scope for path, found in covered.items() for scope in _scopes(api, path, found, cluster.name))
+    return Part(
+        api,
+        policies,
+        scopes,
+        tuple(dict.fromkeys(bucket for _, fragment in together for bucket in fragment.buckets)),
+        tuple(dict.fromkeys(held for _, fragment in together for held in fragment.lists)),
+        cluster,
+        tuple(dict.fromkeys(problem for piece, _ in pieces for problem in _open_routes(api, piece, setting.snapshot))),
+        _asked(scopes, setting.snapshot.gateway),
+    )
+
+
+def _fragments(piece: Slice, api: Api, setting: Setting) -> Covered:
+    return [(policy, policy.compile(place_of(policy, piece, api, setting))) for policy in piece.policies]
+
+
+def _scopes(api: Api, path: str, pieces: Sequence[tuple[Slice, Covered]], cluster: str) -> Iterator[Scope]:
+    routes = [_route(api, path, piece, fragments, cluster) for piece, fragments in pieces]
+    public = any(is_public(piece) for piece, _ in pieces)
+    for host in api.hosts:
+        name = names.scope(host, path)
+        virtual_hosts = [{"name": api.name, "domains": ["*"], "routes": routes}]
+        config = message("envoy.config.route.v3.RouteConfiguration", name=name, virtual_hosts=virtual_hosts)
+        yield Scope(name, host, path, api.name, config, public)
+
+
+def _asked(scopes: Sequence[Scope], gateway: Gateway) -> frozenset[str]:
+    """Whatever asks for an attribute names it, so what isn't named isn't asked for."""
+    text = b"".join(scope.config.SerializeToString() for scope in scopes)
+    return frozenset(name for name in ("groups", *gateway.attributes) if name.encode() in text)
 
 
 def place_of(policy: PolicyKind, piece: Slice, api: Api, setting: Setting) -> Place:
@@ -113,7 +125,7 @@ def is_public(piece: Slice) -> bool:
     return Public in enforced and Authenticate not in enforced
 
 
-def _route(api: Api, scope_path: str, piece: Slice, fragments: Sequence[tuple[PolicyKind, Fragment]]) -> Any:
+def _route(api: Api, scope_path: str, piece: Slice, fragments: Covered, cluster: str) -> Any:
     per_filter: dict[str, Any] = {}
     action: dict[str, Any] = {}
     limits: list[Any] = []
@@ -125,23 +137,15 @@ def _route(api: Api, scope_path: str, piece: Slice, fragments: Sequence[tuple[Po
         limits += fragment.rate_limits
         added += fragment.response_headers
         hidden.update(dict.fromkeys(fragment.hidden_response_headers))
-    chain = [
-        typed("rules", set_metadata(names.RULES, {"api": api.name, "path": piece.path, **({"websocket": "yes"} if api.websocket else {})}))
-    ]
-    chain += [one for _, fragment in fragments for one in fragment.filters]
-    if api.methods:
-        chain.append(_method_filter(api))
-    if (identity := _identity_filter(api)) is not None:
-        chain.append(identity)
-    bodies = [one for _, fragment in fragments for one in fragment.body_filters]
-    per_filter[names.POLICIES] = chain_of([*chain, *bodies], on_websocket=chain if api.websocket and bodies else None)
+    per_filter[names.POLICIES] = policy_chain(api, fragments)
     return message(
         "envoy.config.route.v3.Route",
         name=f"{api.name}{piece.path}",
         match=_match(piece),
-        route={**_forwarding(api, scope_path), **action, "rate_limits": limits},
-        metadata=_metadata(api, piece),
+        route={"cluster": cluster, **_forwarding(api, scope_path), **action, "rate_limits": limits},
+        metadata=_metadata(api, piece, fragments),
         typed_per_filter_config=per_filter,
+        request_headers_to_remove=[] if api.forward_credentials else ["authorization"],
         response_headers_to_add=added,
         response_headers_to_remove=list(hidden),
     )
@@ -156,9 +160,10 @@ def _match(piece: Slice) -> dict[str, Any]:
     return match
 
 
-def _metadata(api: Api, piece: Slice) -> dict[str, Any]:
+def _metadata(api: Api, piece: Slice, covered: Covered) -> dict[str, Any]:
     """What the record and the gate read: the revision is filled in when the route is published."""
-    fields = {"api": {"string_value": api.name}, "route": {"string_value": piece.path}, "revision": {"string_value": ""}}
+    told = {"api": api.name, "route": piece.path, "revision": "", "policies": " ".join(deciding(covered))}
+    fields = {name: {"string_value": value} for name, value in told.items()}
     found: dict[str, Any] = {"bartizan": message("google.protobuf.Struct", fields=fields)}
     if is_public(piece):
         found[names.GATE] = message("google.protobuf.Struct", fields={"public": {"bool_value": True}})
@@ -166,7 +171,7 @@ def _metadata(api: Api, piece: Slice) -> dict[str, Any]:
 
 
 def _forwarding(api: Api, scope_path: str) -> dict[str, Any]:
-    fields: dict[str, Any] = {"cluster": names.cluster(api.name), "timeout": api.timeout, "idle_timeout": api.idle_timeout}
+    fields: dict[str, Any] = {"timeout": api.timeout, "idle_timeout": api.idle_timeout}
     if api.retries.attempts:
         policy: dict[str, Any] = {
             "retry_on": ",".join(_RETRY_ON[one] for one in api.retries.on),
@@ -189,21 +194,6 @@ _RETRY_ON = {
     "gateway-error": "gateway-error",
     "unavailable": "unavailable",
 }
-
-
-def _method_filter(api: Api) -> Any:
-    """After authentication: a stranger isn't told which methods exist."""
-    allowed = [header(":method", exact=method) for method in (*api.methods, *(("HEAD",) if "GET" in api.methods else ()))]
-    return permit("method-not-allowed", any_of(allowed))
-
-
-def _identity_filter(api: Api) -> Any | None:
-    mutations: list[dict[str, Any]] = []
-    for name, what in api.identity_headers.items():
-        mutations += [{"remove": name}, overwrite(name, f"%DYNAMIC_METADATA({names.PRINCIPAL}:{_IDENTITY.get(what, what)})%")]
-    if api.forward_credentials:
-        mutations.append(overwrite("authorization", f"Bearer %REQ({names.H_TOKEN})%"))
-    return typed("identity", header_mutations(mutations)) if mutations else None
 
 
 def stamped(config: Any, revision: str) -> bytes:

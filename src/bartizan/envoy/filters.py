@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bartizan.envoy.matching import always, header, unless
-from bartizan.envoy.messages import extension, message, pack, packed
+from bartizan.envoy.messages import extension, message, packed
 
 _RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
 _HTTP_FILTER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter"
@@ -15,34 +15,42 @@ def _action(policy: str, allow: bool) -> dict[str, Any]:
     return extension(policy, message("envoy.config.rbac.v3.Action", name=policy, action="ALLOW" if allow else "DENY"))
 
 
-def permit(policy: str, predicate: Any, *, shadow: bool = False) -> Any:
-    """A filter of a route's chain (TypedExtensionConfig) that lets through where `predicate` holds. In shadow it only reports."""
-    return typed(policy, verdict(policy, predicate, shadow=shadow))
+def permits(predicates: Sequence[tuple[str, Any]]) -> Any:
+    """A filter of a route's chain (TypedExtensionConfig) that lets through where all predicates hold, asked in order, and otherwise refuses
+    under the name of the first that doesn't.
 
-
-def verdict(policy: str, predicate: Any, *, shadow: bool = False) -> Any:
-    """An RBAC filter that lets a request through where `predicate` holds and refuses it by name otherwise.
-
-    The allow-or-named-deny form fails closed when an attribute is missing or a condition errs.
+    Each is an allow with a named refusal behind it, which fails closed when an attribute is missing or a condition errs. One filter for
+    several, because a filter costs as much as ten predicates.
     """
+    (policy, last), *before = reversed(predicates)
+    matcher = unless(last, otherwise=_action(policy, False), then=_action(policy, True))
+    for policy, predicate in before:
+        matcher = message(
+            "xds.type.matcher.v3.Matcher",
+            matcher_list={"matchers": [{"predicate": predicate, "on_match": {"matcher": matcher}}]},
+            on_no_match={"action": _action(policy, False)},
+        )
+    return typed(",".join(policy for policy, _ in predicates), message(_RBAC, matcher=matcher))
+
+
+def watches(policy: str, predicate: Any) -> Any:
+    """A filter of a route's chain that refuses nothing: it notes as a shadow verdict whether `predicate` holds."""
     matcher = unless(predicate, otherwise=_action(policy, False), then=_action(policy, True))
-    which = (
-        {"shadow_matcher": matcher, "shadow_rules_stat_prefix": f"{policy}."}
-        if shadow
-        else {"matcher": matcher, "rules_stat_prefix": f"{policy}."}
-    )
-    return message(_RBAC, **which)
+    return typed(policy, message(_RBAC, shadow_matcher=matcher, shadow_rules_stat_prefix=f"{policy}."))
 
 
-def refuse(policy: str, refusals: Sequence[tuple[str, Any]], *, served: Any | None = None) -> Any:
-    """An RBAC filter that refuses, under the first name whose predicate holds, and lets through all else, or only what is `served`."""
+def refuse(refusals: Sequence[tuple[str, Any]], otherwise: str) -> Any:
+    """An RBAC filter that refuses under the first name whose predicate holds, and lets through all else under the name `otherwise`."""
+    if not refusals:
+        return message(_RBAC)
     matchers = [{"predicate": predicate, "on_match": {"action": _action(name, False)}} for name, predicate in refusals]
-    if served is not None:
-        matchers.append({"predicate": served, "on_match": {"action": _action(policy, True)}})
-    fields: dict[str, Any] = {"on_no_match": {"action": _action(policy, served is None)}}
-    if matchers:
-        fields["matcher_list"] = {"matchers": matchers}
-    return message(_RBAC, matcher=message("xds.type.matcher.v3.Matcher", **fields), rules_stat_prefix=f"{policy}.")
+    matcher = message("xds.type.matcher.v3.Matcher", matcher_list={"matchers": matchers}, on_no_match={"action": _action(otherwise, True)})
+    return message(_RBAC, matcher=matcher)
+
+
+def refuse_all(name: str) -> Any:
+    """An RBAC filter that refuses everything under this name."""
+    return message(_RBAC, matcher=always(_action(name, False)))
 
 
 def noted(policy: str, predicates: Sequence[Any]) -> Any:
@@ -109,10 +117,10 @@ def chain_of(filters: Sequence[Any], on_websocket: Sequence[Any] | None = None) 
     return packed("envoy.extensions.filters.http.composite.v3.CompositePerRoute", matcher=matcher)
 
 
+def execute(name: str, inner: Any) -> dict[str, Any]:
+    """The composite filter's action: run this filter."""
+    return extension(name, message(_EXECUTE, typed_config=extension(name, inner)))
+
+
 def _chain(filters: Sequence[Any]) -> dict[str, Any]:
     return extension("chain", message(_EXECUTE, filter_chain={"typed_config": list(filters)}))
-
-
-def disabled_on_route() -> Any:
-    """A route's configuration that leaves a filter out. An Any."""
-    return pack(message("envoy.config.route.v3.FilterConfig", disabled=True))

@@ -14,7 +14,6 @@ PREFIX = "x-bartizan-"
 H_SCOPE = "x-bartizan-scope"
 H_REFUSAL = "x-bartizan-refusal"
 H_KEY = "x-bartizan-key"
-H_TOKEN = "x-bartizan-token"  # noqa: S105 - a header's name
 H_PRINCIPAL = "x-bartizan-principal"
 H_CERTIFICATE = "x-bartizan-cert"
 H_JA4 = "x-bartizan-ja4"
@@ -24,7 +23,7 @@ H_SECURE = "x-bartizan-secure"
 
 # Dynamic metadata namespaces.
 PRINCIPAL = "bartizan.principal"
-RULES = "bartizan.rules"
+SHADOWS = "bartizan.shadows"
 LISTS = "bartizan.lists"
 RBAC_VERDICTS = "envoy.filters.http.rbac"
 
@@ -48,9 +47,9 @@ def limits(shard: int) -> str:
     return f"limits/{shard}"
 
 
-def cluster(api: str) -> str:
-    """The cluster of an API's upstream."""
-    return f"upstream/{api}"
+def cluster(host: str, digest: str) -> str:
+    """The cluster of an upstream, by its first host and what all of it says. Envoy's metrics cut a name at its first dot."""
+    return f"upstream/{re.sub('[^A-Za-z0-9-]', '-', host)}/{digest[:12]}"
 
 
 def certificate(policy: str) -> str:

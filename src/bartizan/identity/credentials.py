@@ -8,7 +8,7 @@ from pathlib import Path
 from bartizan.envoy.names import CERTIFICATE_KEY, certificate_key, fingerprint_key
 from bartizan.identity.key_text import OTHER, SHARDS
 from bartizan.identity.keys import KeyRecord, KeyStore
-from bartizan.identity.table import ConsumerView, shards
+from bartizan.identity.table import ConsumerView, identity, tables
 from bartizan.model.consumer import Consumer
 from bartizan.model.fields import SecretRef
 from bartizan.model.snapshot import Snapshot
@@ -68,6 +68,10 @@ class Tables:
     bodies: dict[str, bytes] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     _stamps: dict[Path, tuple[int, ...]] = field(default_factory=dict)
+    _told: dict[str, tuple[Consumer, tuple[str, str]]] = field(default_factory=dict)
+    """Consumers with their identity as the tables tell it."""
+    _attributes: Mapping[str, str] = field(default_factory=dict)
+    """The declared ones, for which that holds."""
 
     def is_stale(self) -> bool:
         """Whether a file of a brought key has changed since all tables were made."""
@@ -82,14 +86,26 @@ class Tables:
         self.warnings = tuple(warnings)
         if wanted == ALL:
             self._stamps = files
+        if list(self._attributes.items()) != list(snapshot.gateway.attributes.items()):  # their order counts too
+            self._attributes, self._told = snapshot.gateway.attributes, {}
         records = [*self.store.live(now, tuple(wanted & frozenset(SHARDS))), *brought]
-        consumers = {name: view(consumer) for name, consumer in snapshot.consumers.items() if not consumer.disabled}
-        made = shards(records, consumers, snapshot.gateway.attributes)
-        self.bodies = {shard: made[shard] if shard in wanted else self.bodies[shard] for shard in made}
+        made = tables(records, lambda name: self._identity(snapshot.consumers.get(name)), wanted)
+        self.bodies = {shard: made[shard] if shard in wanted else self.bodies[shard] for shard in (*SHARDS, OTHER)}
+
+    def _identity(self, consumer: Consumer | None) -> tuple[str, str] | None:
+        if consumer is None or consumer.disabled:
+            return None
+        known = self._told.get(consumer.name)
+        if known is None or known[0] is not consumer:
+            known = self._told[consumer.name] = (consumer, identity(view(consumer), self._attributes))
+        return known[1]
 
     def touched(self, old: Mapping[str, Consumer], new: Mapping[str, Consumer]) -> frozenset[str]:
         """The shards that a change of these consumers touches."""
-        names = {name for name in old.keys() | new.keys() if old.get(name) is not new.get(name) and old.get(name) != new.get(name)}
+        if old == new:  # nearly always, and soon told
+            return frozenset()
+        names = {name for name, consumer in new.items() if (before := old.get(name)) is not consumer and before != consumer}
+        names.update(old.keys() - new.keys())
         brings = any(consumer is not None and consumer.credentials for name in names for consumer in (old.get(name), new.get(name)))
         return ALL if brings else self.store.shards_of(names)
 

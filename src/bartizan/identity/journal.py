@@ -80,7 +80,7 @@ class Journal:
 
     def _open(self, line: bytes) -> bytes:
         try:
-            return self._envelope.open(binascii.a2b_base64(line), self._context())
+            return self._envelope.open(binascii.a2b_base64(line, strict_mode=True), self._context())
         except CannotOpen as error:
             raise type(error)(f"The file {self.path} can't be read. {error.message}") from None
         except binascii.Error:

@@ -14,11 +14,14 @@ Each way in leaves headers of ours behind (nobody else can set them: they are re
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from bartizan.compile import Compiled
 from bartizan.envoy import extension, message, names
-from bartizan.identity.table import PRINCIPAL_HEADER
+from bartizan.identity.table import PRINCIPAL_HEADER, fields_of, order_mark
 from bartizan.model.attributes import name_problem
+from bartizan.policies.tls import Tls
 
 NAMESPACE = "bartizan.principal"
 CERTIFICATE_HEADER = "x-bartizan-cert"
@@ -27,10 +30,20 @@ _NEVER = "x-bartizan-never"
 
 Rule = dict[str, Any]
 
-# The rewrites below match whatever text there is, and what isn't wanted ends in the second alternative, where `\1` is empty
-# and no key is set: a rewrite that doesn't match would leave the whole text as the value. \C is any byte, so that no
-# sequence of bytes escapes. The lazy beginning is a third of the cost of a greedy one.
-_FIELD = r"^(?:\C*?;{}=([^;]*);\C*|\C*)$"
+# The rewrites below match whatever text there is, and what isn't wanted ends in an alternative where `\1` is empty and no key is set: a
+# rewrite that doesn't match would leave the whole text as the value. \C is any byte, so that no sequence of bytes escapes.
+
+
+def _field(at: int, mark: str) -> str:
+    """The field at this place of an entry with this mark. Each byte leaves one way to go on, which RE2 reads in one pass; a text may end
+    anywhere."""
+    pattern = r"([^;]*)(?:;\C*)?"
+    for _ in range(at):
+        pattern = rf"[^;]*(?:;{pattern})?"
+    for letter in reversed(mark):
+        pattern = rf"(?:{letter}{pattern}|[^{letter}]\C*)?"
+    return f"^{pattern}$"
+
 
 # jwt_authn writes a claim into its header as text: a number by C++'s to_string, a list or an object as base64 of JSON. What the
 # declared type can't have written is dropped. "inf", "nan" and what has too many digits
@@ -43,26 +56,59 @@ _LIST = r"^(?:(W[A-Za-z0-9+/]+={0,2})|\C*)$"
 _NOT_STRING = r"^(?:W(?:y[I-L0-3]|1[s-v0]|3[s-vQ-T]|z[A-Za-n]|2[Y-b4-7])|e(?:y[I-L]|30))[A-Za-z0-9+/]*={0,2}$"
 
 
-def principal_rules(attributes: Mapping[str, str], issuers: Mapping[str, str], generation: int = 0) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What of principals has to be known, by default everything."""
+
+    asked: frozenset[str] | None = None
+    """The attributes, and `groups`, that policies or upstreams may ask for: each costs a request half a microsecond."""
+    certificates: bool = True
+    """Whether some listener takes client certificates."""
+    formerly: Mapping[str, str] | None = None
+    """Other attributes with their types that tables may still be written with."""
+
+
+def principal_of(compiled: Compiled, before: Compiled | None, generation: int) -> bytes:
+    """The rules for what is compiled. What `before` asked for stays for as long as a request may meet a route or a table of it."""
+    served = (compiled, before) if before is not None else (compiled,)
+    gateway, issuers = compiled.snapshot.gateway, compiled.snapshot.issuers
+    wanted = Wanted(
+        frozenset().union(*(one.asked() for one in served)),
+        any(isinstance(policy, Tls) and policy.client_cas for one in served for policy in one.snapshot.policies),
+        served[-1].snapshot.gateway.attributes,
+    )
+    return principal_rules(gateway.attributes, {issuer.name: issuer.issuer for issuer in issuers.values()}, generation, wanted)
+
+
+def principal_rules(attributes: Mapping[str, str], issuers: Mapping[str, str], generation: int = 0, wanted: Wanted | None = None) -> bytes:
     """The serialized TypedExtensionConfig `principal`: attributes with their types, issuers' names with their URLs.
 
     `generation` is noted for the record: the credentials that a request is checked against are at least that new.
     """
+    wanted = wanted or Wanted()
     for name in attributes:
         if problem := name_problem(name):
             raise ValueError(f"attribute {name!r} {problem}")
-    types = {"groups": "list", **attributes}
+    formerly = wanted.formerly or {}
+    # Routes of before may still ask for what is declared no more: missing, it could make a Deny not hold.
+    declared = {"groups": "list", **formerly, **attributes}
+    types = {name: kind for name, kind in declared.items() if wanted.asked is None or name in wanted.asked}
     noted = {"header": _NEVER, "on_header_missing": {"metadata_namespace": NAMESPACE, "key": "generation", "value": str(generation)}}
-    rules = [noted, *_key_rules(types), *_token_rules(types, issuers), *_certificate_rules()]
+    keys = [*_key_rules(attributes, types)]
+    if formerly and order_mark(formerly) != order_mark(attributes):
+        keys += _key_rules(formerly, {name: kind for name, kind in types.items() if name == "groups" or formerly.get(name) == kind})
+    rules = [noted, *keys, *_token_rules(types, issuers), *(_certificate_rules() if wanted.certificates else ())]
     config = message("envoy.extensions.filters.http.header_to_metadata.v3.Config", request_rules=rules)
     resource = message("envoy.config.core.v3.TypedExtensionConfig", **extension("principal", config))
     return bytes(resource.SerializeToString(deterministic=True))
 
 
-def _key_rules(types: Mapping[str, str]) -> Iterable[Rule]:
+def _key_rules(attributes: Mapping[str, str], types: Mapping[str, str]) -> Iterable[Rule]:
     yield _rule(PRINCIPAL_HEADER, "method", value="api_key")
-    for name, kind in {"id": "string", "key": "string", **types}.items():
-        yield _rule(PRINCIPAL_HEADER, name, rewrite=(_FIELD.format(name), r"\1"), number=kind == "number")
+    mark = order_mark(attributes)
+    for at, name in enumerate(fields_of(attributes)):
+        if name in {"id", "key", *types}:
+            yield _rule(PRINCIPAL_HEADER, name, rewrite=(_field(at, mark), r"\1"), number=types.get(name) == "number")
 
 
 def _token_rules(types: Mapping[str, str], issuers: Mapping[str, str]) -> Iterable[Rule]:

@@ -1,10 +1,13 @@
 """The tables in which Envoy finds API keys: one `api_key_auth` per shard, each key with the live identity of its consumer.
 
 A key's entry names its consumer and carries the consumer's attributes, so that an attribute that changes is enforced with
-the next push of a shard, without a new key. The field order is fixed: `;id=acme;key=key_abc;groups=["ops"];plan=gold;`.
+the next push of a shard, without a new key. The fields are told by their places, behind a mark of their order:
+`3f2a91d0acme;key_abc;["ops"];gold`. What a consumer doesn't have is empty.
 """
 
-from collections.abc import Iterable, Mapping
+import functools
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from bartizan.envoy import extension, message
@@ -17,6 +20,7 @@ KEY_HEADER = "x-bartizan-key"
 PRINCIPAL_HEADER = "x-bartizan-principal"
 """Where the filter puts the consumer's identity."""
 
+_MARK = 8  # letters of the mark: 32 bits
 _UNSENDABLE = "\n"  # no header can hold it
 
 
@@ -34,18 +38,24 @@ def shards(keys: Iterable[KeyRecord], consumers: Mapping[str, ConsumerView], att
 
     `attributes` are the declared ones: only they are told, in their order. Keys of consumers that don't exist are left out.
     """
-    identities: dict[str, tuple[str, str]] = {}
-    tables: dict[str, dict[str, str]] = {shard: {} for shard in (*SHARDS, OTHER)}
+    return tables(keys, lambda name: identity(consumers[name], attributes) if name in consumers else None, (*SHARDS, OTHER))
+
+
+def tables(keys: Iterable[KeyRecord], told: Callable[[str], tuple[str, str] | None], only: Iterable[str]) -> dict[str, bytes]:
+    """The tables of these shards. `told`: a consumer's identity by its name, None if no key of it counts."""
+    identities: dict[str, tuple[str, str] | None] = {}
+    found: dict[str, dict[str, str]] = {shard: {} for shard in only}
     for record in keys:
-        if record.consumer not in identities:
-            if record.consumer not in consumers:
-                continue
-            identities[record.consumer] = identity(consumers[record.consumer], attributes)
-        before, behind = identities[record.consumer]
         text = record.key.reveal()
-        # Two entries with one key would make Envoy refuse the table, and print the key in its log.
-        tables[shard_of(text)].setdefault(text, f"{before}{record.id}{behind}")
-    return {shard: table_of(shard, clients) for shard, clients in tables.items()}
+        table = found.get(shard_of(text))
+        if table is None:
+            continue
+        if record.consumer not in identities:
+            identities[record.consumer] = told(record.consumer)
+        if (parts := identities[record.consumer]) is not None:
+            # Two entries with one key would make Envoy refuse the table, and print the key in its log.
+            table.setdefault(text, f"{parts[0]}{record.id}{parts[1]}")
+    return {shard: table_of(shard, clients) for shard, clients in found.items()}
 
 
 def table_of(shard: str, clients: Mapping[str, str]) -> bytes:
@@ -56,7 +66,7 @@ def table_of(shard: str, clients: Mapping[str, str]) -> bytes:
         forwarding={"header": PRINCIPAL_HEADER, "hide_credentials": True},
     )
     # Without any entry Envoy refuses too, but says so (missing_credentials), which would tell callers which shards are empty.
-    for text, client in (clients or {_UNSENDABLE: ";"}).items():
+    for text, client in (clients or {_UNSENDABLE: "-"}).items():
         auth.credentials.add(key=text, client=client)
     config = message("envoy.config.core.v3.TypedExtensionConfig", **extension(f"keys/{shard}", auth))
     return bytes(config.SerializeToString(deterministic=True))
@@ -67,12 +77,26 @@ def identity(consumer: ConsumerView, attributes: Mapping[str, str]) -> tuple[str
 
     `attributes` are the declared ones. ValueError if a value could be read as something else.
     """
-    fields: dict[str, Value] = {"id": consumer.id, "groups": consumer.groups}
-    fields.update((name, consumer.attributes[name]) for name in attributes if name in consumer.attributes and name not in fields)
-    texts: dict[str, str] = {}
-    for name, value in fields.items():
+    texts = []
+    for name in fields_of(attributes):
+        value = {"id": consumer.id, "key": None, "groups": consumer.groups}.get(name, consumer.attributes.get(name))
         try:
-            texts[name] = attribute_text(value)
+            texts.append("" if value is None else attribute_text(value))
         except ValueError as error:
             raise ValueError(f"consumer {consumer.id!r}, {name}: {error}") from None
-    return f";id={texts.pop('id')};key=", ";" + "".join(f"{name}={text};" for name, text in texts.items())
+    return f"{order_mark(attributes)}{texts[0]};", ";" + ";".join(texts[2:])
+
+
+def fields_of(attributes: Mapping[str, str]) -> tuple[str, ...]:
+    """The fields of an entry, in order."""
+    return ("id", "key", "groups", *attributes)
+
+
+def order_mark(attributes: Mapping[str, str]) -> str:
+    """What entries with these fields begin with. Tables and rules change one after the other: none may take one field for another."""
+    return _mark("\0".join(fields_of(attributes)))
+
+
+@functools.lru_cache(maxsize=64)
+def _mark(fields: str) -> str:
+    return hashlib.sha256(fields.encode()).hexdigest()[:_MARK]

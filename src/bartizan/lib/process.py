@@ -29,6 +29,8 @@ class Command:
     """Where stdout and stderr go, appended; ours if None."""
     cwd: Path | None = None
     """Its working directory; ours if None."""
+    keeps: tuple[int, ...] = ()
+    """Our open files that it has too, by their numbers."""
 
 
 def _tied(argv: tuple[str, ...]) -> tuple[str, ...]:
@@ -54,6 +56,7 @@ async def start(command: Command) -> asyncio.subprocess.Process:
             stdout=output,
             stderr=output,
             start_new_session=True,
+            pass_fds=command.keeps,
             umask=0o077,
         )
     finally:
@@ -131,8 +134,12 @@ class Supervisor:
     ATTEMPTS = 5
     GRACE_S = 3.5
 
-    def __init__(self, children: tuple[Child, ...], say: Callable[[str], None]) -> None:
+    def __init__(
+        self, children: tuple[Child, ...], say: Callable[[str], None], running: Mapping[str, asyncio.subprocess.Process] | None = None
+    ) -> None:
+        """`running`: children that were started already, by their names."""
         self._children = children
+        self._running = dict(running or {})
         self._say = say
         self._stopping = asyncio.Event()
         self._status = 0
@@ -174,7 +181,7 @@ class Supervisor:
     async def _once(self, child: Child) -> tuple[int, str]:
         """Starts the child and waits for its end, or ends it when we are to stop."""
         try:
-            process = await start(child.command)
+            process = self._running.pop(child.name, None) or await start(child.command)
         except OSError as error:
             return CANNOT_RUN, f"can't be started: {child.command.argv[0]}: {error.strerror or error}"
         self.pids[child.name] = process.pid

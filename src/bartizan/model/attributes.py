@@ -1,7 +1,7 @@
 """What a consumer's attribute may hold, and how it is written for Envoy.
 
-Envoy is told a consumer's identity as one text of `name=value;` fields. So nothing that could end a field, or hide in a
-header, may stand in a value: it is refused when it is written, never escaped or cut later.
+Envoy is told a consumer's identity as one text of fields with `;` between them, told apart by their places. So nothing that
+could end a field, or hide in a header, may stand in a value: it is refused when it is written, never escaped or cut later.
 """
 
 import math

@@ -1,6 +1,8 @@
 """Problem: what is wrong with what someone declared. Data, never an exception."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -31,3 +33,8 @@ class Problem:
     def to_json(self) -> dict[str, object]:
         """As the CLI's `--json` and the API show it."""
         return {"code": self.code, "message": self.message, "hint": self.hint, **asdict(self.at)}
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> "Problem":
+        """From what `to_json` gave."""
+        return cls(Place(told["file"], told["line"], told["path"]), told["code"], told["message"], told["hint"])

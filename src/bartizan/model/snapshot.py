@@ -1,5 +1,6 @@
 """Snapshot: everything that was declared, at one revision, indexed; and where each thing stands in the files."""
 
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -65,31 +66,67 @@ class Snapshot:
         return self.resources[of.kind, of.name]
 
 
-def snapshot_of(resources: Mapping[Key, Resource], files: Mapping[str, bytes]) -> Snapshot:
-    """The snapshot of these resources. There must be a Gateway among them."""
-    apis, consumers, issuers, policies, gateway = {}, {}, {}, [], None
-    for resource in resources.values():
-        value = resource.value
-        if isinstance(value, Api):
-            apis[value.name] = value
-        elif isinstance(value, Consumer):
-            consumers[value.name] = value
-        elif isinstance(value, Issuer):
-            issuers[value.name] = value
-        elif isinstance(value, Gateway):
-            gateway = value
-        else:
-            policies.append(value)
-    if gateway is None:
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one text declares, sorted by kind: done once, however many snapshots it is part of."""
+
+    resources: tuple[Resource, ...] = ()
+    by_key: Mapping[Key, Resource] = field(default_factory=dict)
+    gateways: tuple[Gateway, ...] = ()
+    apis: Mapping[str, Api] = field(default_factory=dict)
+    consumers: Mapping[str, Consumer] = field(default_factory=dict)
+    issuers: Mapping[str, Issuer] = field(default_factory=dict)
+    policies: tuple[Policy, ...] = ()
+    lines: Mapping[str, str] = field(default_factory=dict)
+    """What a revision's name is a hash of, by what these lines are sorted by."""
+
+
+def share_of(resources: tuple[Resource, ...]) -> Share:
+    """These resources as a share."""
+    values = [resource.value for resource in resources]
+    kept = [resource for resource in resources if resource.kind not in LIVE_KINDS]
+    return Share(
+        resources,
+        {resource.key: resource for resource in resources},
+        tuple(value for value in values if isinstance(value, Gateway)),
+        {value.name: value for value in values if isinstance(value, Api)},
+        {value.name: value for value in values if isinstance(value, Consumer)},
+        {value.name: value for value in values if isinstance(value, Issuer)},
+        tuple(value for value in values if isinstance(value, Policy)),
+        {f"{one.kind}\0{one.name}": f"{one.kind}/{one.name}={one.digest}\n" for one in kept},
+    )
+
+
+def snapshot_of(shares: Iterable[Share], files: Mapping[str, bytes]) -> Snapshot:
+    """The snapshot of these shares, which declare nothing twice. There must be a Gateway among them."""
+    resources: dict[Key, Resource] = {}
+    apis: dict[str, Api] = {}
+    consumers: dict[str, Consumer] = {}
+    issuers: dict[str, Issuer] = {}
+    policies: list[Policy] = []
+    gateways: list[Gateway] = []
+    lines: dict[str, str] = {}
+    for share in shares:
+        resources.update(share.by_key)
+        apis.update(share.apis)
+        consumers.update(share.consumers)
+        issuers.update(share.issuers)
+        policies += share.policies
+        gateways += share.gateways
+        lines.update(share.lines)
+    if not gateways:
         raise ValueError("no Gateway")
-    return Snapshot(resources, gateway, apis, consumers, issuers, tuple(policies), files, _revision(resources, files))
+    return Snapshot(resources, gateways[0], apis, consumers, issuers, tuple(policies), files, _revision(lines, files))
 
 
-def _revision(resources: Mapping[Key, Resource], files: Mapping[str, bytes]) -> str:
+def _revision(lines: Mapping[str, str], files: Mapping[str, bytes]) -> str:
     """The revision's name: a hash over what policies, APIs and the gateway say. Neither order nor layout of the files matters."""
-    digest = hashlib.sha256()
-    for key in sorted(key for key in resources if key[0] not in LIVE_KINDS):
-        digest.update(f"{key[0]}/{key[1]}={resources[key].digest}\n".encode())
+    digest = hashlib.sha256("".join(lines[one] for one in sorted(lines)).encode())
     for name in sorted(files):
-        digest.update(f"{name}={hashlib.sha256(files[name]).hexdigest()}\n".encode())
+        digest.update(f"{name}={_hash_of(files[name])}\n".encode())
     return digest.hexdigest()[:16]
+
+
+@functools.lru_cache(maxsize=64)
+def _hash_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

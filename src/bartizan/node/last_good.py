@@ -1,30 +1,32 @@
 """What Envoy acknowledged last, on disk and sealed, so that a node serves it again without a control plane.
 
-One file for each version of a resource, and a manifest that names them. The manifest is replaced last and at once, so
-that a crash at any moment leaves the old state or the new one. Whatever is missing, changed or moved refuses the whole.
+A journal: first a whole state, then each release that came after it, so that what changes is all that is written. When it has
+grown long, a new one is written beside it and takes its place at once: a crash at any moment leaves the old state or the new one.
+A release that a crash cut off at the end was never told as kept, and is passed over. Each line says which journal it is of, and is sealed
+for its place in it: whatever else is missing, changed or moved refuses the whole.
 """
 
-import hashlib
 import os
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
-
-import orjson
 
 from bartizan.errors import Unavailable
+from bartizan.identity.journal import Journal
 from bartizan.lib.sockets import private_folder
-from bartizan.secrets.envelope import CannotOpen, Envelope
-from bartizan.xds.release import Position, Resource, version_of
+from bartizan.secrets.envelope import Envelope
+from bartizan.xds.frames import Order, decoded_order, encoded_order
+from bartizan.xds.release import Position, Release, Resource, State, Step
 
-_FORMAT = 1
-_MANIFEST = "manifest"
-_Names: TypeAlias = tuple[str, str, str]
-"""Type URL, name and version of a resource."""
-_MANY = 64
-"""So many new files are synced together, which takes one wait instead of one for each."""
+_NAME = "last-good"
+_MORE, _END = b"+", b"."
+"""How a line begins: the release goes on in the next one, or ends here."""
+_IDENT = slice(1, 17)
+"""Where a line says which journal it is of."""
+_LINE = 1 << 19
+"""So much of a release is in one line: the journal reads lines of up to a megabyte, and sealing one doesn't hold up the event loop."""
+_SHORT = 4 << 20
+"""A journal isn't long as long as its releases are this small, or no larger than the state at its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,103 +38,111 @@ class Kept:
 
 
 class LastGood:
-    """The kept state in `folder`. Its methods block: call them off the event loop."""
+    """The kept state in `folder`, which belongs to one process. Its methods block: call them off the event loop."""
 
     def __init__(self, folder: Path, envelope: Envelope) -> None:
-        self._folder = folder
+        self._path = folder / "journal"
         self._envelope = envelope
-        self._files: dict[_Names, str] = {}
-        self._fresh = True
-        self._saving = threading.Lock()
+        self._state = State()
+        self._position = Position()
+        self._journal: Journal | None = None
+        self._ident = b""
+        self._sound = False
+        """The next release may be appended."""
+        self._first = self._later = 0
+        """The bytes of the state at the journal's beginning, and of the releases after it."""
+        self._writing = threading.Lock()
+
+    @property
+    def is_long(self) -> bool:
+        """It is time to `compact`."""
+        return self._later > max(_SHORT, self._first)
 
     def load(self) -> Kept | None:
-        """What was saved, or None if nothing was. Unavailable if any of it was changed or can't be read: then none is to be trusted."""
+        """What was kept, or None if nothing was. Unavailable if any of it was changed or can't be read: then none is to be trusted."""
         try:
-            sealed = (self._folder / _MANIFEST).read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise self._unreadable(f"{_MANIFEST}: {error.strerror or error}") from error
-        try:
-            manifest = orjson.loads(self._envelope.open(sealed, "last-good/manifest"))
-            if manifest["format"] != _FORMAT:
-                raise self._unreadable(f"it is of format {manifest['format']}, and this version knows {_FORMAT}")
-            resources = tuple(self._read(*names) for names in manifest["resources"])
-            self._files = {names: _file(*names) for names in map(tuple, manifest["resources"])}
-            return Kept(Position(manifest["sequence"], manifest["revision"], manifest["generation"]), resources)
-        except (CannotOpen, OSError) as error:
-            raise self._unreadable(str(error)) from error
+            if not self._path.exists():
+                return None
+            self._read(Journal(self._path, self._envelope, _NAME))
+        except (Unavailable, ValueError, OSError) as error:
+            raise Unavailable(
+                f"The last good state in {self._path.parent} can't be trusted, so none of it is served: {error} "
+                f"Start the control plane, which replaces it; or remove {self._path.parent}.",
+                code="last-good-unreadable",
+            ) from error
+        return Kept(self._position, tuple(self._state))
 
-    def save(self, position: Position, resources: Iterable[Resource]) -> None:
-        """Writes what isn't there yet, then the manifest, then removes what the manifest no longer names."""
-        with self._saving:
-            private_folder(self._folder)
-            self._save(position, {(one.type_url, one.name, one.version): one for one in resources})
+    def keep(self, release: Release) -> None:
+        """Returns when `release` outlasts a crash. After one that failed, the whole state is written with the next."""
+        with self._writing:
+            for step in release.steps:
+                self._state.take(step)
+            self._position = release.position
+            sound, self._sound = self._sound, False
+            if self._journal and sound:
+                self._later += self._append(self._journal, release)
+            else:
+                self._begin()
+            self._sound = True
 
-    def _save(self, position: Position, held: dict[_Names, Resource]) -> None:
-        new = held.keys() - self._files.keys()
-        files = {names: _file(*names) for names in new}
-        for names, file in files.items():
-            self._write(file, self._envelope.seal(held[names].body, _context(*names)), sync=len(new) <= _MANY)
-        if len(new) > _MANY:
-            os.sync()
-        self._write_manifest(position, tuple(held))
-        gone = [self._files.pop(names) for names in self._files.keys() - held.keys()]
-        self._files |= files
-        for file in self._leftovers() if self._fresh else gone:
-            (self._folder / file).unlink(missing_ok=True)
-        self._fresh = False
+    def compact(self) -> None:
+        """Begins a new journal with the whole state."""
+        with self._writing:
+            self._sound = False
+            self._begin()
+            self._sound = True
 
-    def _write_manifest(self, position: Position, names: tuple[_Names, ...]) -> None:
-        manifest = {
-            "format": _FORMAT,
-            "sequence": position.sequence,
-            "revision": position.revision,
-            "generation": position.generation,
-            "resources": names,
-        }
-        self._write(_MANIFEST, self._envelope.seal(orjson.dumps(manifest), "last-good/manifest"), sync=True)
-        self._sync_folder()
+    def _begin(self) -> None:
+        folder = private_folder(self._path.parent)
+        for path in folder.iterdir():
+            if path != self._path:
+                path.unlink()  # what a crash left behind
+        if self._journal:
+            self._journal.close()
+        self._ident = os.urandom(16)
+        journal = self._journal = Journal(folder / "journal.new", self._envelope, _NAME)
+        at = self._position
+        self._first = self._append(journal, Release(at.sequence, at.revision, at.generation, (Step(tuple(self._state)),)))
+        self._later = 0
+        journal.path = journal.path.replace(self._path)
+        _sync(folder)
 
-    def _leftovers(self) -> set[str]:
-        """What is there from before we came and isn't named."""
-        return {path.name for path in self._folder.iterdir()} - set(self._files.values()) - {_MANIFEST}
+    def _append(self, journal: Journal, release: Release) -> int:
+        """How many bytes it took."""
+        record = encoded_order(Order(0, release))
+        with journal.locked():
+            for _ in journal.read():  # looks whether the file is still the one we have open
+                raise Unavailable(f"Another process writes to {journal.path}.")
+            for start in range(0, len(record), _LINE):
+                mark = _MORE if start + _LINE < len(record) else _END
+                journal.append(mark + self._ident + record[start : start + _LINE])
+        return len(record)
 
-    def _read(self, type_url: str, name: str, version: str) -> Resource:
-        sealed = (self._folder / _file(type_url, name, version)).read_bytes()
-        body = self._envelope.open(sealed, _context(type_url, name, version))
-        if version_of(body) != version:
-            raise self._unreadable(f"{name} isn't version {version}")
-        return Resource(type_url, name, version, body)
-
-    def _write(self, file: str, content: bytes, *, sync: bool) -> None:
-        partial = self._folder / f".{file}.new"
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as opened:
-            opened.write(content)
-            if sync:
-                opened.flush()
-                os.fsync(descriptor)
-        partial.replace(self._folder / file)
-
-    def _sync_folder(self) -> None:
-        descriptor = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def _unreadable(self, reason: str) -> Unavailable:
-        return Unavailable(
-            f"The last good state in {self._folder} can't be trusted, so none of it is served: {reason} "
-            f"Start the control plane, which replaces it; or remove {self._folder}.",
-            code="last-good-unreadable",
-        )
+    def _read(self, journal: Journal) -> None:
+        self._journal = journal
+        state, position, ident = State(), None, None
+        parts: list[bytes] = []
+        for line in journal.read():
+            ident = ident or line[_IDENT]
+            if line[_IDENT] != ident:
+                raise ValueError(f"line {journal.count} is of another journal.")
+            parts.append(line[_IDENT.stop :])
+            if line[:1] == _MORE:
+                continue
+            release, size = decoded_order(b"".join(parts)).release, sum(map(len, parts))
+            for step in release.steps:
+                state.take(step)
+            self._first, self._later = (size, 0) if position is None else (self._first, self._later + size)
+            position = release.position
+            parts.clear()
+        if ident is None or position is None:
+            raise ValueError("its beginning is cut off.")
+        self._state, self._position, self._ident, self._sound = state, position, ident, not parts
 
 
-def _file(type_url: str, name: str, version: str) -> str:
-    return hashlib.sha256(f"{type_url}\0{name}\0{version}".encode()).hexdigest()
-
-
-def _context(type_url: str, name: str, version: str) -> str:
-    return f"last-good/{type_url}/{name}/{version}"
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -22,7 +22,6 @@ from bartizan.xds.server import AdsServer
 
 _log = logging.getLogger(__name__)
 _FIRST_CONTACT_S = 2.0
-_BETWEEN_SAVES_S = 0.4
 
 
 async def run_node(options: NodeOptions) -> None:
@@ -41,7 +40,7 @@ async def run_node(options: NodeOptions) -> None:
             group.create_task(supervised("the keeper of the last good state", keeper.run))
             group.create_task(_begin(server, relay))
     finally:
-        keeper.save_now()
+        keeper.keep_now()
         await server.stop()
         os.close(lock)
 
@@ -71,31 +70,27 @@ async def _begin(server: AdsServer, relay: Relay) -> None:
 
 
 class _Keeper:
-    """Saves each state that Envoy has acknowledged."""
+    """Brings to the disk what Envoy has acknowledged, at once."""
 
     def __init__(self, store: LastGood, server: AdsServer) -> None:
         self._store = store
         self._server = server
-        self._saved = -1
 
     async def run(self) -> None:
         while True:
-            while not self._is_due():
+            while (release := self._server.unkept()) is None:
                 await self._server.changed()
-            edits, position, resources = self._server.edits, self._server.position, tuple(self._server.state)
-            await asyncio.to_thread(self._store.save, position, resources)
-            self._saved = edits
-            await asyncio.sleep(_BETWEEN_SAVES_S)
+            await asyncio.to_thread(self._store.keep, release)
+            self._server.note_kept(release)
+            if self._store.is_long:
+                await asyncio.to_thread(self._store.compact)
 
-    def save_now(self) -> None:
-        if self._is_due():
+    def keep_now(self) -> None:
+        if release := self._server.unkept():
             try:
-                self._store.save(self._server.position, tuple(self._server.state))
-            except OSError as error:
-                _log.error("the last good state can't be saved: %s", error)
-
-    def _is_due(self) -> bool:
-        return self._server.acknowledged and self._server.edits != self._saved
+                self._store.keep(release)
+            except (OSError, Unavailable) as error:
+                _log.error("the last good state can't be kept: %s", error)
 
 
 def _locked(path: Path) -> int:

@@ -37,6 +37,7 @@ class Relay:
         self._connect_s = connect_s
         self._first = asyncio.Event()
         self._told: str | None = None
+        self._reported: Report | None = None
         self.problem: str | None = None
         """A trouble of the node's own, reported unless Envoy has one."""
 
@@ -85,8 +86,9 @@ class Relay:
             outcome = await self._server.apply(order.release, connect_s=self._connect_s)
             self.problem = None
             self._first.set()
+            report = self._report()
             outgoing.put_nowait(
-                Answer(report=self._report(), id=order.id, acknowledged=outcome.acknowledged, error=outcome.error, took_s=outcome.took_s)
+                Answer(report=report, id=order.id, acknowledged=outcome.acknowledged, error=outcome.error, took_s=outcome.took_s)
             )
 
     @staticmethod
@@ -95,23 +97,24 @@ class Relay:
             await call.write(encoded(await outgoing.get()))
 
     async def _watch(self, outgoing: asyncio.Queue[Hello | Answer]) -> None:
-        """Reports what changes between releases, such as an Envoy that comes or goes."""
-        last = self._report()
+        """Reports what changes between releases, such as an Envoy that comes or goes, or a state that is kept."""
         while True:
-            await self._server.changed()
-            now = self._report()
-            if now != last and not self._server.applying:
-                last = now
+            reported = self._reported
+            if not self._server.applying and (now := self._report()) != reported:
                 outgoing.put_nowait(Answer(report=now))
+            await self._server.changed()
 
     def _report(self) -> Report:
+        """How we stand. Each is sent, so that only what differs from it is news."""
         server = self._server
-        return Report(
+        report = self._reported = Report(
             position=server.position,
             envoy=server.connected,
             acknowledged=server.acknowledged,
+            kept=server.kept,
             problem=server.problem or self.problem,
         )
+        return report
 
     def _tell(self, trouble: str | None) -> None:
         """Logs a change for better or worse once, not each attempt."""

@@ -8,7 +8,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bartizan.errors import BartizanError
@@ -29,9 +29,9 @@ def node_children(node: NodeOptions, envoy: EnvoyOptions) -> tuple[Child, ...]:
     return (envoy_child(node, envoy), python_child("The node", "bartizan.node", *arguments))
 
 
-async def supervise(children: tuple[Child, ...]) -> int:
-    """Keeps the children running until a signal comes. Returns our exit status."""
-    return await Supervisor(children, _say).run()
+async def supervise(children: tuple[Child, ...], running: Mapping[str, asyncio.subprocess.Process] | None = None) -> int:
+    """Keeps the children running until a signal comes. Returns our exit status. `running`: those that were started already."""
+    return await Supervisor(children, _say, running).run()
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -7,7 +7,7 @@
         networks: tuple[Network, ...] = Field(description="The office's networks.")
 
         def compile(self, place: Place) -> Fragment:
-            return Fragment(filters=(permit(place.policy, source_in(...), shadow=place.shadow),))
+            return Fragment(permit=source_in(...))
 
 Then add the class to `KINDS`, where it belongs in Envoy's chain.
 """
@@ -60,10 +60,12 @@ class IpList:
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """What one policy adds to a route. Nothing is merged: each policy keeps its own filters, names and verdicts."""
+    """What one policy adds to a route. Each policy keeps its own name and verdict, whatever stands beside it."""
 
+    permit: Any | None = None
+    """A predicate of Envoy's matching API: the policy lets through where it holds. In shadow its verdict is only noted."""
     filters: tuple[Any, ...] = ()
-    """TypedExtensionConfigs for the route's own chain, in order."""
+    """TypedExtensionConfigs for the route's own chain, in order, behind `permit`."""
     body_filters: tuple[Any, ...] = ()
     """The same, for filters that look at bodies: behind all others, and not on WebSockets, which have none."""
     per_filter: Mapping[str, Any] = field(default_factory=dict)
@@ -87,7 +89,7 @@ class Place:
     """Where a policy is compiled: which policy this is, the route it covers, its mode, and what it may refer to."""
 
     policy: str
-    """The policy's id, such as `Authorize/refunds`: the name of its filters and of its verdicts."""
+    """The policy's id, such as `Authorize/refunds`: the name of its verdict and of filters of its own."""
     shadow: bool
     api: Api
     path: str

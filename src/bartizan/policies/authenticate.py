@@ -19,7 +19,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from bartizan.envoy.filters import permit
 from bartizan.envoy.matching import all_of, any_of, metadata, principal
 from bartizan.envoy.names import PRINCIPAL
 from bartizan.model.fields import AsTuple, Declared, Name
@@ -62,7 +61,7 @@ class Authenticate(PolicyKind):
     )
 
     def compile(self, place: Place) -> Fragment:
-        return Fragment(filters=(permit(place.policy, any_of([_accepted(method) for method in self.any]), shadow=place.shadow),))
+        return Fragment(permit=any_of([_accepted(method) for method in self.any]))
 
     def references(self) -> Iterator[Reference]:
         for i, method in enumerate(self.any):

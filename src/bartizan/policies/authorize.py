@@ -21,7 +21,6 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from bartizan.condition import ConditionError, Schema, parse
-from bartizan.envoy.filters import permit
 from bartizan.policies._kind import Fault, Fragment, Phase, Place, PolicyKind
 
 
@@ -34,8 +33,7 @@ class Authorize(PolicyKind):
     allow: str = Field(min_length=1, max_length=10_000, description="A CEL condition; the request passes where it holds.")
 
     def compile(self, place: Place) -> Fragment:
-        predicate = parse(self.allow, place.schema).predicate(place.sources)
-        return Fragment(filters=(permit(place.policy, predicate, shadow=place.shadow),))
+        return Fragment(permit=parse(self.allow, place.schema).predicate(place.sources))
 
     def faults(self, schema: Schema, files: Mapping[str, bytes]) -> Iterator[Fault]:
         yield from condition_faults(self.allow, schema, ("allow",))

@@ -28,7 +28,6 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from bartizan.condition import Schema, Sources
-from bartizan.envoy.filters import permit
 from bartizan.envoy.matching import all_of, metadata, negated, source_in
 from bartizan.envoy.names import H_SOURCE, LISTS
 from bartizan.model.fields import AsTuple, Declared, Network, network
@@ -89,7 +88,7 @@ class IpAccess(PolicyKind):
             parts.append(source_in(_ALL, _header(place.sources)))  # an address that can't be read is nobody's
         if denied := _networks(self.deny, place):
             parts.append(_held(denied, "out", place.sources, lists))
-        return Fragment(filters=(permit(place.policy, all_of(parts), shadow=place.shadow),), lists=tuple(lists))
+        return Fragment(permit=all_of(parts), lists=tuple(lists))
 
 
 def _held(networks: tuple[str, ...], wanted: Literal["in", "out"], sources: Sources, lists: list[IpList]) -> Any:

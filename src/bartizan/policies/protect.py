@@ -15,7 +15,8 @@ What passes over a WebSocket isn't counted. Answers carry `x-content-type-option
 `referrer-policy: no-referrer` unless the upstream says otherwise; `server` and `x-powered-by` are taken out.
 
 The policy with the nearest target applies, as a whole: what it leaves out has its default. `headers`, `url` and `timeouts` hold before the
-gateway knows which API is called, so only a policy for the whole gateway may set them; `concurrency` is an API's, not a path's.
+gateway knows which API is called, so only a policy for the whole gateway may set them; `concurrency` is an API's, not a path's. APIs that
+say the same of one upstream share its connections, and what a policy without an API grants it; one with an API grants that API its own.
 
 Always, whatever is declared: paths are normalised before policies see them, and those that parsers read in different ways (`;`,
 encoded slashes, doubly encoded characters) are refused with 400; HTTP is parsed strictly, and headers with underscores are refused.

@@ -4,6 +4,7 @@ Without it, no key could be revoked and no consumer's keys be told until somebod
 """
 
 import base64
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,17 +16,35 @@ from bartizan.model.snapshot import Snapshot
 
 
 class Accepted:
-    """Kept in `file`, whole or not at all."""
+    """Kept in `file`, whole or not at all; not at once, because nobody waits for it but a restart."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._next: tuple[Mapping[str, str], Mapping[str, bytes]] | None = None
 
-    def keep(self, texts: Mapping[str, str], named: Mapping[str, bytes]) -> None:
-        """Keeps the YAML files by their names, and the files that policies name."""
+    def take(self, texts: Mapping[str, str], named: Mapping[str, bytes]) -> None:
+        """The YAML files by their names, and the files that policies name: what is to be kept next."""
+        self._next = texts, named
+
+    @property
+    def due(self) -> bool:
+        """Whether something is to be kept that isn't yet."""
+        return self._next is not None
+
+    def keep(self) -> None:
+        """Writes what was taken last. May be called from another thread."""
+        if (wanted := self._next) is None:
+            return
+        texts, named = wanted
         contents = {name: base64.b64encode(content).decode() for name, content in named.items()}
         partial = self._file.with_suffix(".new")
-        partial.write_bytes(orjson.dumps({"texts": dict(texts), "named": contents}))
+        with partial.open("wb") as opened:
+            opened.write(orjson.dumps({"texts": texts, "named": contents}))
+            opened.flush()
+            os.fsync(opened.fileno())
         partial.replace(self._file)
+        if self._next is wanted:
+            self._next = None
 
     def compiled(self) -> Compiled | None:
         """What was kept. None if nothing was, or if this version finds a mistake in it."""

@@ -11,10 +11,11 @@ _CONFIGURES = frozenset({"Cors", "Public"})
 def loosenings(old: Snapshot, new: Snapshot) -> Iterator[str]:
     """Sentences on what restricts less than before. Deleting a restriction, disabling it and narrowing what it covers are seen for
     certain; a changed rule is told as one that may loosen."""
-    before = {policy.id: policy for policy in old.policies}
-    after = {policy.id: policy for policy in new.policies}
+    left, come = set(map(id, old.policies)), set(map(id, new.policies))
+    before = {policy.id: policy for policy in old.policies if id(policy) not in come}
+    after = {policy.id: policy for policy in new.policies if id(policy) not in left}
     for name, policy in before.items():
-        if policy.mode == "enforce" and policy.kind not in _CONFIGURES and after.get(name) is not policy:
+        if policy.mode == "enforce" and policy.kind not in _CONFIGURES:
             yield from _of_one(policy, after.get(name))
     for name, policy in after.items():
         known = before.get(name)

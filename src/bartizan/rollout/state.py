@@ -46,7 +46,7 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
     else:
         stamps = stamp(compiled, before.stamps if before else {})
         policy = resources(compiled, stamps)
-        common = shared(compiled, before.compiled if before else None)
+        common = shared(compiled, before.compiled, before.shared) if before else shared(compiled)
     same_issuers = before is not None and before.compiled.snapshot.issuers == compiled.snapshot.issuers
     if before is not None and same_issuers and before.live.issuer_keys == alive.issuer_keys:
         tokens = before.live_resources[names.ECDS, names.TOKENS]

@@ -17,8 +17,7 @@ HELD = {
     TOLD + "path": "%PATH(NQ:PATH):1024%",
     TOLD + "route": "%METADATA(ROUTE:bartizan)%",
     TOLD + "principal": f"%DYNAMIC_METADATA({names.PRINCIPAL})%",
-    TOLD + "verdicts": f"%DYNAMIC_METADATA({names.RBAC_VERDICTS})%",
-    TOLD + "lists": f"%DYNAMIC_METADATA({names.LISTS})%",
+    TOLD + "shadows": f"%DYNAMIC_METADATA({names.RBAC_VERDICTS})%",
 }
 H_GIVEN = "x-bartizan-given"
 """Names the headers of ours in which the question gives its principal: they stand for a credential."""
@@ -29,6 +28,7 @@ _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnecti
 _LUA = "envoy.extensions.filters.http.lua.v3.Lua"
 _TOKENS = "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 _MUTATION = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
+_EARLY = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
 _CONFIG = "envoy.config.core.v3.TypedExtensionConfig"
 _NOT_HERE = (names.CLUSTER, names.SECRET)
 
@@ -42,7 +42,7 @@ function envoy_on_request(handle)
   if not given or not headers:get("{scope}") then return end
   if handle:metadata():get("public") then
     for name in string.gmatch(given, "[^,]+") do headers:remove(name) end
-  elseif headers:get("{key}") or headers:get("{token}") or headers:get("{refusal}") then
+  elseif headers:get("{key}") or headers:get("authorization") or headers:get("{refusal}") then
     headers:replace("{refusal}", "ambiguous-credential")
   end
 end
@@ -70,7 +70,7 @@ def scratch_resources(production: Resources, sockets: Mapping[str, Path]) -> Res
 def _gate(body: bytes) -> bytes:
     config = message_type(_CONFIG).FromString(body)
     lua = message_type(_LUA).FromString(config.typed_config.value)  # type: ignore[attr-defined]
-    given = {"given": H_GIVEN, "scope": names.H_SCOPE, "key": names.H_KEY, "token": names.H_TOKEN, "refusal": names.H_REFUSAL}
+    given = {"given": H_GIVEN, "scope": names.H_SCOPE, "key": names.H_KEY, "refusal": names.H_REFUSAL}
     code = _GIVEN
     for name, header in given.items():
         code = code.replace("{" + name + "}", header)
@@ -111,8 +111,9 @@ def _listener(body: bytes, socket: Path) -> bytes | None:
 
 def _take_over(connections: Any) -> None:
     """Principal, address and time come in headers of ours, which only we can send; what was found goes back in headers."""
-    for gone in ("early_header_mutation_extensions", "access_log", "tracing", "original_ip_detection_extensions", "use_remote_address"):
+    for gone in ("access_log", "tracing", "original_ip_detection_extensions", "use_remote_address"):
         connections.ClearField(gone)
+    _let_ours_in(connections.early_header_mutation_extensions)
     address = message("envoy.extensions.http.original_ip_detection.custom_header.v3.CustomHeaderConfig", header_name=names.H_SOURCE)
     connections.original_ip_detection_extensions.add(**extension("source", address))
     filters = list(connections.http_filters)
@@ -120,6 +121,16 @@ def _take_over(connections: Any) -> None:
     answer = fixed("answer", message(_LUA, default_source_code={"inline_string": _ANSWER}))
     connections.http_filters.extend([_teller(), *filters[:-1], answer, filters[-1]])
     _tell_details(connections.local_reply_config)
+
+
+def _let_ours_in(early: Any) -> None:
+    """Production begins with taking headers of ours out, and copies keys to where they are looked for. Only that is left."""
+    (whole,) = early
+    found: Any = message_type(_EARLY).FromString(whole.typed_config.value)
+    keys = [one for one in found.mutations if one.append.header.key == names.H_KEY]
+    del early[:]
+    if keys:
+        early.add(**extension("early", message(_EARLY, mutations=keys)))
 
 
 def _teller() -> Any:

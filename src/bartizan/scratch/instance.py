@@ -119,7 +119,8 @@ class Scratch:
             raise Unavailable(f"The scratch instance doesn't answer: {self._trouble() or error}", code="scratch-gone") from error
         record = record_of(question, answer, tuple(self.snapshot.gateway.attributes))
         limits = [policy for policy, _ in self._policies(record) if isinstance(policy, RateLimit)]
-        return {**record, "limits": counted(question, record, limits)}
+        paths = self.snapshot.apis[record["api"]].paths if limits else ()
+        return {**record, "limits": counted(question, record, limits, paths)}
 
     async def _start(self) -> None:
         sockets = {one.name: self._run / f"l{i}.sock" for i, one in enumerate(self.snapshot.gateway.listeners)}

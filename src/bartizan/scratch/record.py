@@ -37,24 +37,25 @@ def record_of(question: Question, answer: Answer, attributes: Sequence[str]) -> 
         "path": path or question.path.partition("?")[0],
         "status": answer.status,
         "details": "via_upstream" if details == ANSWERED else details or None,
-        "verdicts": _held(answer, "verdicts"),
-        "lists": _held(answer, "lists"),
+        "policies": route.get("policies"),
+        "shadows": _held(answer, "shadows"),
         "source": question.source,
         "user_agent": next((value for name, value in question.headers if name.lower() == "user-agent"), None),
         "ja4": question.ja4 or None,
     }
 
 
-def counted(question: Question, record: dict[str, Any], limits: Sequence[RateLimit]) -> list[dict[str, Any]]:
+def counted(question: Question, record: dict[str, Any], limits: Sequence[RateLimit], paths: Sequence[str] = ()) -> list[dict[str, Any]]:
     """The buckets that a request which is let through counts against: of each limit its tier, as Envoy found it. Takes the notes on
-    tiers out of the record's verdicts."""
-    verdicts, found = record["verdicts"], []
+    tiers out of the record's shadows. `paths` are those of the API."""
+    shadows, found = record["shadows"], []
     for limit in limits:
-        verdicts.pop(f"{limit.id}.shadow_engine_result", None)
-        place = int(verdicts.pop(f"{limit.id}.shadow_effective_policy_id", "0"))
+        shadows.pop(f"{limit.id}.shadow_engine_result", None)
+        place = int(shadows.pop(f"{limit.id}.shadow_effective_policy_id", "0"))
         if record["details"] == "via_upstream":
             tier = limit.tiers[place]
-            per = {part: _share(part, question, record) for part in limit.per}
+            seen = {**record, "route": limit.route(paths, record["route"])}
+            per = {part: _share(part, question, seen) for part in limit.per}
             found.append({"policy": limit.id, "tier": place, "when": tier.when, "windows": list(tier.windows), "per": per})
     return found
 

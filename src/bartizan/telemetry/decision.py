@@ -1,7 +1,7 @@
 """What a record says of a request, told to the gateway's owner: who decided, which policies were asked, what they saw."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -37,6 +37,14 @@ _FRAME = {
 }
 _SILENT = ("RateLimit", "Protect")
 """Kinds that refuse without saying which policy it was."""
+_BEHIND = frozenset(
+    {
+        *("via_upstream", "local_rate_limited", "method-not-allowed", "upgrade-not-enabled", "maintenance_mode"),
+        *("request_payload_too_large", "response_payload_too_large"),
+        *("request_overall_timeout", "stream_idle_timeout", "max_duration_timeout", "duration_timeout"),
+    }
+)
+"""What can only happen to a request on a route that all policies that decide let through."""
 _UPSTREAM = re.compile(r"(upstream_|no_healthy_upstream|response_timeout|cluster_not_found)")
 _CALLER = re.compile(r"(downstream_remote_disconnect|client_disconnect|http[12]\.remote_)")
 
@@ -74,11 +82,8 @@ def decision_of(record: Mapping[str, Any], covering: Sequence[Covering] = ()) ->
         by = suspects[0]
     elif suspects:
         why += f": one of {', '.join(suspects)}"
-    said = {verdict.policy: verdict for verdict in _verdicts(record.get("verdicts") or {})}
+    said = {verdict.policy: verdict for verdict in (*_enforced(record), *_shadows(record.get("shadows") or {}))}
     listed = [said.pop(one.policy) if one.policy in said else _unasked(one, suspects, counted) for one in covering]
-    if covering:
-        place = next((i for i, one in enumerate(covering) if one.role == "counts"), len(covering))
-        listed.insert(place, said.pop(_DEFAULT_DENY, Verdict(_DEFAULT_DENY, "not reached", False)))
     return Decision(refused, by, why, tuple(_noted(one, record) for one in (*listed, *said.values())))
 
 
@@ -121,14 +126,24 @@ def _unasked(one: Covering, suspects: Sequence[str], counted: bool) -> Verdict:
     return Verdict(one.policy, "not reached", one.shadow)
 
 
-def _verdicts(found: Mapping[str, Any]) -> tuple[Verdict, ...]:
-    verdicts: list[Verdict] = []
+def _enforced(record: Mapping[str, Any]) -> Iterator[Verdict]:
+    """What the enforced policies said: each lets through until one refuses, and none is asked before the credentials are known."""
+    details, policies = str(record.get("details") or ""), str(record.get("policies") or "").split()
+    named = _NAMED.fullmatch(details)
+    refusing = named[1] if named else ""
+    passed = details in _BEHIND or refusing in _BEHIND or bool(_UPSTREAM.match(details) or _CALLER.match(details))
+    asked = passed or refusing in policies
+    for policy in policies:
+        denied = policy == refusing
+        yield Verdict(policy, "denied" if denied else "allowed" if asked else "not reached", False)
+        asked = asked and not denied
+
+
+def _shadows(found: Mapping[str, Any]) -> Iterator[Verdict]:
     for key, value in found.items():
-        name, _, what = key.rpartition(".")
-        policy = _DEFAULT_DENY if name == "default-deny" else name
-        if what.endswith("engine_result") and ("/" in name or policy == _DEFAULT_DENY):
-            verdicts.append(Verdict(policy, "allowed" if value == "allowed" else "denied", what.startswith("shadow")))
-    return tuple(verdicts)
+        policy, _, what = key.rpartition(".")
+        if what == "shadow_engine_result":
+            yield Verdict(policy, "allowed" if value == "allowed" else "denied", True)
 
 
 def _noted(verdict: Verdict, record: Mapping[str, Any]) -> Verdict:

@@ -38,6 +38,8 @@ class NodeStatus:
     envoy: bool
     acknowledged: bool
     """Its Envoy has taken all of it."""
+    kept: bool
+    """All of it is on the node's disk: the node serves it again after a restart, even alone."""
     error: str | None
     took_s: float
     """How long its last release took, from its arrival at the node to Envoy's word."""
@@ -101,6 +103,7 @@ class _Node:
             since=self.since,
             envoy=connected and report.envoy,
             acknowledged=connected and report.acknowledged,
+            kept=report.kept,
             error=report.problem,
             took_s=self.took_s,
         )

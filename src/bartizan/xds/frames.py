@@ -31,6 +31,8 @@ class Report(_Frame):
     """An Envoy is connected."""
     acknowledged: bool
     """It has taken all that the node holds."""
+    kept: bool = False
+    """All that the node holds is on its disk."""
     problem: str | None = None
 
 

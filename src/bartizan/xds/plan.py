@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from bartizan.xds.release import EXTENSION, Resource, Step, resource
 
 GATE = "gate"
-_AHEAD = ("lists", "limits/")
+_AHEAD = ("lists", "limits/", "principal")
 Key = tuple[str, str]
 """Type URL and name."""
 
 
 def in_order(difference: Step) -> tuple[Step, ...]:
-    """What is named before what names it: the lists and buckets that routes ask, all else that is new or changed, then the gate's table
-    that leads there, then what is gone."""
+    """What is named before what names it: the lists, buckets and attributes that routes ask, all else that is new or changed, then
+    the gate's table that leads there, then what is gone."""
     ranked: dict[int, list[Resource]] = {0: [], 1: [], 2: []}
     for one in difference.changed:
         ranked[_rank(one)].append(one)

@@ -14,7 +14,7 @@ import grpc
 from bartizan.envoy import message
 from bartizan.lib.sockets import private_folder
 from bartizan.xds.dialogue import Dialogue, Refusal, Request, Response
-from bartizan.xds.release import CLUSTER, ENDPOINTS, Outcome, Position, Release, Resource, State, Step, rank
+from bartizan.xds.release import CLUSTER, ENDPOINTS, Key, Outcome, Position, Release, Resource, State, Step, rank
 
 _log = logging.getLogger(__name__)
 _SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
@@ -69,8 +69,11 @@ class AdsServer:
         self.position = Position()
         self.problem: str | None = None
         """What Envoy refused, until the next release."""
-        self.edits = 0
-        """How often the state has changed."""
+        self._touched: set[Key] = set()
+        """What has changed since Envoy had everything."""
+        self._unkept: dict[Key, Resource | None] = {}
+        """What Envoy has taken and the disk hasn't; None is what is gone."""
+        self._settled_at = self._kept_at = Position()
 
     async def start(self) -> None:
         private_folder(self._path.parent)
@@ -98,14 +101,36 @@ class AdsServer:
         """An Envoy is there and has taken everything that is held."""
         return self._quiet() and not self._refusals and not self._applying.locked()
 
+    @property
+    def kept(self) -> bool:
+        """All that is held is on disk."""
+        return not self._touched and not self._unkept and self._kept_at == self.position
+
+    def unkept(self) -> Release | None:
+        """What Envoy has acknowledged and isn't on disk yet."""
+        at = self._settled_at
+        if not self._unkept and self._kept_at == at:
+            return None
+        changed = tuple(one for one in self._unkept.values() if one)
+        removed = tuple(key for key, one in self._unkept.items() if one is None)
+        return Release(at.sequence, at.revision, at.generation, (Step(changed, removed),))
+
+    def note_kept(self, release: Release) -> None:
+        """An `unkept()` release is on disk. What Envoy has taken since then isn't."""
+        for step in release.steps:
+            written = {key: None for key in step.removed} | {one.key: one for one in step.changed}
+            self._unkept = {key: one for key, one in self._unkept.items() if key not in written or written[key] is not one}
+        self._kept_at = release.position
+        self._tell()
+
     async def changed(self) -> None:
-        """Returns when a stream came, went or spoke, or when the state changed."""
+        """Returns when a stream came, went or spoke, or when the state changed or was kept."""
         await self._news.wait()
 
     def load(self, position: Position, resources: Iterable[Resource]) -> None:
         """Holds what was kept on disk. Envoy gets it after `open()` or the first `apply()`."""
-        self._take(Step(tuple(resources)))
-        self.position = position
+        self.state.take(Step(tuple(resources)))
+        self.position = self._settled_at = self._kept_at = position
 
     def open(self) -> None:
         """Serves what is held from now on."""
@@ -119,7 +144,7 @@ class AdsServer:
         """
         async with self._applying:
             clock = asyncio.get_running_loop().time
-            started, before = clock(), self.position
+            started, before, touched = clock(), self.position, set(self._touched)
             self._refusals.clear()
             self.position = release.position
             undo, answer = await self._walk(release.steps, connect_s)
@@ -128,6 +153,7 @@ class AdsServer:
                 _log.error("release %d of revision %s is undone", release.sequence, release.revision)
                 self.position = before
                 await self._undo(undo)
+                self._touched = touched
             else:
                 self.problem = None
         self._tell()
@@ -182,7 +208,8 @@ class AdsServer:
         return bool(self._streams) and all(stream.dialogue.quiet for stream in self._streams)
 
     def _take(self, step: Step) -> Step:
-        self.edits += 1
+        self._touched.update(one.key for one in step.changed)
+        self._touched.update(step.removed)
         return self.state.take(step)
 
     def _push(self, step: Step) -> None:
@@ -231,7 +258,15 @@ class AdsServer:
         self._refusals.append(refusal)
         self.problem = "; ".join(map(str, self._refusals))
 
+    def _settle(self) -> None:
+        for type_url, name in self._touched:
+            self._unkept[type_url, name] = self.state.of(type_url).get(name)
+        self._touched.clear()
+        self._settled_at = self.position
+
     def _tell(self) -> None:
+        if self.acknowledged:
+            self._settle()
         news, self._news = self._news, asyncio.Event()
         news.set()
 

@@ -35,8 +35,7 @@ CHAIN = (
 )
 
 
-def explained(details: str, **verdicts: str) -> Explanation:
-    found = {f"{name.replace('_', '/')}.enforced_engine_result": said for name, said in verdicts.items()}
+def explained(details: str) -> Explanation:
     record: dict[str, Any] = {
         "http_method": "GET",
         "host": "h",
@@ -44,7 +43,7 @@ def explained(details: str, **verdicts: str) -> Explanation:
         "time": "T",
         "status": 403,
         "details": details,
-        "verdicts": found,
+        "policies": "Authenticate/callers Authorize/gold Authorize/later",
         "revision": "r",
         "api": "a",
         "route": "/a",
@@ -77,35 +76,33 @@ def test_a_policy_in_its_own_words(policy: str, text: str) -> None:
 
 
 def test_what_refused_comes_first_and_what_was_not_asked_after_it() -> None:
-    refused = explained("rbac_access_denied_matched_policy[Authorize/gold]", Authenticate_callers="allowed", Authorize_gold="denied")
+    refused = explained("rbac_access_denied_matched_policy[Authorize/gold]")
     assert list(refused.remedies()) == [IS_GOLD, IS_LATER]
-    stranger = explained("rbac_access_denied_matched_policy[Authenticate/callers]", Authenticate_callers="denied")
+    stranger = explained("rbac_access_denied_matched_policy[Authenticate/callers]")
     assert list(stranger.remedies()) == [WAYS, IS_GOLD, IS_LATER]
     assert list(explained("unknown_api_key").remedies()) == [WAYS, IS_GOLD, IS_LATER]
 
 
 def test_a_used_up_limit_is_told_and_what_is_let_through_needs_nothing() -> None:
-    passed = {"Authenticate_callers": "allowed", "Authorize_gold": "allowed", "Authorize_later": "allowed"}
-    assert list(explained("local_rate_limited", **passed).remedies()) == [LIMITED]
-    assert list(explained("via_upstream", **passed).remedies()) == []
+    assert list(explained("local_rate_limited").remedies()) == [LIMITED]
+    assert list(explained("via_upstream").remedies()) == []
 
 
 def test_it_is_shown_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
-    explained("rbac_access_denied_matched_policy[Authorize/gold]", Authenticate_callers="allowed", Authorize_gold="denied").show()
+    explained("rbac_access_denied_matched_policy[Authorize/gold]").show()
     assert capsys.readouterr().out.splitlines() == [
         "GET h/a at T: refused with 403",
         "by Authorize/gold: its condition didn't hold",
         "revision r, api a, route /a",
         "principal acme by api_key, from 192.0.2.1",
         "  plan = free",
-        "  level = missing",
-        "  groups = missing",
+        "  level = missing, or no policy asks for it",
+        "  groups = missing, or no policy asks for it",
         "policies, in the order of the chain:",
         "  Authenticate/callers: allowed",
         "  Authorize/gold: denied",
         "  Authorize/later: not reached",
         "  Authorize/tried: not reached (shadow)",
-        "  default deny: not reached",
         "  RateLimit/limit: not reached",
         IS_GOLD,
         IS_LATER,

@@ -1,11 +1,12 @@
 """The tables of keys: every shard is there, and each key carries its consumer's live identity."""
 
+import orjson
 import pytest
 
 from bartizan.envoy import message_type
 from bartizan.identity.key_text import OTHER, SHARDS, key_text
 from bartizan.identity.keys import KeyRecord
-from bartizan.identity.table import ConsumerView, shards
+from bartizan.identity.table import ConsumerView, fields_of, order_mark, shards
 from bartizan.secrets.sealed import Secret
 
 ATTRIBUTES = {"plan": "string", "department": "string", "level": "number", "staff": "bool", "regions": "list"}
@@ -23,7 +24,7 @@ def credentials(body: bytes, name: str) -> dict[str, str]:
     assert (auth.forwarding.header, auth.forwarding.hide_credentials) == ("x-bartizan-principal", True)
     found = {credential.key: credential.client for credential in auth.credentials}
     assert found  # an empty table would answer in other words than one that doesn't know the key
-    return {} if found == {"\n": ";"} else found
+    return {} if found == {"\n": "-"} else found
 
 
 def client(view: ConsumerView) -> str:
@@ -42,7 +43,7 @@ def test_a_key_stands_in_its_shard_and_in_no_other() -> None:
     keys = [record("acme", shard, f"key_{shard}") for shard in SHARDS]
     bodies = shards(keys, {"acme": ConsumerView("acme")}, {})
     for key, shard in zip(keys, SHARDS, strict=True):
-        assert credentials(bodies[shard], shard) == {key.key.reveal(): f";id=acme;key={key.id};groups=[];"}
+        assert credentials(bodies[shard], shard) == {key.key.reveal(): f"{order_mark({})}acme;{key.id};[]"}
     assert credentials(bodies[OTHER], OTHER) == {}
 
 
@@ -52,26 +53,70 @@ def test_a_key_of_another_form_stands_in_the_shard_of_all_others() -> None:
     assert {name: len(credentials(body, name)) for name, body in bodies.items()} == {**dict.fromkeys(SHARDS, 0), OTHER: 1}
 
 
-def test_the_identity_has_a_fixed_order_and_leaves_out_what_is_missing() -> None:
+def test_the_identity_has_a_fixed_order_and_what_is_missing_is_empty() -> None:
     values = {"regions": ("eu", "us"), "level": 3, "staff": False, "plan": "gold"}
-    assert client(ConsumerView("acme", ("ops",), values)) == (
-        ';id=acme;key=key_abc;groups=["ops"];plan=gold;level=3;staff=false;regions=["eu","us"];'
-    )
+    assert client(ConsumerView("acme", ("ops",), values)) == order_mark(ATTRIBUTES) + 'acme;key_abc;["ops"];gold;;3;false;["eu","us"]'
+    assert client(ConsumerView("bare")) == order_mark(ATTRIBUTES) + "bare;key_abc;[];;;;;"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "=",
+        "a=b",
+        "id=root",
+        "x,y",
+        '"',
+        "\\",
+        "\\1",
+        "[]",
+        "-",
+        "ünï 猫🐈",
+        "00",
+        "key_abc",
+        "^$.*",
+        "{}%",
+        "a" * 256,
+        order_mark(ATTRIBUTES),
+    ],
+)
+def test_odd_characters_stand_as_they_are_and_move_no_field(value: str) -> None:
+    whole = client(ConsumerView("acme", (value,), {"plan": value, "department": value, "regions": [value, value]}))
+    assert whole.startswith(order_mark(ATTRIBUTES))
+    fields = whole.removeprefix(order_mark(ATTRIBUTES)).split(";")
+    assert len(fields) == len(fields_of(ATTRIBUTES))
+    told = dict(zip(fields_of(ATTRIBUTES), fields, strict=True))
+    assert (told["id"], told["key"], told["plan"], told["department"], told["level"]) == ("acme", "key_abc", value, value, "")
+    assert orjson.loads(told["groups"]) == [value] and orjson.loads(told["regions"]) == [value, value]
+
+
+def test_another_order_or_another_set_of_attributes_has_another_mark() -> None:
+    sets = [
+        {},
+        {"plan": "string"},
+        {"plan": "string", "department": "string"},
+        {"department": "string", "plan": "string"},
+        {"plandepartment": "string"},
+        {"plan": "string", "department": "string", "level": "number"},
+    ]
+    assert len({order_mark(one) for one in sets}) == len(sets)
+    # A type changes no place.
+    assert order_mark({"plan": "string"}) == order_mark({"plan": "number"})
 
 
 def test_what_is_not_declared_is_not_told() -> None:
-    assert client(ConsumerView("acme", (), {"secret": "x", "plan": "gold"})) == ";id=acme;key=key_abc;groups=[];plan=gold;"
+    assert client(ConsumerView("acme", (), {"secret": "x", "plan": "gold"})) == order_mark(ATTRIBUTES) + "acme;key_abc;[];gold;;;;"
 
 
 def test_an_attribute_cannot_stand_for_the_identity() -> None:
     view = ConsumerView("acme", (), {"id": "root", "groups": ["admins"], "key": "key_x"})
     bodies = shards([record("acme")], {"acme": view}, {"id": "string", "groups": "list"})
-    assert list(credentials(bodies["a"], "a").values()) == [";id=acme;key=key_abc;groups=[];"]
+    assert list(credentials(bodies["a"], "a").values()) == [order_mark({"id": "string", "groups": "list"}) + "acme;key_abc;[];acme;[]"]
 
 
 def test_keys_of_consumers_that_are_not_there_are_left_out() -> None:
     bodies = shards([record("gone"), record("acme")], {"acme": ConsumerView("acme")}, {})
-    assert [text.split(";")[1] for text in credentials(bodies["a"], "a").values()] == ["id=acme"]
+    assert [text.split(";")[0] for text in credentials(bodies["a"], "a").values()] == [order_mark({}) + "acme"]
 
 
 def test_one_key_never_stands_twice_in_a_table() -> None:
@@ -81,7 +126,7 @@ def test_one_key_never_stands_twice_in_a_table() -> None:
     bodies = shards([first, second], {"acme": ConsumerView("acme"), "other": ConsumerView("other")}, {})
     config = message_type("envoy.config.core.v3.TypedExtensionConfig").FromString(bodies["a"])
     auth = message_type("envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth").FromString(config.typed_config.value)
-    assert [credential.client.split(";")[1] for credential in auth.credentials] == ["id=acme"]
+    assert [credential.client.split(";")[:2] for credential in auth.credentials] == [[order_mark({}) + "acme", "key_1"]]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,9 @@ class Watched(Supervisor):
     STEADY_S = 0.6
     GRACE_S = 0.5
 
-    def __init__(self, *children: Child) -> None:
+    def __init__(self, *children: Child, running: Mapping[str, asyncio.subprocess.Process] | None = None) -> None:
         self.said: list[str] = []
-        super().__init__(children, self.said.append)
+        super().__init__(children, self.said.append, running)
 
     async def pid(self, name: str, other_than: int = 0) -> int:
         async with asyncio.timeout(3):
@@ -47,6 +48,28 @@ async def test_a_child_gets_its_environment_and_its_output(tmp_path: Path) -> No
     assert await process.wait() == 0
     assert output.read_text() == "hello\n0077\n"
     assert output.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_child_has_the_open_files_it_is_given() -> None:
+    ours, its = os.pipe()
+    process = await start(Command((sys.executable, "-c", f"import os; os.write({its}, b'hello')"), keeps=(its,)))
+    os.close(its)
+    assert await process.wait() == 0
+    with os.fdopen(ours) as opened:
+        assert opened.read() == "hello"
+
+
+async def test_a_child_that_runs_already_is_kept_running() -> None:
+    process = await start(Command(SLEEP))
+    watched = Watched(Child("it", Command(SLEEP)), running={"it": process})
+    running = asyncio.create_task(watched.run())
+    assert await watched.pid("it") == process.pid
+    process.kill()
+    again = await watched.pid("it", other_than=process.pid)
+    assert alive(again)
+    watched.stop()
+    assert await running == 0
+    assert not alive(again)
 
 
 async def test_a_child_is_not_of_our_session() -> None:

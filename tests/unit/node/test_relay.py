@@ -89,3 +89,18 @@ async def test_reports_how_it_stands(rig: Rig) -> None:
             await rig.control.changed()
     status = rig.control.nodes()[0]
     assert (status.node_id, status.connected, status.envoy, status.error) == ("n1", True, False, "the disk is odd")
+
+
+async def test_reports_whether_what_it_holds_is_kept(rig: Rig) -> None:
+    rig.server.load(Position(1, "kept", 1), [A])
+    rig.begin()
+    await rig.control.start()
+
+    async def told(sequence: int, kept: bool) -> None:
+        async with asyncio.timeout(3):
+            while [(one.position.sequence, one.kept) for one in rig.control.nodes()] != [(sequence, kept)]:
+                await rig.control.changed()
+
+    await told(1, True)
+    await rig.control.publish(Release(2, "new", 1, (Step((B,)),)))
+    await told(2, False)

@@ -47,24 +47,24 @@ def test_a_short_list_is_in_the_route_and_a_long_one_is_held_once() -> None:
     assert len(one.lists) == 1
     assert one.lists == other.lists
     assert len(one.lists[0].networks) == MOST_IN_ROUTE + 1
-    assert one.lists[0].name in str(one.filters)
+    assert one.lists[0].name in str(one.permit)
 
 
 def test_a_long_denied_list_must_have_answered() -> None:
     """A list that Envoy doesn't hold (yet) lets nobody through."""
     fragment = access(deny={"file": "a"}).compile(place({"a": MANY}))
-    assert '"exact": "out"' in str(to_dict(fragment.filters[0])).replace("'", '"')
+    assert '"exact": "out"' in str(to_dict(fragment.permit)).replace("'", '"')
 
 
 @pytest.mark.parametrize("many", [False, True])
 def test_in_a_scratch_instance_the_address_comes_from_a_header(many: bool) -> None:
     sources = Sources(address="header")
     fragment = access(deny={"file": "a"} if many else ["10.0.0.1"]).compile(place({"a": MANY}, sources))
-    whole = str(fragment.filters) + (str(lists(fragment.lists, sources)) if many else "")
+    whole = str(fragment.permit) + (str(lists(fragment.lists, sources)) if many else "")
     assert "x-bartizan-source" in whole
     assert "SourceIPInput" not in whole
     production = access(deny={"file": "a"} if many else ["10.0.0.1"]).compile(place({"a": MANY}))
-    whole = str(production.filters) + (str(lists(production.lists, Sources())) if many else "")
+    whole = str(production.permit) + (str(lists(production.lists, Sources())) if many else "")
     assert "x-bartizan-source" not in whole
 
 

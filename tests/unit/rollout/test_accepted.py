@@ -20,7 +20,10 @@ NAMED = {"bad.txt": b"192.0.2.0/24\n"}
 def test_what_was_kept_is_the_same_revision(tmp_path: Path) -> None:
     wanted = assemble([read(text, name) for name, text in TEXTS.items()], NAMED)
     accepted = Accepted(tmp_path / "accepted.json")
-    accepted.keep(TEXTS, NAMED)
+    accepted.take(TEXTS, NAMED)
+    assert accepted.due
+    accepted.keep()
+    assert not accepted.due
     made = accepted.compiled()
     assert isinstance(wanted, Snapshot) and made is not None
     found = made.snapshot

@@ -103,7 +103,11 @@ def test_filters_stand_in_productions_order_between_one_that_tells_and_one_that_
 
 def test_nothing_is_written_and_the_caller_is_who_the_question_says() -> None:
     found = connections(AFTER, "web")
-    assert not found.access_log and not found.early_header_mutation_extensions
+    assert not found.access_log
+    (early,) = found.early_header_mutation_extensions
+    kind = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
+    mutations: Any = message_type(kind).FromString(early.typed_config.value)
+    assert [one.append.header.key for one in mutations.mutations] == ["x-bartizan-key"]  # takes nothing of ours away
     assert not found.use_remote_address.value
     assert [one.name for one in found.original_ip_detection_extensions] == ["source"]
 
@@ -136,7 +140,7 @@ def test_the_gate_is_productions_with_one_more_step() -> None:
 def test_production_holds_nobodys_key_and_an_unused_one_for_each_issuer() -> None:
     tables = [discovered(BEFORE, name, "api_key_auth.v3.ApiKeyAuth") for type_url, name in BEFORE if name.startswith("keys/")]
     assert len(tables) == 33
-    assert {credential.client for table in tables for credential in table.credentials} == {";"}
+    assert {credential.client for table in tables for credential in table.credentials} == {"-"}
     again, _ = both()
     keys = [
         discovered(held, names.TOKENS, "jwt_authn.v3.JwtAuthentication").providers["corp"].local_jwks.inline_string

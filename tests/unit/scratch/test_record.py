@@ -21,9 +21,9 @@ def told(**headers: object) -> dict[bytes, bytes]:
 
 def test_the_fields_are_those_of_the_record() -> None:
     principal = {"id": "acme", "method": "api_key", "key": "-", "groups": "[]", "plan": "gold"}
-    route = {"api": "a", "route": "/a", "revision": "r"}
+    route = {"api": "a", "route": "/a", "revision": "r", "policies": "Authorize/b Authorize/c"}
     answer = Answer(
-        200, {b"x-request-id": b"i", **told(details="lua_response", path="/a/b", route=route, principal=principal, verdicts={"v": "w"})}
+        200, {b"x-request-id": b"i", **told(details="lua_response", path="/a/b", route=route, principal=principal, shadows={"v": "w"})}
     )
     assert record_of(QUESTION, answer, ("plan", "level")) == {
         "time": "2026-11-23T09:00:00+00:00",
@@ -42,8 +42,8 @@ def test_the_fields_are_those_of_the_record() -> None:
         "path": "/a/b",
         "status": 200,
         "details": "via_upstream",
-        "verdicts": {"v": "w"},
-        "lists": {},
+        "policies": "Authorize/b Authorize/c",
+        "shadows": {"v": "w"},
         "source": "2001:db8:1:2:3::4",
         "user_agent": "curl",
         "ja4": None,
@@ -52,8 +52,9 @@ def test_the_fields_are_those_of_the_record() -> None:
 
 @pytest.mark.parametrize("absent", ["", "-", "null"])
 def test_what_no_filter_found_is_missing(absent: str) -> None:
-    found = record_of(QUESTION, Answer(400, told(details="http1.codec_error", route=absent, principal=absent, verdicts=absent)), ())
-    assert (found["api"], found["principal"], found["verdicts"], found["details"]) == (None, None, {}, "http1.codec_error")
+    found = record_of(QUESTION, Answer(400, told(details="http1.codec_error", route=absent, principal=absent, shadows=absent)), ())
+    assert (found["api"], found["principal"], found["policies"], found["shadows"]) == (None, None, None, {})
+    assert found["details"] == "http1.codec_error"
     assert found["path"] == "/a/./b"
     assert record_of(QUESTION, Answer(400, {}), ())["details"] is None
 
@@ -71,7 +72,7 @@ LIMIT = limit("principal.id")
 def record(details: str, tier: str | None) -> dict[str, object]:
     notes = {} if tier is None else {"RateLimit/x.shadow_effective_policy_id": tier, "RateLimit/x.shadow_engine_result": "allowed"}
     fields = {"principal": "acme", "auth_method": "api_key", "key": "-", "route": "/a", "attributes": {"plan": None}}
-    return {"details": details, "verdicts": {"Authorize/a.enforced_engine_result": "allowed", **notes}, **fields}
+    return {"details": details, "shadows": {"Authorize/a.shadow_engine_result": "allowed", **notes}, **fields}
 
 
 def test_the_bucket_is_told_by_its_tier() -> None:
@@ -79,7 +80,7 @@ def test_the_bucket_is_told_by_its_tier() -> None:
     (bucket,) = counted(QUESTION, found, [LIMIT])
     told = {"policy": "RateLimit/x", "tier": 1, "when": None, "windows": ["1/second", "5/day"], "per": {"principal.id": "acme"}}
     assert bucket == told
-    assert found["verdicts"] == {"Authorize/a.enforced_engine_result": "allowed"}
+    assert found["shadows"] == {"Authorize/a.shadow_engine_result": "allowed"}
 
 
 @pytest.mark.parametrize(
@@ -108,4 +109,4 @@ def test_a_limit_with_one_tier_has_no_note() -> None:
 def test_what_is_refused_counts_nowhere_and_leaves_no_note() -> None:
     found = record("rbac_access_denied_matched_policy[Protect/x]", "0")
     assert counted(QUESTION, found, [LIMIT]) == []
-    assert found["verdicts"] == {"Authorize/a.enforced_engine_result": "allowed"}
+    assert found["shadows"] == {"Authorize/a.shadow_engine_result": "allowed"}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from bartizan.compile.read import assemble, read
-from bartizan.identity.table import ConsumerView
+from bartizan.identity.table import ConsumerView, order_mark
 from bartizan.model.snapshot import Snapshot
 from bartizan.scratch.question import Certificate, Principal, Question, Token, UnknownKey
 from bartizan.scratch.request import Setting, Unaskable, sent, setting_of
@@ -56,6 +56,7 @@ def setting() -> Setting:
 
 
 SETTING = setting()
+MARK = order_mark(SETTING.attributes)
 
 
 def lines(question: Question, listener: str = "web", of: Setting = SETTING) -> list[str]:
@@ -117,7 +118,7 @@ def test_nobody_shows_nothing() -> None:
 
 def test_a_consumer_is_told_as_the_table_of_keys_tells_it() -> None:
     view = ConsumerView("acme", ("ops",), {"level": 3, "plan": "gold", "unknown": "x"})
-    told = {"x-bartizan-principal": ';id=acme;key=-;groups=["ops"];plan=gold;level=3;', "x-bartizan-given": "x-bartizan-principal"}
+    told = {"x-bartizan-principal": MARK + 'acme;-;["ops"];gold;3;;', "x-bartizan-given": "x-bartizan-principal"}
     assert given(view) == told
 
 
@@ -143,7 +144,7 @@ def test_a_token_is_told_as_the_token_filter_tells_it(claims: dict[str, object],
 
 
 def test_a_certificate_means_the_consumer_that_lists_it() -> None:
-    acme = {"x-bartizan-ca": "partners", "x-bartizan-principal": ";id=acme;key=-;groups=[];plan=gold;"}
+    acme = {"x-bartizan-ca": "partners", "x-bartizan-principal": MARK + "acme;-;[];gold;;;"}
     names = {"x-bartizan-given": "x-bartizan-ca,x-bartizan-principal"}
     assert given(Certificate("partners", "spiffe://acme")) == {**acme, **names}
     assert given(Certificate("partners", fingerprint=PRINT)) == {**acme, **names}
@@ -177,7 +178,7 @@ def test_a_body_is_announced_and_never_sent() -> None:
         (Question("CONNECT", "/"), "method"),
         (Question("GET", ""), "has a path"),
         (Question("GET", "/", size=-1), "size"),
-        (Question("GET", "/ HTTP/1.1\r\nx-bartizan-principal: ;id=acme;"), "line break"),
+        (Question("GET", "/ HTTP/1.1\r\nx-bartizan-principal: acme;"), "line break"),
         (Question("GET", "/", "h\nx: y"), "line break"),
         (Question("GET", "/", headers=(("a", "b\r\n\r\nGET / HTTP/1.1"),)), "line break"),
         (Question("GET", "/", headers=(("a", "b\0"),)), "NUL"),

@@ -28,11 +28,12 @@ class Node:
         self.got: list[Release] = []
         self.refuses: set[str] = set()
         self.silent = False
+        self.kept = False
         self.heard = asyncio.Event()
         self.task = asyncio.create_task(self._run())
 
     def _report(self) -> Report:
-        return Report(position=self.position, envoy=True, acknowledged=True)
+        return Report(position=self.position, envoy=True, acknowledged=True, kept=self.kept)
 
     async def _run(self) -> None:
         call = self._channel.stream_stream(f"/{SERVICE}/{METHOD}")()
@@ -180,11 +181,16 @@ async def test_a_node_that_leaves_is_told_as_gone(rig: Rig) -> None:
         await rig.control.changed()
     status = rig.control.nodes()[0]
     assert (status.connected, status.envoy, status.acknowledged, status.took_s) == (True, True, True, 0.25)
+    assert not status.kept
+    node.kept = True
+    await rig.control.publish(release(2, A2))
+    assert rig.control.nodes()[0].kept
     await node.leave()
     while rig.control.nodes()[0].connected:
         await rig.control.changed()
     assert not rig.control.nodes()[0].acknowledged
-    assert (await rig.control.publish(release(2, B))) == {}
+    assert rig.control.nodes()[0].kept, "its disk is still there"
+    assert (await rig.control.publish(release(3, B))) == {}
 
 
 def test_additions_come_first() -> None:

@@ -11,7 +11,7 @@ STEPS = (
     Step((resource(ROUTES, "grüße", b"x" * 100_000),)),
 )
 ORDER = Order(3, Release(9, "abc", 4, STEPS))
-REPORT = Report(position=Position(1, "r", 2), envoy=True, acknowledged=False, problem="p")
+REPORT = Report(position=Position(1, "r", 2), envoy=True, acknowledged=False, kept=True, problem="p")
 
 
 def test_a_release_arrives_as_it_was() -> None:

@@ -195,3 +195,109 @@ async def test_what_was_loaded_waits_for_its_opening(server: Served) -> None:
         await server.changed()
     assert envoy.got == {"web": b"web", "a": b"a"}
     assert server.position.revision == "kept"
+
+
+# What is to be kept
+
+
+def due(server: Served) -> tuple[Position, set[Resource], set[tuple[str, str]]] | None:
+    found = server.unkept()
+    return found and (found.position, set(found.steps[0].changed), set(found.steps[0].removed))
+
+
+def position(sequence: int) -> Position:
+    return Position(sequence, f"r{sequence}", 1)
+
+
+async def test_what_envoy_has_acknowledged_is_due_at_once_and_until_it_is_kept(server: Served) -> None:
+    assert server.kept and server.unkept() is None
+    await server.envoy()
+    await server.apply(release(1, step(WEB, A), step(B)))
+    assert due(server) == (position(1), {WEB, A, B}, set())
+    assert not server.kept
+    first = server.unkept()
+    await server.apply(release(2, step(A2), step(removed=(B.key,))))
+    assert first
+    server.note_kept(first)
+    assert not server.kept, "the second release came while the first was written"
+    assert due(server) == (position(2), {A2}, {B.key})
+    second = server.unkept()
+    assert second
+    server.note_kept(second)
+    assert server.kept and server.unkept() is None
+
+
+async def test_a_new_position_alone_is_kept_too(server: Served) -> None:
+    server.load(position(1), [WEB, A])
+    assert server.kept
+    await server.envoy()
+    await server.apply(release(2))
+    assert not server.kept
+    assert due(server) == (position(2), set(), set())
+
+
+async def test_what_comes_back_while_its_removal_is_written_is_kept_again(server: Served) -> None:
+    await server.envoy()
+    await server.apply(release(1, step(WEB), step(removed=(A.key,))))
+    written = server.unkept()
+    await server.apply(release(2, step(A)))
+    assert written
+    server.note_kept(written)
+    assert due(server) == (position(2), {A}, set())
+
+
+async def test_what_no_envoy_has_taken_is_not_due(server: Served) -> None:
+    await server.apply(release(1, step(WEB, A)))
+    assert server.unkept() is None and not server.kept
+    envoy = await server.envoy()
+    while not server.acknowledged:
+        await server.changed()
+    assert due(server) == (position(1), {WEB, A}, set())
+    envoy.deaf.set()
+    await server.apply(release(2, step(A2)))
+    assert due(server) == (position(1), {WEB, A}, set()), "the second isn't taken yet"
+    envoy.deaf.clear()
+    while not server.acknowledged:
+        await server.changed()
+    assert due(server) == (position(2), {WEB, A2}, set())
+
+
+async def test_a_release_is_due_though_the_next_is_under_way(server: Served) -> None:
+    envoy = await server.envoy()
+    await server.apply(release(1, step(WEB, A)))
+    envoy.deaf.set()
+    applying = asyncio.create_task(server.apply(release(2, step(A2))))
+    await asyncio.sleep(0.1)
+    assert server.applying
+    assert due(server) == (position(1), {WEB, A}, set())
+    envoy.deaf.clear()
+    await applying
+
+
+async def test_what_is_refused_is_never_due(server: Served) -> None:
+    envoy = await server.envoy()
+    await server.apply(release(1, step(WEB, A)))
+    first = server.unkept()
+    assert first
+    server.note_kept(first)
+    envoy.refuses = {b"bad"}
+    await server.apply(release(2, step(A2), step(resource(LISTENER, "web", b"bad"))))
+    assert server.kept and server.unkept() is None
+    await server.apply(release(3, step(B)))
+    assert due(server) == (position(3), {B}, set())
+
+
+async def test_another_state_at_a_position_that_was_kept_is_not_kept(server: Served) -> None:
+    server.load(position(1), [WEB, A])
+    envoy = await server.envoy()
+    server.open()
+    while not server.acknowledged:
+        await server.changed()
+    envoy.deaf.set()
+    await server.apply(release(1, step(A2)))
+    assert not server.kept and server.unkept() is None, "no Envoy has taken it"
+    envoy.deaf.clear()
+    while not server.acknowledged:
+        await server.changed()
+    assert not server.kept
+    assert due(server) == (position(1), {A2}, set())

@@ -67,7 +67,7 @@ def _happened(read: argparse.Namespace) -> Explanation | None:
     try:
         told = _covering(read, found["api"], found["route"], found["http_method"])
     except Unavailable:
-        note = "No gateway runs with this state, so only the policies that left a verdict are listed; name their files with -f."
+        note = "No gateway runs with this state, so only the policies that the record names are listed; name their files with -f."
         return Explanation(found, (), {}, (note,))
     covering = tuple(Covering(one["policy"], one["role"], one["shadow"]) for one in told["policies"])
     declared = {one["policy"]: one["declared"] for one in told["policies"]}

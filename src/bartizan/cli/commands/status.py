@@ -20,9 +20,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(read: argparse.Namespace) -> int:
-    """Shows. Exit status 1 if the files are refused or a node lags."""
+    """Shows. Exit status 1 if the files are refused, or a node lags or can't keep what it has."""
     told = asked(read.state, "/status")
-    good = not told["refused"] and not told["error"] and all(node["acknowledged"] for node in told["nodes"])
+    good = not told["refused"] and not told["error"] and all(node["acknowledged"] and node["kept"] for node in told["nodes"])
     if read.json:
         show_json(told)
     else:
@@ -36,9 +36,10 @@ def _show(told: dict[str, Any]) -> None:
     for node in told["nodes"]:
         position = node["position"]
         state_text = painted("acknowledged", "green") if node["acknowledged"] else painted("not acknowledged", "red")
+        kept = painted("kept", "green") if node["kept"] else painted("not kept on its disk", "red")
         where = "connected" if node["connected"] else "gone"
         envoy = "Envoy up" if node["envoy"] else "Envoy down"
-        say(f"  node {node['node_id']}: {position['revision']} {state_text} since {_when(node['since'])}, {where}, {envoy}")
+        say(f"  node {node['node_id']}: {position['revision']} {state_text} since {_when(node['since'])}, {kept}, {where}, {envoy}")
         if node["error"]:
             say(f"    {painted(node['error'], 'red')}")
     if told["error"]:

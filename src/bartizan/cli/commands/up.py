@@ -4,17 +4,17 @@ import argparse
 import asyncio
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 from bartizan.admin.options import ADMIN, ControlOptions
 from bartizan.cli.arguments import files, state
-from bartizan.cli.compiled import compiled
 from bartizan.cli.output import complain, say, show_problems
-from bartizan.compile import Compiled
-from bartizan.errors import Invalid, Unavailable
-from bartizan.lib.process import Child
+from bartizan.errors import Unavailable
+from bartizan.lib.process import end, ending, start
 from bartizan.node.options import EnvoyOptions, NodeOptions, control_socket
 from bartizan.node.supervisor import node_children, python_child, supervise
+from bartizan.rollout.verdict import Verdict
 
 NAME = "up"
 HELP = "Run the gateway: control plane, node and Envoy, following every edit of the files."
@@ -31,20 +31,53 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(read: argparse.Namespace) -> int:
-    """Checks first, so that a mistake is told before anything is started."""
+    """Runs until a signal comes."""
     if not read.files.exists():
         complain(f"{read.files} doesn't exist. Give a YAML file or a folder of them with -f.")
         return 1
-    made = compiled(read.files)
-    if not isinstance(made, Compiled):
-        show_problems(made)
-        complain("nothing is started. Mend the files, or run `bartizan check` to look again.")
-        return 1
     control = ControlOptions(read.files.absolute(), read.state.absolute(), read.admin)
-    children = gateway_children(made, control, EnvoyOptions(binary=read.envoy, concurrency=read.concurrency))
-    for listener in made.snapshot.gateway.listeners:
-        say(f"listening on {listener.address} ({listener.name}); health and metrics on http://{read.admin}")
-    return asyncio.run(supervise(children))
+    return asyncio.run(_run(control, EnvoyOptions(binary=read.envoy, concurrency=read.concurrency)))
+
+
+async def _run(control: ControlOptions, envoy: EnvoyOptions) -> int:
+    """Starts the control plane alone. It reads the files, so that a mistake is told before anything else is started."""
+    own = ("--files", os.fspath(control.files), "--state", os.fspath(control.state), "--admin", control.admin)
+    child = python_child("The control plane", "bartizan.app", *own)
+    ours, its = os.pipe()
+    command = replace(child.command, argv=(*child.command.argv, "--tell", str(its)), keeps=(its,))
+    try:
+        process = await start(command)
+    finally:
+        os.close(its)
+    try:
+        told = await _whole(ours)
+        if not told:
+            complain(f"{child.name} {ending(await process.wait())}. Nothing else is started.")
+            return 1
+        verdict = Verdict.read(told)
+        if verdict.problems:
+            show_problems(verdict.problems)
+            complain("nothing is started. Mend the files, or run `bartizan check` to look again.")
+            return 1
+        for one in verdict.openings:
+            _free(one.host, one.port, f"listener {one.listener!r}")
+        children = (child, *node_children(NodeOptions(control.state, control_socket(control.state), "local"), envoy))
+        for one in verdict.openings:
+            say(f"listening on {one.address} ({one.listener}); health and metrics on http://{control.admin}")
+        return await supervise(children, {child.name: process})
+    finally:
+        await end(process)
+
+
+async def _whole(pipe: int) -> bytes:
+    """All that comes out of it until its other end is closed."""
+    reader = asyncio.StreamReader()
+    with os.fdopen(pipe, "rb") as opened:
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), opened)
+        try:
+            return await reader.read()
+        finally:
+            transport.close()
 
 
 def _free(host: str, port: int, what: str) -> None:
@@ -58,21 +91,3 @@ def _free(host: str, port: int, what: str) -> None:
             raise Unavailable(
                 f"The address {host}:{port} of {what} can't be used: {error.strerror}. End what listens there, or change it."
             ) from error
-
-
-def gateway_children(made: Compiled, control: ControlOptions, envoy: EnvoyOptions) -> tuple[Child, ...]:
-    """Control plane, node and Envoy. Unavailable if an address is taken or no Envoy fits."""
-    for listener in made.snapshot.gateway.listeners:
-        _free(listener.host, listener.port, f"listener {listener.name!r}")
-    own = ("--files", os.fspath(control.files), "--state", os.fspath(control.state), "--admin", control.admin)
-    node = NodeOptions(control.state, control_socket(control.state), "local")
-    return (python_child("The control plane", "bartizan.app", *own), *node_children(node, envoy))
-
-
-def quickstart_children(path: Path, state: Path) -> tuple[Child, ...]:
-    """The gateway of an example, with defaults. Invalid if its files are."""
-    made = compiled(path)
-    if not isinstance(made, Compiled):
-        show_problems(made)
-        raise Invalid("The example's files have problems.")
-    return gateway_children(made, ControlOptions(path.absolute(), state.absolute()), EnvoyOptions())

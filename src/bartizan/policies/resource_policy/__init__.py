@@ -41,7 +41,6 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, WithJsonSchema
 
 from bartizan.condition import AttributeType, Schema
-from bartizan.envoy.filters import permit
 from bartizan.model.snapshot import Snapshot
 from bartizan.policies._kind import Fault, Fragment, Phase, Place, PolicyKind, Reference
 from bartizan.policies.resource_policy.form import FORM
@@ -69,7 +68,7 @@ class ResourcePolicy(PolicyKind):
 
     def compile(self, place: Place) -> Fragment:
         rule = allowed(self._read(place.schema).statements, place.api, Setting(place.gateway.name, place.sources))
-        return Fragment(filters=(permit(place.policy, settled(rule), shadow=place.shadow),))
+        return Fragment(permit=settled(rule))
 
     def faults(self, schema: Schema, files: Mapping[str, bytes]) -> Iterator[Fault]:
         yield from self._read(schema).notes.faults

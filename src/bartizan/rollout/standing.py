@@ -1,0 +1,26 @@
+"""How the control plane stands: what `status` tells, beside the nodes."""
+
+from dataclasses import dataclass, field
+
+from bartizan.model.problem import Problem
+
+
+@dataclass(slots=True)
+class Standing:
+    """What is active since when, and what was refused."""
+
+    revision: str = ""
+    since: float = 0.0
+    sequence: int = 0
+    generation: int = 0
+    enforced_ms: float | None = None
+    refused: tuple[Problem, ...] = ()
+    refused_at: float = 0.0
+    error: str = ""
+    loosened: list[str] = field(default_factory=list)
+    publishes: int = 0
+    reads: int = 0
+    """How often the files were read."""
+    pending: bool = True
+    """Whether something changed that isn't with the nodes yet."""
+    refusals: int = 0
