@@ -7,6 +7,7 @@ from typing import Any
 
 from bartizan.compile import Compiled
 from bartizan.envoy import binary, message_type, names, to_dict
+from bartizan.envoy.bootstrap import Bootstrap
 from bartizan.identity.principal import principal_rules
 from bartizan.identity.table import shards
 from bartizan.node.envoy_process import zoneinfo
@@ -35,6 +36,7 @@ def configuration(compiled: Compiled) -> dict[str, Any]:
     listeners = [_fixed(listener, by_type[names.ECDS], scopes) for listener in by_type[names.LISTENER].values()]
     clusters = list(by_type.get(names.CLUSTER, {}).values())
     found: dict[str, Any] = {"static_resources": {"listeners": listeners, "clusters": clusters}}
+    found["layered_runtime"] = Bootstrap("static", "", "").config()["layered_runtime"]
     if names.SECRET in by_type:
         found["static_resources"]["secrets"] = list(by_type[names.SECRET].values())
     return found

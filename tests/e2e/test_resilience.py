@@ -330,6 +330,15 @@ async def test_who_is_exempt_or_never_guesses_is_never_blocked(world: World) -> 
         assert not await _is_blocked(world, source), source
 
 
+async def test_who_brings_no_credential_attempts_nothing(world: World) -> None:
+    async with _from(world, "127.0.0.11") as client:
+        for _ in range(8):
+            assert (await client.get("/orders")).status_code == 401
+        await asyncio.sleep(1)
+        assert (await client.get("/x")).status_code == 200
+        assert (await client.get("/orders", headers=world.key("acme"))).status_code == 200
+
+
 @pytest.mark.parametrize("how", ["grpc", "token", "nothing good", "head"])
 async def test_no_way_of_guessing_escapes_the_count(world: World, how: str) -> None:
     source = {"grpc": "127.0.0.1", "token": "127.0.0.7", "nothing good": "127.0.0.8", "head": "127.0.0.9"}[how]

@@ -74,6 +74,8 @@ def local_replies(gateway: Gateway) -> dict[str, Any]:
             "status_code": {"value": answer.status},
             "body_format_override": _body(answer.type, answer.title),
         }
+        if answer.status == 405:
+            mapper["headers_to_add"] = [_header("allow", "%METADATA(ROUTE:bartizan:allow)%")]
         if answer.status == 401:
             detail = f", {answer.challenge}" if answer.challenge else ""
             mapper["headers_to_add"] = [_header("www-authenticate", f'Bearer realm="{gateway.name}"{detail}')]

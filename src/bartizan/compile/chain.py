@@ -29,6 +29,11 @@ def deciding(covered: Covered) -> tuple[str, ...]:
     return tuple(policy.id for policy, fragment in covered if fragment.permit is not None and policy.mode == "enforce")
 
 
+def answered(api: Api) -> tuple[str, ...]:
+    """The methods that an API answers, if it names any. Who answers GET answers HEAD."""
+    return (*api.methods, "HEAD") if "GET" in api.methods and "HEAD" not in api.methods else api.methods
+
+
 def _filters(api: Api, covered: Covered) -> Iterator[Any]:
     if any(policy.mode == "shadow" and fragment.permit is not None for policy, fragment in covered):
         yield typed("shadows", set_metadata(names.SHADOWS, {"noted": "yes"}))  # so that the record tells their verdicts
@@ -74,8 +79,7 @@ def _depth(predicate: Any) -> int:
 def _frame(api: Api) -> Iterator[tuple[str, Any]]:
     """Behind all policies, because a stranger isn't told which methods exist. Envoy asks for upgrades before it knows the route."""
     if api.methods:
-        allowed = [header(":method", exact=method) for method in (*api.methods, *(("HEAD",) if "GET" in api.methods else ()))]
-        yield "method-not-allowed", any_of(allowed)
+        yield "method-not-allowed", any_of([header(":method", exact=method) for method in answered(api)])
     plain = negated(header("upgrade", safe_regex={"google_re2": {}, "regex": r"\C*"}))
     yield "upgrade-not-enabled", any_of([plain, header("upgrade", exact="websocket", ignore_case=True)]) if api.websocket else plain
 

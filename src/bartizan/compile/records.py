@@ -78,15 +78,17 @@ _FAILURE_FIELDS = {
 }
 
 
+# Neither the upstream's own 401 nor a request without any credential is an attempt. (A key that isn't known is refused before.)
+_ATTEMPTED = (
+    "response.code_details != 'via_upstream' && ('authorization' in request.headers"
+    " || !response.code_details.startsWith('rbac_access_denied_matched_policy[Authenticate/'))"
+)
 _FAILED = [
     # 401, or what a caller that speaks gRPC is told instead: status 200 and UNAUTHENTICATED.
     {"grpc_status_filter": {"statuses": ["UNAUTHENTICATED"]}},
     {
         "extension_filter": extension(
-            "ours",  # the upstream's own 401 isn't a failed attempt here
-            message(
-                "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter", expression="response.code_details != 'via_upstream'"
-            ),
+            "ours", message("envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter", expression=_ATTEMPTED)
         )
     },
 ]

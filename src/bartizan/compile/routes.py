@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bartizan.compile.chain import Covered, deciding, policy_chain
+from bartizan.compile.chain import Covered, answered, deciding, policy_chain
 from bartizan.compile.clusters import Cluster, cluster_of
 from bartizan.compile.coverage import Slice, slices
 from bartizan.condition import Schema, Sources
@@ -163,6 +163,8 @@ def _match(piece: Slice) -> dict[str, Any]:
 def _metadata(api: Api, piece: Slice, covered: Covered) -> dict[str, Any]:
     """What the record and the gate read: the revision is filled in when the route is published."""
     told = {"api": api.name, "route": piece.path, "revision": "", "policies": " ".join(deciding(covered))}
+    if api.methods:
+        told["allow"] = ", ".join(answered(api))
     fields = {name: {"string_value": value} for name, value in told.items()}
     found: dict[str, Any] = {"bartizan": message("google.protobuf.Struct", fields=fields)}
     if is_public(piece):
