@@ -138,6 +138,25 @@ def test_bytes_that_are_not_text(tmp_path: Path) -> None:
         assert b" 400 " in _raw(address, b"GET /\xff HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
 
 
+SMALL = ["^.$", "^..$", "^[^a]$", "^[a-zé]$", "(?i)^É$", r"^\\\\w$", "é", "^.*$", "(?s)^.*$", "^[^b]*$"]
+
+
+def test_a_pattern_means_the_same_whatever_asks_it(tmp_path: Path) -> None:
+    """Matchers see bytes where CEL sees characters; what is said of a value that isn't ASCII must not depend on who is asked."""
+    large = [f"(?:{pattern})(?:|{'x' * 120})$" for pattern in SMALL]
+    texts = [f'request.headers["x-a"].matches("{pattern}")' for pattern in (*SMALL, *large)]
+    oracle = [ORACLE.compile(text, disable_check=True) for text in texts]
+    conditions = [parse(text, SCHEMA) for text in texts]
+    predicates = [form for one in conditions for form in (one.predicate(SCRATCH), one.denial(SCRATCH))]
+    with judging(tmp_path, predicates) as address, httpx.Client() as client:
+        for value in ("a", "é", "ÉÉ", "aé", "漢"):
+            found = verdicts(client.get(f"http://{address}/", headers=[(b"x-a", value.encode())]))
+            for place, compiled in enumerate(oracle):
+                want = verdict(compiled, World(headers=[("x-a", value.encode())]).variables())
+                wanted = [want is True, want is False] if place < len(SMALL) or value.isascii() else [False, False]
+                assert found[2 * place : 2 * place + 2] == wanted, (texts[place], value)
+
+
 def _raw(address: str, request: bytes) -> bytes:
     host, port = address.rsplit(":", 1)
     with socket.create_connection((host, int(port)), timeout=5) as connection:

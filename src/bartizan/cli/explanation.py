@@ -51,22 +51,26 @@ class Explanation:
 
     def show(self) -> None:
         """Prints it."""
+        for line in self.lines():
+            say(line)
+
+    def lines(self) -> Iterator[str]:
+        """As people read it."""
         found, decision = printable(self.record), decision_of(self.record, self.covering)
         asked = f"{found.get('http_method', '?')} {found.get('host', '')}{found.get('path', '')}"
-        say(f"{asked} at {found['time']}: {self._outcome(decision)}")
-        say(f"by {painted(decision.by, 'bold')}: {decision.why}")
+        yield f"{asked} at {found['time']}: {self._outcome(decision)}"
+        yield f"by {painted(decision.by, 'bold')}: {decision.why}"
         told = ("revision", "generation", "api", "route")
-        say(", ".join(f"{name} {found[name] or 'none'}" for name in told if name in found))
+        yield ", ".join(f"{name} {found[name] or 'none'}" for name in told if name in found)
         caller = found.get("principal") or "nobody"
-        say(f"principal {caller} by {found.get('auth_method') or 'nothing'}, from {found.get('source')}")
+        yield f"principal {caller} by {found.get('auth_method') or 'nothing'}, from {found.get('source')}"
         absent = "missing" if self.hypothetical else "missing, or no policy asks for it"
         for name, value in {**(found.get("attributes") or {}), "groups": found.get("groups")}.items():
-            say(f"  {name} = {value if value not in (None, '') else absent}")
-        _show_verdicts(decision.verdicts)
-        for sentence in self.remedies():
-            say(sentence)
+            yield f"  {name} = {value if value not in (None, '') else absent}"
+        yield from _verdict_lines(decision.verdicts)
+        yield from self.remedies()
         for note in self.notes:
-            say(painted(note, "yellow"))
+            yield painted(note, "yellow")
 
     def _outcome(self, decision: Decision) -> str:
         would = "would be " if self.hypothetical else ""
@@ -75,13 +79,13 @@ class Explanation:
         return would + (painted("refused", "red") if decision.refused else painted("let through", "green")) + status
 
 
-def _show_verdicts(verdicts: Sequence[Verdict]) -> None:
+def _verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
     if verdicts:
-        say("policies, in the order of the chain:")
+        yield "policies, in the order of the chain:"
     for verdict in verdicts:
         said = painted(verdict.said, _COLOURS.get(verdict.said, "dim"))
         note = f" ({printable(verdict.note)})" if verdict.note else ""
-        say(f"  {verdict.policy}: {said}{' (shadow)' if verdict.shadow else ''}{note}")
+        yield f"  {verdict.policy}: {said}{' (shadow)' if verdict.shadow else ''}{note}"
 
 
 def remedy(policy: str, declared: Mapping[str, Any]) -> str:

@@ -11,6 +11,8 @@ LONGEST = 512
 ANYTHING = r"\C*"
 """Matches every value, also one that isn't UTF-8 (which `.` doesn't)."""
 
+ASCII = r"[\x00-\x7f]*"
+
 _COPIES = 40
 """RE2 refuses a program that outgrows its memory, at some 700,000 instructions, so a pattern of which it takes so many copies in
 a row has less than 20,000: what Envoy is told to take (`re2.max_program_size` in its bootstrap)."""

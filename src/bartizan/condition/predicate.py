@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from bartizan.condition import patterns
 from bartizan.condition.expression import expression
 from bartizan.condition.networks import MAPPED, covers_mapped, mapped
+from bartizan.condition.program import fits_cel
 from bartizan.condition.schema import ADDRESS_HEADER, NAMESPACE, Sources
 from bartizan.condition.syntax import emitted
 from bartizan.condition.tree import (
@@ -101,8 +102,11 @@ def needs_cel(node: Node) -> bool:
             return not isinstance(of, Attribute | Header)
         case TextIs(of):
             return of in (Detail("query"), Detail("certificate"))
-        case TextHas(of, how):
-            return of in (Detail("query"), Detail("certificate")) or (of == Detail("path") and how == "matches")
+        case TextHas(of, "matches", pattern):
+            # To CEL a text is characters, to matchers bytes: what fits it is asked there.
+            return of in (Detail("query"), Detail("certificate"), Detail("path")) or fits_cel(pattern)
+        case TextHas(of):
+            return of in (Detail("query"), Detail("certificate"))
         case NumberPair(_, left, right):
             return not isinstance(left, Attribute) or not isinstance(right, int | float)
     return not isinstance(node, Constant | Flag | Member | Within | Agent)
@@ -128,10 +132,16 @@ def _test(test: Test, want: bool, sources: Sources) -> Message:
         case Member(of, value):
             holds = _metadata(of, _pattern(patterns.list_holds(value) + patterns.ANYTHING))
             return _all([_is_there(of), holds if want else _not(holds)])
-        case TextIs(of) | TextHas(of):
-            found = _found(test)
-            return found if want else _all([_is_there(of), _not(found)])
+        case TextIs() | TextHas():
+            return _text(test, want)
     raise ValueError(f"no matcher says {test}")
+
+
+def _text(test: TextIs | TextHas, want: bool) -> Message:
+    found = _found(test)
+    if isinstance(test, TextHas) and test.how == "matches":
+        return _all([_is_ascii(test.of), found if want else _not(found)])
+    return found if want else _all([_is_there(test.of), _not(found)])
 
 
 def _is_there(of: Text) -> Message:
@@ -151,6 +161,11 @@ def _is_there(of: Text) -> Message:
         case Header(header):
             return _header(header, _pattern(patterns.ANYTHING))
     return _header(":path", _pattern(patterns.ANYTHING))
+
+
+def _is_ascii(of: Text) -> Message:
+    """The value is there, and each of its bytes is a character."""
+    return _metadata(of, _pattern(patterns.ASCII)) if isinstance(of, Attribute) else _header(of.name, _pattern(patterns.ASCII))
 
 
 def _found(test: TextIs | TextHas) -> Message:

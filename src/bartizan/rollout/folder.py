@@ -29,6 +29,8 @@ _LATE_MS = 250
 _TICK_NS = 20_000_000
 """Two changes of a file that are closer than this may have the same time."""
 _SUFFIXES = (".yaml", ".yml")
+TESTS = (".test.yaml", ".test.yml")
+"""How the names of test files end. They declare nothing."""
 
 Stamp = tuple[int, int, int, int]
 """When a file was written, when anything of it changed, its size and its inode: another content has another stamp."""
@@ -211,7 +213,7 @@ def _within(folder: str) -> Iterator[tuple[str, Stamp | None]]:
         if _is_dir(entry):
             if not entry.is_symlink():
                 folders.append(entry.path)
-        elif name.endswith(_SUFFIXES):
+        elif name.endswith(_SUFFIXES) and not name.endswith(TESTS):
             # A link that leads nowhere is told as a file that can't be read, for what it declared must not vanish in silence.
             yield entry.path, _stamp(entry)
     for one in folders:

@@ -35,6 +35,8 @@ _FRAME = {
     "upgrade-not-enabled": "the API doesn't take upgrades, or not this one: see its field `websocket`",
     "default-deny": "no policy let it through",
 }
+REFUSERS = frozenset({*(_FRAME.keys() - {"default-deny"}), *(by for by, _ in _REASONS.values()), "Envoy"})
+"""What can have refused a request, other than a policy that is named."""
 _SILENT = ("RateLimit", "Protect")
 """Kinds that refuse without saying which policy it was."""
 _BEHIND = frozenset(

@@ -7,7 +7,7 @@ import argparse
 import importlib
 from typing import Protocol, cast
 
-NAMES = ("up", "check", "status", "explain", "diff", "dump", "key", "schema", "completion", "version")
+NAMES = ("up", "check", "test", "status", "explain", "diff", "dump", "key", "schema", "completion", "version")
 
 
 class Command(Protocol):
