@@ -2,7 +2,7 @@
 
 from bartizan.cases.case import Case, Given
 from bartizan.cases.check import Trial, trials
-from bartizan.cases.read import Found, Reading, TestFiles, test_files
-from bartizan.cases.run import Outcome, run
+from bartizan.cases.read import CaseFiles, Found, Reading, case_files
+from bartizan.cases.run import Outcome, outcomes
 
-__all__ = ["Case", "Found", "Given", "Outcome", "Reading", "TestFiles", "Trial", "run", "test_files", "trials"]
+__all__ = ["Case", "CaseFiles", "Found", "Given", "Outcome", "Reading", "Trial", "case_files", "outcomes", "trials"]

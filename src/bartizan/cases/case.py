@@ -1,10 +1,10 @@
 """A case as people write it: a request that hasn't happened, and what is to become of it.
 
-A case reads as a sentence: its name, what is given, what is expected. `given` speaks the words of `bartizan explain`, one for one, so that a
-question from the command line is a case as soon as it is written down; only who asks is one field, `principal`, so that a case can
-replace the caller that a file's cases share without naming what it isn't. The commonest caller is a consumer, so a plain
-text is one; `nobody` is a word and not an empty field, because a caller that was forgotten must not look like one that is absent.
-What the cases of a document share is written once, above them, and holds field by field: what a case gives itself replaces it whole.
+A case reads as a sentence: its name, what is given, what is expected. `given` speaks the words of `bartizan explain`, so that a question
+from the command line is a case as soon as it is written down; only who asks is one field, `principal`, so that a case can replace
+the caller that its document shares without naming what it isn't. The commonest caller is a consumer, so a plain text is one; who
+calls without a credential is `nobody`, a word, because an empty field may be a caller that was forgotten. What the cases of a
+document share is written once, above them, and holds field by field: what a case gives itself replaces it whole.
 """
 
 from datetime import datetime
@@ -42,6 +42,13 @@ def _caller(value: Any) -> Any:
     if value is None:
         raise ValueError(f"write `principal: {NOBODY}` for a request without a credential")
     return None if value == NOBODY else {"consumer": value} if isinstance(value, str) else value
+
+
+def _some(value: Any) -> Any:
+    # A least length of the field would count only the cases that are good.
+    if value == []:
+        raise ValueError("there are no cases here")
+    return value
 
 
 class Caller(Declared):
@@ -131,4 +138,4 @@ class Suite(Declared):
     """The cases of a document, and what they share."""
 
     given: Given = Field(default=Given(), description="What its cases share.")
-    cases: Annotated[tuple[Case, ...], AsTuple] = Field(min_length=1, description="The cases.")
+    cases: Annotated[tuple[Case, ...], AsTuple, BeforeValidator(_some)] = Field(description="The cases.")

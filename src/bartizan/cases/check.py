@@ -39,13 +39,13 @@ class _Known:
     """The mode of each policy, by its id."""
 
 
-def trials(found: Iterable[Found], compiled: Compiled) -> tuple[Trial, ...] | tuple[Problem, ...]:
-    """The questions of these cases; or, if one of them can't be asked or names what doesn't exist, all problems."""
+def trials(found: Iterable[Found], compiled: Compiled) -> tuple[tuple[Trial, ...], tuple[Problem, ...]]:
+    """The questions of these cases; or, if one of them can't be asked or names what doesn't exist, none and all problems."""
     known = _known(compiled)
     cases = tuple(found)
     if problems := {problem for one in cases for problem in _problems(one, known)}:
-        return tuple(sorted(problems))
-    return tuple(Trial(one, question_of(one.given, known.snapshot)) for one in cases)
+        return (), tuple(sorted(problems))
+    return tuple(Trial(one, question_of(one.given, known.snapshot)) for one in cases), ()
 
 
 def _known(compiled: Compiled) -> _Known:

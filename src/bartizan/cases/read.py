@@ -52,10 +52,8 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class TestFiles:
+class CaseFiles:
     """The policies that are tested, a file or a folder, and the files that test them."""
-
-    __test__ = False  # pytest takes every class that begins so for tests of its own
 
     policies: Path
     paths: tuple[Path, ...]
@@ -70,17 +68,14 @@ class TestFiles:
         )
 
 
-def test_files(root: Path) -> TestFiles:
+def case_files(root: Path) -> CaseFiles:
     """What `root` names: a folder with the test files in it; a file of resources with the test file of its name; or a test file,
     which tests the folder that it stands in."""
     if root.is_dir():
-        return TestFiles(root, tuple(_below(root)))
+        return CaseFiles(root, tuple(_below(root)))
     if root.name.endswith(TESTS):
-        return TestFiles(root.parent, (root,))
-    return TestFiles(root, tuple(path for path in (root.with_name(root.stem + ending) for ending in TESTS) if path.is_file()))
-
-
-test_files.__test__ = False  # type: ignore[attr-defined]  # for pytest, as above
+        return CaseFiles(root.parent, (root,))
+    return CaseFiles(root, tuple(path for path in (root.with_name(root.stem + ending) for ending in TESTS) if path.is_file()))
 
 
 def _below(root: Path) -> Iterator[Path]:
@@ -123,6 +118,10 @@ def _twice(found: list[Found]) -> Iterator[Problem]:
 
 def _document(document: Document, file: str) -> Reading:
     value, skipped = document.value, 0
+    if isinstance(value, dict) and "kind" in value:
+        hint = "Resources stand in files whose names end otherwise: the gateway passes this one by."
+        told = "a test file holds cases, and declares nothing"
+        return Reading((), (Problem(Place(file, document.line(("kind",)), "kind"), "kind-in-test", told, hint),))
     if isinstance(value, list):
         value, skipped = {"cases": value}, 1
     elif isinstance(value, dict) and "cases" not in value and ("name" in value or "expect" in value):
@@ -135,9 +134,7 @@ def _document(document: Document, file: str) -> Reading:
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
         return Reading((), tuple(_problem(value, detail, skipped, document, file) for detail in errors))
-    found = tuple(
-        Found(case, case.given.over(suite.given), file, document, ("cases", i)[skipped:]) for i, case in enumerate(suite.cases)
-    )
+    found = tuple(Found(case, case.given.over(suite.given), file, document, ("cases", i)[skipped:]) for i, case in enumerate(suite.cases))
     return Reading(found, tuple(_incomplete(found)))
 
 
@@ -158,7 +155,8 @@ def _problem(value: Mapping[str, Any], detail: Any, skipped: int, document: Docu
         hint = f"Did you mean {near[0]!r}?" if near else f"Fields: {', '.join(model.model_fields)}."
     elif detail["type"] == "missing":
         message = f"the field {loc[-1]!r} is missing"
-    return Problem(Place(file, document.line(loc[skipped:]), _owner(value, loc)), "field-" + detail["type"].replace("_", "-"), message, hint)
+    at = Place(file, document.line(loc[skipped:]), _owner(value, loc))
+    return Problem(at, "field-" + detail["type"].replace("_", "-"), message, hint)
 
 
 def _owner(value: Mapping[str, Any], loc: YamlPath) -> str:

@@ -1,7 +1,7 @@
 """Asks cases of a scratch instance, and compares what it says with what is expected. Decides nothing itself."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ class Outcome:
         return not self.mismatches
 
 
-async def run(scratch: Scratch, trials: Iterable[Trial]) -> list[Outcome]:
+async def outcomes(scratch: Scratch, trials: Iterable[Trial]) -> list[Outcome]:
     """Asks all, many at once. The outcomes are in the order of the trials. Unavailable if Envoy has ended."""
     turns = asyncio.Semaphore(_AT_ONCE)
 
@@ -84,8 +84,3 @@ def _shadows(case: Case, decision: Decision) -> Iterator[str]:
             yield f"{policy} gave no verdict: {said[policy]}"
         elif _SAID[said[policy]] != wanted:
             yield f"{policy} in shadow says {_SAID[said[policy]]}"
-
-
-def passed(outcomes: Sequence[Outcome]) -> int:
-    """How many pass."""
-    return sum(one.passed for one in outcomes)

@@ -93,8 +93,11 @@ def tokens(issuers: Iterable[Issuer], keys: Mapping[str, Sequence[Mapping[str, A
     providers = {issuer.name: _provider(issuer, keys.get(issuer.name, ())) for issuer in sorted(issuers, key=lambda one: one.name)}
     if not providers:
         return message(f"{_HTTP}.jwt_authn.v3.JwtAuthentication")
+    # Who brings a token brings a good one; without one nobody is asked here.
     alternatives = [{"provider_name": name} for name in providers]
-    rule = {"match": {"prefix": "/"}, "requires": {"requires_any": {"requirements": [*alternatives, {"allow_missing": {}}]}}}
+    wanted = alternatives[0] if len(alternatives) == 1 else {"requires_any": {"requirements": alternatives}}
+    brought = {"prefix": "/", "headers": [{"name": "authorization", "present_match": True}]}
+    rule = {"match": brought, "requires": wanted}
     # Why a token is refused is the record's matter; the challenge is the answer's.
     return message(f"{_HTTP}.jwt_authn.v3.JwtAuthentication", providers=providers, rules=[rule], strip_failure_response=True)
 

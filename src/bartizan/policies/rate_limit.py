@@ -10,20 +10,35 @@ tiers:
   - {windows: [10/second]}
 ```
 
-`per` says who shares a bucket: `principal.id`, `principal.key`, another `principal` attribute, `source.ip` (IPv6 by /64),
-`request.method`, `request.headers["name"]`, `route`, or a list of them. Callers for whom it is missing share one bucket.
-The first tier whose `when` holds applies; all of its windows must have room. A window `100/second` lets 100 come at once
-and refills at 100 a second; `burst` changes how many may come at once. Refused callers get 429 with `Retry-After` and
-`X-RateLimit` headers.
+`per` says who shares a bucket: `principal.id`, `principal.key`, another `principal` attribute that is a string, `source.ip`
+(IPv6 by /64), `request.method`, `request.headers["name"]`, `route` (the longest path of the API, or of this policy, that the
+request's path lies in), or a list of up to four of them. Callers for whom it is missing share one bucket; so do methods that
+nobody knows, and headers that are empty or longer than 256 bytes.
 
-Buckets are counted in each Envoy, exactly across its workers. They live outside revisions: an edit of anything else keeps
-them as full as they were; an edit of a limit refills the buckets of the policies in the same quarter (policies are spread
-over four by their names). In shadow it counts and never refuses. It runs in Envoy: 2 microseconds.
+The first tier whose `when` holds applies, and no other. All of its windows must have room. A window `100/second` lets 100 come
+at once and then one each hundredth of a second; `burst` changes how many may come at once within the tier's first window. A call that
+one window refuses still counts in those of the policy's windows that refill more slowly, and may count in other policies.
+
+Refused callers get 429 with `Retry-After` in seconds. That answer and those that were served carry `X-RateLimit-Limit`,
+`X-RateLimit-Remaining` and `X-RateLimit-Reset`: the seconds until there is room again, 0 while there is. Of several windows
+they tell of the one that refused, or else of the one that refills most slowly; of several policies served answers may carry each header
+up to four times.
+
+Buckets are counted in each Envoy and for each of its listeners, exactly across its workers. They live outside revisions: an edit
+of other policies, APIs and consumers keeps them as full as they were, and so does a restart of anything but Envoy. An edit of a
+limit refills at most the buckets of the policies in the same quarter (policies are spread over four by their names). An edit that
+changes a listener (most of the `Gateway`'s fields, `Tls`, a `Protect` of the whole gateway) refills all. Each tier's window remembers
+200,000 callers; beyond that the one that was away longest is forgotten, so don't count per header alone where strangers may call.
+
+In shadow it counts and never refuses, and callers see no headers of it; how often it would have refused stands in the metrics, for
+its quarter. It runs in Envoy: 2 microseconds.
 """
 
+import itertools
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
@@ -36,11 +51,24 @@ from bartizan.model.fields import AsTuple, Declared
 from bartizan.policies._kind import Bucket, Fault, Fragment, Phase, Place, PolicyKind
 from bartizan.policies.authorize import condition_faults
 
-_WINDOW = re.compile(r"([1-9][0-9]{0,9})/(second|minute|hour|day)")
+_WINDOW = r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$"
+_MOST = 999_999_999
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 _HEADER = re.compile(r"request\.headers\[[\"']([A-Za-z0-9-]{1,64})[\"']\]")
 _ACTION = "envoy.config.route.v3.RateLimit.Action"
+_PER = ("per0", "per1", "per2", "per3")
 _ABSENT = "-"
+_LONGEST = 256
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One way in which a part of `per` tells buckets apart."""
+
+    action: Any
+    where: tuple[dict[str, Any], ...] = ()
+    """Matchers of the headers of those requests for which it is this way."""
 
 
 class Tier(Declared):
@@ -49,10 +77,12 @@ class Tier(Declared):
     when: str | None = Field(
         default=None, max_length=10_000, description="A CEL condition; without it the tier is for all that came so far."
     )
-    windows: Annotated[tuple[Annotated[str, Field(pattern=_WINDOW.pattern)], ...], AsTuple] = Field(
+    windows: Annotated[tuple[Annotated[str, Field(pattern=_WINDOW)], ...], AsTuple] = Field(
         min_length=1, max_length=8, description="Limits such as 100/second or 1000000/day; all must hold."
     )
-    burst: int | None = Field(default=None, ge=1, description="How many may come at once within the first window; by default its number.")
+    burst: int | None = Field(
+        default=None, ge=1, le=_MOST, description="How many may come at once within the first window; by default its number."
+    )
 
     def sizes(self) -> Iterator[tuple[int, int, int]]:
         """Each window's count, seconds and burst."""
@@ -72,7 +102,7 @@ class RateLimit(PolicyKind):
     phase: ClassVar[Phase] = Phase.LIMITS
 
     per: Annotated[tuple[str, ...], BeforeValidator(_strings, json_schema_input_type=str | list[str])] = Field(
-        min_length=1, max_length=4, description="Who shares a bucket."
+        min_length=1, max_length=len(_PER), description="Who shares a bucket."
     )
     tiers: Annotated[tuple[Tier, ...], AsTuple] = Field(min_length=1, max_length=20, description="The first whose `when` holds applies.")
 
@@ -90,23 +120,27 @@ class RateLimit(PolicyKind):
             if tier.when is not None:
                 yield from condition_faults(tier.when, schema, ("tiers", i, "when"), whole_in_cel=True)
         for i, part in enumerate(self.per):
-            if _action(part, "", schema) is None:
+            if _entries("", part, schema) is None:
                 known = ", ".join(["principal.id", "principal.key", *(f"principal.{name}" for name in schema.attributes)])
                 hint = f'Choose among {known}, source.ip, request.method, request.headers["name"] and route.'
                 yield Fault(("per", i), "limit-unknown-key", f"{part!r} can't share out buckets", hint)
 
+    def route(self, paths: Sequence[str], path: str) -> str:
+        """What `route` is on this path of an API with these `paths`: none but this policy and the API have a say, so that no edit of
+        another policy makes a new bucket."""
+        declared = [one for one in (*paths, *self.target.paths) if one in {"/", path} or path.startswith(f"{one}/")]
+        return max(declared, key=len, default=path)
+
     def compile(self, place: Place) -> Fragment:
         shard = zlib.crc32(self.name.encode()) % LIMIT_SHARDS
-        limits, buckets = [], []
-        for window in range(max(len(tier.windows) for tier in self.tiers)):
-            fixed = (("limit", self.name), ("window", str(window)))
-            limits += self._limits(place, shard, fixed)
-        keys = tuple((_key(part), "") for part in self.per)
+        windows = range(max(len(tier.windows) for tier in self.tiers))
+        limits = tuple(one for window in windows for one in self._limits(place, shard, window))
+        buckets = []
         for i, tier in enumerate(self.tiers):
             for window, (count, period, burst) in enumerate(tier.sizes()):
-                entries = (("limit", self.name), ("window", str(window)), ("tier", str(i)), *keys)
+                entries = (("limit", self.name), ("window", str(window)), *((key, "") for key in _PER), ("tier", str(i)))
                 buckets.append(Bucket(entries, count, period, burst, shard, place.shadow))
-        return Fragment(rate_limits=tuple(limits), buckets=tuple(buckets), filters=self._note(place))
+        return Fragment(rate_limits=limits, buckets=tuple(buckets), filters=self._note(place))
 
     def _note(self, place: Place) -> tuple[Any, ...]:
         """Envoy doesn't tell which tier applied. A scratch instance, which is asked just that, has it noted."""
@@ -115,22 +149,26 @@ class RateLimit(PolicyKind):
             return ()
         return (noted(place.policy, [parse(one, place.schema).predicate(place.sources) for one in conditions]),)
 
-    def _limits(self, place: Place, shard: int, fixed: tuple[tuple[str, str], ...]) -> list[Any]:
-        head = [message(_ACTION, generic_key={"descriptor_key": key, "descriptor_value": value}) for key, value in fixed]
-        head.append(self._tier(place))
-        variants: list[list[Any]] = [head]
-        for part in self.per:
-            found = _action(part, place.path, place.schema) or ()
-            variants = [[*actions, action] for actions in variants for action in found]
-        headers = "OFF" if place.shadow else "DRAFT_VERSION_03"
-        return [
-            message("envoy.config.route.v3.RateLimit", stage={"value": shard}, actions=actions, x_ratelimit_option=headers)
-            for actions in variants
-        ]
+    def _limits(self, place: Place, shard: int, window: int) -> Iterator[Any]:
+        route = f"{place.api.name}{self.route(place.api.paths, place.path)}"
+        # Each descriptor has the same keys: until an edit's routes are there, those of the revision before count in its buckets.
+        parts = itertools.zip_longest(_PER, self.per)
+        for way in itertools.product(*(_entries(key, part, place.schema, route, place.api.methods) or () for key, part in parts)):
+            where = [matcher for entry in way for matcher in entry.where]
+            # The tier is last: where another way applies, its conditions aren't asked.
+            actions = [self._named(where), _generic("window", str(window)), *(entry.action for entry in way), self._tier(place)]
+            headers = "OFF" if place.shadow else "DRAFT_VERSION_03"
+            yield message("envoy.config.route.v3.RateLimit", stage={"value": shard}, actions=actions, x_ratelimit_option=headers)
+
+    def _named(self, where: Sequence[dict[str, Any]]) -> Any:
+        """The entry that tells the policy, for those requests whose headers match."""
+        if not where:
+            return _generic("limit", self.name)
+        return message(_ACTION, header_value_match={"descriptor_key": "limit", "descriptor_value": self.name, "headers": where})
 
     def _tier(self, place: Place) -> Any:
         if len(self.tiers) == 1:
-            return message(_ACTION, generic_key={"descriptor_key": "tier", "descriptor_value": "0"})
+            return _generic("tier", "0")
         conditions = [parse(tier.when, place.schema, whole_in_cel=True) if tier.when else None for tier in self.tiers]
         expr = packed(
             "envoy.extensions.rate_limit_descriptors.expr.v3.Descriptor", descriptor_key="tier", parsed=choice(conditions, place.sources)
@@ -138,28 +176,41 @@ class RateLimit(PolicyKind):
         return message(_ACTION, extension={"name": "tier", "typed_config": expr})
 
 
-def _key(part: str) -> str:
-    return "masked_remote_address" if part == "source.ip" else part
-
-
-def _action(part: str, path: str, schema: Schema) -> tuple[Any, ...] | None:
-    """The actions that make the descriptor's entry for this part of `per`: exactly one of them yields it."""
+def _entries(key: str, part: str | None, schema: Schema, route: str = "", methods: Sequence[str] = ()) -> tuple[_Entry, ...] | None:
+    """The entries under this key that a part of `per` may make: of each request exactly one."""
+    if part is None or part == "route":
+        return (_Entry(_generic(key, route if part else _ABSENT)),)
     if part == "source.ip":
-        return (message(_ACTION, masked_remote_address={"v4_prefix_mask_len": {"value": 32}, "v6_prefix_mask_len": {"value": 64}}),)
-    if part == "route":
-        return (message(_ACTION, generic_key={"descriptor_key": part, "descriptor_value": path or "/"}),)
+        return _source(key)
     if part == "request.method":
-        return (message(_ACTION, request_headers={"header_name": ":method", "descriptor_key": part}),)
+        # Those that a caller makes up share one bucket: otherwise each would be a new one.
+        return _header(key, ":method", "|".join(sorted({*_METHODS, *methods})))
     name = part.removeprefix("principal.")
     if part.startswith("principal.") and (name in {"id", "key", "method", "issuer"} or schema.attributes.get(name) == "string"):
         where = {"key": PRINCIPAL, "path": [{"key": name}]}
-        return (message(_ACTION, metadata={"descriptor_key": part, "metadata_key": where, "default_value": _ABSENT}),)
+        return (_Entry(message(_ACTION, metadata={"descriptor_key": key, "metadata_key": where, "default_value": _ABSENT})),)
     header = _HEADER.fullmatch(part)
-    if header is None:
-        return None
-    present = {"name": header[1].lower(), "present_match": True}
-    absent = {"descriptor_key": part, "descriptor_value": _ABSENT, "expect_match": {"value": False}, "headers": [present]}
-    return (
-        message(_ACTION, request_headers={"header_name": header[1].lower(), "descriptor_key": part}),
-        message(_ACTION, header_value_match=absent),
-    )
+    # A bucket's value is kept in memory, and callers choose this one.
+    return None if header is None else _header(key, header[1].lower(), rf"\C{{1,{_LONGEST}}}")
+
+
+def _generic(key: str, value: str) -> Any:
+    return message(_ACTION, generic_key={"descriptor_key": key, "descriptor_value": value})
+
+
+def _header(key: str, name: str, pattern: str) -> tuple[_Entry, ...]:
+    """A bucket for each value that matches the pattern, and one for all others and for those without."""
+    matches = {"name": name, "string_match": {"safe_regex": {"regex": pattern}}, "treat_missing_header_as_empty": True}
+    own = message(_ACTION, request_headers={"header_name": name, "descriptor_key": key})
+    return _Entry(own, (matches,)), _Entry(_generic(key, _ABSENT), ({**matches, "invert_match": True},))
+
+
+def _source(key: str) -> tuple[_Entry, ...]:
+    """IPv4 by address, also in the form that it takes in IPv6; IPv6 by what a network gives to one of its own."""
+    ipv4 = [{"address_prefix": "0.0.0.0", "prefix_len": {"value": 0}}, {"address_prefix": "::ffff:0:0", "prefix_len": {"value": 96}}]
+
+    def entry(value: str, other: bool) -> _Entry:
+        which = {"ranges": ipv4, "invert_match": other}
+        return _Entry(message(_ACTION, remote_address_match={"descriptor_key": key, "descriptor_value": value, "address_matcher": which}))
+
+    return entry("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", False), entry("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT(64)%", True)

@@ -28,6 +28,16 @@ def test_files_of_all_folders_are_read_hidden_ones_arent(tmp_path: Path) -> None
     assert list(found.consumers) == ["acme"]
 
 
+def test_test_files_declare_nothing(tmp_path: Path) -> None:
+    (tmp_path / "gateway.yaml").write_text(GOOD)
+    for name in ("a.test.yaml", "b.test.yml"):
+        (tmp_path / name).write_text("- {name: x, given: {path: /a}, expect: allow}")
+    (tmp_path / "test.yaml").write_text("kind: Consumer\nname: acme\n")
+    found = Folder(tmp_path).snapshot()
+    assert isinstance(found, Snapshot), found
+    assert list(found.consumers) == ["acme"]
+
+
 def test_an_unchanged_file_gives_the_very_same_resource(tmp_path: Path) -> None:
     (tmp_path / "gateway.yaml").write_text(GOOD)
     (tmp_path / "acme.yaml").write_text("kind: Consumer\nname: acme\n")
