@@ -31,7 +31,7 @@ check: $(VENV)/.dev
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest tests/unit tests/golden tests/test_house.py tests/test_kinds.py tests/test_docs.py -n 2
+	@$(BIN)/python -m pytest -n 2 tests/unit tests/golden tests/test_house.py tests/test_kinds.py tests/test_docs.py -n 2
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m bench $(ARGS)

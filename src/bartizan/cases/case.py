@@ -11,6 +11,7 @@ from datetime import datetime
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
+import orjson
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from bartizan.model.fields import AsTuple, Declared, Size
@@ -61,6 +62,15 @@ class Caller(Declared):
     ca: str | None = Field(default=None, description="The CA of a good client certificate, as the Tls policy calls it.")
     san: str | None = Field(default=None, min_length=1, description="The certificate's subject alternative name.")
     fingerprint: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", description="The certificate's SHA-256, in hex.")
+
+    @field_validator("claims")
+    @classmethod
+    def _in_json(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            orjson.dumps(value)
+        except TypeError as error:
+            raise ValueError(f"a token can't hold these claims: {error}") from None
+        return value
 
     @model_validator(mode="after")
     def _one_way(self) -> "Caller":

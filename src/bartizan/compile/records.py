@@ -17,7 +17,7 @@ _ADDRESS = "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"
 _MASKED = "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT(24)%"
 
 
-_AS_TEXT = f"%REQ({names.PREFIX}none)%"
+_AS_TEXT = "%VIRTUAL_CLUSTER_NAME%"
 """A second operator, always empty: with two of them Envoy writes text, with one it copies all metadata of the request for each field."""
 
 

@@ -58,6 +58,11 @@ def test_a_document_is_a_suite_a_list_or_a_case() -> None:
         ("{name: x, expect: allow, given: {path: /a, size: -1}}", "x: given.size", "greater than or equal to 0"),
         ("{name: x, expect: allow, given: {path: /a, headers: {a: 7}}}", "x: given.headers.a[0]", "valid string"),
         ("{name: x, expect: allow, given: {path: /a, headers: [a]}}", "x: given.headers", "valid dictionary"),
+        (
+            "{name: x, expect: allow, given: {path: /a, principal: {issuer: a, subject: b, claims: {c: [99999999999999999999]}}}}",
+            "x: given.principal.claims",
+            "a token can't hold these claims",
+        ),
         ("{name: x, expect: allow, given: {path: /a, device: {type: bot}}}", "x: given.device.ja4", "the field 'ja4' is missing"),
         ("{name: x, expect: allow, given: {path: /a, principal: null}}", "x: given.principal", "write `principal: nobody`"),
         ("{name: x, expect: allow, given: {path: /a, principal: {}}}", "x: given.principal", "a caller is a consumer"),
@@ -87,7 +92,7 @@ def test_a_mistake_is_told_where_it_is(form: str, line: int, case: str, at: str,
     assert found.found == () or "path" in message
     told = {(one.at.line, one.at.path): one.message for one in found.problems}
     assert message in told.get((line, at), ""), told
-    misspelt = "expects" in case or "isuer" in case or "device" in case
+    misspelt = "expects" in case or "device" in case
     assert len(found.problems) == len(told) == (2 if misspelt else 1), found.problems
 
 
