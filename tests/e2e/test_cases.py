@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.certificates import authority, ca
+
 ROOT = Path(__file__).parents[2]
 
 RESOURCES = """
@@ -187,6 +189,50 @@ def test_cases_of_every_sort_pass(files: Path) -> None:
         "mismatches": [],
         "explanation": None,
     }
+
+
+CERTIFICATES = """
+kind: Tls
+name: web
+certificate: web.pem
+private_key: {file: web.key}
+client_cas: {partners: partners.pem}
+---
+kind: Consumer
+name: initech
+attributes: {plan: gold, department: finance}
+credentials: [{certificate: {ca: partners, san: spiffe://initech}}, {fingerprint: FINGERPRINT}]
+---
+kind: Authenticate
+name: machines
+target: {api: orders, except: [/orders/health]}
+any: [{mtls: partners}]
+---
+kind: Authorize
+name: secure
+target: {api: orders}
+allow: request.scheme == "https"
+"""
+BY_CERTIFICATE = """
+given: {path: /orders/refunds, method: POST}
+cases:
+  - {name: by its name, given: {principal: {ca: partners, san: "spiffe://initech"}}, expect: allow}
+  - {name: by its fingerprint, given: {principal: {ca: partners, fingerprint: FINGERPRINT}}, expect: allow}
+  - {name: of nobody, given: {principal: {ca: partners, san: "spiffe://other"}}, expect: refuse, by: Authorize/refunds}
+  - {name: a key, given: {principal: acme}, expect: refuse, by: Authenticate/machines}
+"""
+
+
+def test_a_certificate_is_its_consumer(files: Path) -> None:
+    (files / "partners.pem").write_bytes(ca("Partners"))
+    authority("Web").issue("localhost").save(files, "web")
+    (files / "all.yaml").write_text(RESOURCES.replace("any: [api_key, {jwt: corp}]", "any: [api_key, {mtls: partners}]"))
+    (files / "tls.yaml").write_text(CERTIFICATES.replace("FINGERPRINT", "ab" * 32))
+    (files / "tls.test.yaml").write_text(BY_CERTIFICATE.replace("FINGERPRINT", "ab" * 32))
+    assert bartizan("-f", files).stdout.startswith("4 passed")
+    (files / "tls.test.yaml").write_text(BY_CERTIFICATE.replace("FINGERPRINT", "ab" * 32).replace("ca: partners", "ca: partner"))
+    ran = bartizan("-f", files)
+    assert ran.returncode == 1 and "there is no CA 'partner'" in ran.stdout and "Did you mean 'partners'?" in ran.stdout
 
 
 def test_what_fails_says_what_was_expected_what_happened_and_why(files: Path) -> None:
