@@ -4,6 +4,7 @@ import asyncio
 import json
 import ssl
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ class Named(BaseHTTPRequestHandler):
         self.server.seen.append(self.path)
         healthy = self.server.healthy
         status = 200 if healthy or not self.path.endswith("/healthz") else 503
+        if self.path.endswith("/healthz"):
+            time.sleep(self.server.slow_s)
         if self.path.endswith("/flaky") and self.server.flaky > 0:
             self.server.flaky -= 1
             status = 503
@@ -55,7 +58,7 @@ class Named(BaseHTTPRequestHandler):
 def named(title: str, tls: ssl.SSLContext | None = None) -> Iterator[Any]:
     """A server that says its name."""
     server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Named)
-    server.title, server.healthy, server.flaky, server.seen = title, True, 0, []
+    server.title, server.healthy, server.flaky, server.slow_s, server.seen = title, True, 0, 0.0, []
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -309,3 +312,44 @@ async def test_an_upstream_that_is_gone_is_503(world: tuple[Gateway, Any], tmp_p
     assert answer.status_code == 503
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
     await asyncio.sleep(0)
+
+
+MOVING = """
+kind: Api
+name: moving
+paths: [/moving]
+upstream: UPSTREAM
+---
+{kind: Public, name: moving, target: {api: moving}, reason: its upstream moves while it serves}
+"""
+
+
+async def test_an_upstream_that_moves_is_led_to_when_it_is_ready(world: tuple[Gateway, Any]) -> None:
+    """Envoy answers 503 for a new cluster until its health is known."""
+    gw, servers = world
+    port = {name: server.server_address[1] for name, server in servers.items()}
+    checked = "{path: /healthz, interval: 1s, timeout: 1s}"
+    await gw.edit("moving.yaml", MOVING.replace("UPSTREAM", f"http://127.0.0.1:{port['a']}"))
+    statuses: Counter[int] = Counter()
+    moved = asyncio.Event()
+
+    async def load() -> None:
+        while not moved.is_set():
+            answer = await gw.get("/moving/x")
+            statuses[answer.status_code] += 1
+            if answer.status_code == 200 and answer.json()["name"] == "b":
+                moved.set()
+
+    servers["b"].slow_s = 0.5
+    callers = [asyncio.create_task(load()) for _ in range(4)]
+    try:
+        await gw.edit(
+            "moving.yaml",
+            MOVING.replace("UPSTREAM", f"{{endpoints: [{{url: 'http://127.0.0.1:{port['b']}'}}], health_check: {checked}}}"),
+        )
+        await asyncio.wait_for(asyncio.gather(*callers), 10)
+    finally:
+        servers["b"].slow_s = 0.0
+        (gw.files / "moving.yaml").unlink()
+    assert statuses.keys() == {200}
+    assert statuses[200] > 50

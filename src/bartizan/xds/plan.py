@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from bartizan.xds.release import EXTENSION, Resource, Step, resource
+from bartizan.xds.release import CLUSTER, ENDPOINTS, EXTENSION, Resource, Step, resource
 
 GATE = "gate"
 _AHEAD = ("lists", "limits/", "principal")
@@ -11,8 +11,9 @@ Key = tuple[str, str]
 
 
 def in_order(difference: Step) -> tuple[Step, ...]:
-    """What is named before what names it: the lists, buckets and attributes that routes ask, all else that is new or changed, then
-    the gate's table that leads there, then what is gone."""
+    """What is named before what names it: the upstreams that routes lead to, the lists, buckets and attributes that they ask; all
+    else that is new or changed; then the gate's table that leads there; then what is gone. Each step waits for Envoy's word, which
+    comes for a cluster when it is warm: its names resolved, its health known."""
     ranked: dict[int, list[Resource]] = {0: [], 1: [], 2: []}
     for one in difference.changed:
         ranked[_rank(one)].append(one)
@@ -22,7 +23,7 @@ def in_order(difference: Step) -> tuple[Step, ...]:
 
 def _rank(one: Resource) -> int:
     if one.type_url != EXTENSION:
-        return 1
+        return 0 if one.type_url in {CLUSTER, ENDPOINTS} else 1
     return 0 if one.name.startswith(_AHEAD) else 2 if one.name == GATE else 1
 
 

@@ -12,12 +12,12 @@ def _keys(step: Step) -> list[str]:
     return [one.name for one in step.changed]
 
 
-def test_lists_and_buckets_then_the_rest_then_the_gate_then_removals() -> None:
+def test_upstreams_lists_and_buckets_then_the_rest_then_the_gate_then_removals() -> None:
     changed = _changed(
         (EXTENSION, "gate"), (ROUTES, "*/orders"), (EXTENSION, "limits/2"), (CLUSTER, "a"), (EXTENSION, "lists"), (EXTENSION, "keys/a")
     )
     steps = in_order(Step(changed, ((ROUTES, "*/old"),)))
-    assert [_keys(step) for step in steps] == [["limits/2", "lists"], ["*/orders", "a", "keys/a"], ["gate"], []]
+    assert [_keys(step) for step in steps] == [["limits/2", "a", "lists"], ["*/orders", "keys/a"], ["gate"], []]
     assert steps[-1].removed == ((ROUTES, "*/old"),)
 
 
