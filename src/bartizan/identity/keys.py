@@ -64,6 +64,8 @@ class KeyStore:
         self._shards: dict[str, dict[str, KeyRecord]] = {shard: {} for shard in SHARDS}
         self._revoked: set[bytes] = set()
         self._names: dict[str, str] = {}
+        self._expiring: dict[str, KeyRecord] = {}
+        """Those that do: asked for twice a second, when most keys never expire."""
         self._added: list[KeyRecord] = []
         self._removed: list[KeyRecord] = []
         self._absorb()
@@ -109,15 +111,10 @@ class KeyStore:
         with self._lock:
             return tuple(record for record in self._in(shards) if record.expires is None or record.expires > now)
 
-    def next_expiry(self, now: float) -> float | None:
-        """When the next key expires after `now`."""
-        with self._lock:
-            return min((record.expires for record in self._in(SHARDS) if record.expires is not None and record.expires > now), default=None)
-
     def shards_expired(self, since: float, now: float) -> frozenset[str]:
         """The shards of the keys that expired after `since`, up to `now`."""
         with self._lock:
-            return _shards(record for record in self._in(SHARDS) if record.expires is not None and since < record.expires <= now)
+            return _shards(record for record in self._expiring.values() if record.expires is not None and since < record.expires <= now)
 
     def shards_of(self, consumers: Collection[str]) -> frozenset[str]:
         """The shards that hold a key of one of these consumers."""
@@ -175,11 +172,14 @@ class KeyStore:
         consumer, name = self._names.setdefault(consumer, consumer), self._names.setdefault(name, name)
         record = KeyRecord(ident, consumer, name, Secret(text), *times)
         self._shards[shard_of(text)][ident] = record
+        if record.expires is not None:
+            self._expiring[ident] = record
         self._added.append(record)
 
     def _apply_revoke(self, ident: str, _when: float) -> None:
         if gone := self._by_id(ident):
             del self._shards[shard_of(gone.key.reveal())][ident]
+            self._expiring.pop(ident, None)
             self._revoked.add(_digest(gone.key))
             self._removed.append(gone)
 

@@ -11,7 +11,7 @@ A request passes if it carries exactly one credential, that credential is good, 
 refused even beside a right one, and so are doubled ones. Unknown, expired and revoked look alike to the caller: 401.
 Keys and tokens are taken out of the request before the upstream sees it. Several `Authenticate` on one route must all be satisfied.
 In shadow it doesn't authenticate, so the route stays closed unless another policy opens it.
-It runs in Envoy: 2 to 5 microseconds for a key or a cached token, 55 for a token that was never seen.
+It runs in Envoy: some 10 microseconds for a key or a cached token and what is known of its owner, 60 for a token that was never seen.
 """
 
 from collections.abc import Iterator

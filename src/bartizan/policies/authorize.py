@@ -12,7 +12,7 @@ allow: >
 `allow` is CEL. It is checked when it is written: an attribute that nobody declared, a wrong type or an unknown time zone is an error.
 An attribute that is missing when a request comes makes the condition not hold, so the request is refused with 403.
 All `Authorize` policies that cover a request must allow it. In shadow the verdict is only recorded.
-It runs in Envoy: 0.5 to 1 microsecond where native matchers can say it, 2 for what only CEL can.
+It runs in Envoy: a third of a microsecond where native matchers can say it, 3 for what only CEL can.
 """
 
 from collections.abc import Iterator, Mapping

@@ -105,7 +105,7 @@ def test_a_key_expires_in_the_future_or_never(store: KeyStore, expires: float) -
         store.new("acme", expires=expires)
 
 
-def test_expired_keys_do_not_count_and_the_next_expiry_is_known(store: KeyStore) -> None:
+def test_expired_keys_do_not_count_and_their_shards_are_known(store: KeyStore) -> None:
     forever, soon, late = store.new("acme"), store.new("acme", expires=1010), store.new("acme", expires=1020.5)
     ids = {"forever": forever.id, "soon": soon.id, "late": late.id}
 
@@ -116,12 +116,12 @@ def test_expired_keys_do_not_count_and_the_next_expiry_is_known(store: KeyStore)
     assert live(1009.9) == {"forever", "soon", "late"}
     assert live(1010) == {"forever", "late"}
     assert live(1020.5) == {"forever"}
-    assert [store.next_expiry(now) for now in (0, 1009.9, 1010, 1020.4, 1020.5)] == [1010, 1010, 1020.5, 1020.5, None]
     assert store.shards_expired(1009, 1010) == {shard_of(soon.key.reveal())}
     assert store.shards_expired(1010, 1020) == frozenset()
     assert len(store.records()) == 3
+    assert store.shards_expired(1020, 1021) == {shard_of(late.key.reveal())}
     store.revoke(late.id)
-    assert store.next_expiry(1010) is None
+    assert store.shards_expired(1020, 1021) == frozenset()
 
 
 def test_one_shard_can_be_asked_for_alone(store: KeyStore) -> None:
