@@ -11,16 +11,18 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from bartizan.cli.commands.up import quickstart_children
+from bartizan.admin.options import ControlOptions
+from bartizan.cli.commands.up import run_gateway
 from bartizan.errors import BartizanError
 from bartizan.identity.keys import KeyStore
 from bartizan.lib.process import Child, Command
-from bartizan.node.supervisor import supervise
+from bartizan.node.options import EnvoyOptions
 from bartizan.secrets.keyring import load_or_create
 
 HERE = Path(__file__).parent
 STATE = HERE.parent.parent / ".bartizan" / "quickstart"
 URL = "http://127.0.0.1:8080/orders"
+ADMIN = "127.0.0.1:9180"
 
 
 def issuer_key() -> rsa.RSAPrivateKey:
@@ -63,18 +65,10 @@ def token(key: rsa.RSAPrivateKey) -> str:
     return jwt.encode(claims, key, "RS256", headers={"kid": "demo"})
 
 
-def main() -> int:
-    """Starts everything, and ends everything on Ctrl-C."""
-    STATE.mkdir(mode=0o700, parents=True, exist_ok=True)
-    signer, keys = issuer_key(), api_keys()
+def say_what_to_try(signer: rsa.RSAPrivateKey, keys: dict[str, str]) -> None:
+    """Where it listens, and six requests with the answer that each should give."""
     acme, globex = keys["acme"], keys["globex"]
-    try:
-        children = quickstart_children(HERE, STATE)
-    except BartizanError as error:
-        print(error, file=sys.stderr)
-        return 1
-    orders = Child("The orders API", Command((sys.executable, os.fspath(HERE / "orders.py"))))
-    print(f"""Bartizan listens on http://127.0.0.1:8080 and protects /orders. Health and metrics: http://127.0.0.1:9180/metrics
+    print(f"""Bartizan listens on http://127.0.0.1:8080 and protects /orders. Health and metrics: http://{ADMIN}/metrics
 
 Try (the answer each should give):
   curl -i {URL}                                                            # 401, no credential
@@ -87,7 +81,19 @@ Try (the answer each should give):
 Edit examples/quickstart/policies.yaml and call again. Ctrl-C ends everything.
 What is active: {os.path.relpath(Path(sys.executable).parent)}/bartizan status --state {os.path.relpath(STATE)}
 """, flush=True)  # fmt: skip
-    return asyncio.run(supervise((orders, *children)))
+
+
+def main() -> int:
+    """Starts everything, and ends everything on Ctrl-C."""
+    STATE.mkdir(mode=0o700, parents=True, exist_ok=True)
+    signer, keys = issuer_key(), api_keys()
+    orders = Child("The orders API", Command((sys.executable, os.fspath(HERE / "orders.py"))))
+    gateway = run_gateway(ControlOptions(HERE, STATE, ADMIN), EnvoyOptions(), lambda _: say_what_to_try(signer, keys), (orders,))
+    try:
+        return asyncio.run(gateway)
+    except BartizanError as error:
+        print(error, file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import socket
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from bartizan.admin.options import ADMIN, ControlOptions
 from bartizan.cli.arguments import files, state
 from bartizan.cli.output import complain, say, show_problems
 from bartizan.errors import Unavailable
-from bartizan.lib.process import end, ending, start
+from bartizan.lib.process import Child, end, ending, start
 from bartizan.node.options import EnvoyOptions, NodeOptions, control_socket
 from bartizan.node.supervisor import node_children, python_child, supervise
 from bartizan.rollout.verdict import Verdict
@@ -36,11 +37,20 @@ def run(read: argparse.Namespace) -> int:
         complain(f"{read.files} doesn't exist. Give a YAML file or a folder of them with -f.")
         return 1
     control = ControlOptions(read.files.absolute(), read.state.absolute(), read.admin)
-    return asyncio.run(_run(control, EnvoyOptions(binary=read.envoy, concurrency=read.concurrency)))
+
+    def told(verdict: Verdict) -> None:
+        for one in verdict.openings:
+            say(f"listening on {one.address} ({one.listener}); health and metrics on http://{control.admin}")
+
+    return asyncio.run(run_gateway(control, EnvoyOptions(binary=read.envoy, concurrency=read.concurrency), told))
 
 
-async def _run(control: ControlOptions, envoy: EnvoyOptions) -> int:
-    """Starts the control plane alone. It reads the files, so that a mistake is told before anything else is started."""
+async def run_gateway(control: ControlOptions, envoy: EnvoyOptions, told: Callable[[Verdict], None], beside: Sequence[Child] = ()) -> int:
+    """Starts the control plane alone. It reads the files, so that a mistake is told before anything else is started.
+
+    Then `told` is called, node, Envoy and those `beside` them are started, and all run until a signal comes. Returns the exit status.
+    Unavailable if an address is taken or no Envoy fits.
+    """
     own = ("--files", os.fspath(control.files), "--state", os.fspath(control.state), "--admin", control.admin)
     child = python_child("The control plane", "bartizan.app", *own)
     ours, its = os.pipe()
@@ -50,11 +60,11 @@ async def _run(control: ControlOptions, envoy: EnvoyOptions) -> int:
     finally:
         os.close(its)
     try:
-        told = await _whole(ours)
-        if not told:
+        answer = await _whole(ours)
+        if not answer:
             complain(f"{child.name} {ending(await process.wait())}. Nothing else is started.")
             return 1
-        verdict = Verdict.read(told)
+        verdict = Verdict.read(answer)
         if verdict.problems:
             show_problems(verdict.problems)
             complain("nothing is started. Mend the files, or run `bartizan check` to look again.")
@@ -62,9 +72,8 @@ async def _run(control: ControlOptions, envoy: EnvoyOptions) -> int:
         for one in verdict.openings:
             _free(one.host, one.port, f"listener {one.listener!r}")
         children = (child, *node_children(NodeOptions(control.state, control_socket(control.state), "local"), envoy))
-        for one in verdict.openings:
-            say(f"listening on {one.address} ({one.listener}); health and metrics on http://{control.admin}")
-        return await supervise(children, {child.name: process})
+        told(verdict)
+        return await supervise((*children, *beside), {child.name: process})
     finally:
         await end(process)
 
