@@ -114,6 +114,13 @@ async def test_a_door_that_opens_and_closes_is_never_open_under_a_revision_that_
     assert {status for path, name, status, _ in told if path == "/orders/door" and not name} == {200, 401}
 
 
+async def test_credentials_are_stripped_where_an_edit_opens_and_judged_where_it_closes(world: World) -> None:
+    wrong = [{"x-api-key": "bz_guess"}, {"authorization": "Bearer a.b.c"}, {**world.key("acme"), "authorization": "Bearer a.b.c"}]
+    for text, status in ((OPEN, 200), (CLOSED, 401)):
+        await world.gw.edit("door.yaml", text)
+        assert [await world.status("/orders/door", headers) for headers in wrong] == [status] * len(wrong)
+
+
 async def test_a_rule_whose_path_moves_covers_the_one_or_the_other_at_every_moment(world: World) -> None:
     paths = ("/orders/rule", "/orders/rule2", "/orders/rule/deep")
     covered: dict[str, str] = {(await world.gw.status())["revision"]: paths[0]}

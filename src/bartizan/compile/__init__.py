@@ -148,7 +148,7 @@ def shared(compiled: Compiled, before: Compiled | None = None, held: Resources |
 class _Table:
     """All that the gate's table depends on."""
 
-    routes: tuple[tuple[str, str, str], ...]
+    scopes: tuple[tuple[str, str, str, bool], ...]
     gateway: Gateway
     certificates: live.ClientCertificates
     longest_url: int
@@ -165,9 +165,9 @@ def _table(compiled: Compiled) -> _Table:
     paths = {path for api in snapshot.apis.values() for path in api.paths}
     for policy in snapshot.policies:
         paths.update(policy.target.paths, policy.target.exclude)
-    routes = tuple((scope.host, scope.path, scope.name) for scope in compiled.scopes())
+    scopes = tuple((scope.host, scope.path, scope.name, scope.public) for scope in compiled.scopes())
     certificates = live.ClientCertificates(cas, listed(snapshot) if cas else {})
-    return _Table(routes, snapshot.gateway, certificates, protect.longest_url, frozenset(paths))
+    return _Table(scopes, snapshot.gateway, certificates, protect.longest_url, frozenset(paths))
 
 
 @functools.lru_cache(maxsize=2 * names.LIMIT_SHARDS)

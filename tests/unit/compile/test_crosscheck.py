@@ -53,6 +53,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
         "kind: Authenticate\nname: callers\nany: [api_key]\n",
         "kind: Authenticate\nname: callers\nany: [api_key, {jwt: corp}]\n",
         "kind: Authenticate\nname: callers\nany: [api_key, {mtls: partners}]\n",
+        "kind: Authenticate\nname: callers\ntarget: {api: pets}\nany: [api_key]\n"
+        "---\nkind: Public\nname: open\ntarget: {api: orders}\nreason: it is open to everyone\n",
         "",
     ),
     "gold": (
