@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bartizan.compile import Compiled, compile
-from bartizan.compile.coverage import within
 from bartizan.compile.read import assemble, read
 from bartizan.envoy import names
+from bartizan.model.policy import within
 from bartizan.model.snapshot import Snapshot
 from bartizan.policies import PolicyKind
 from tests.chains import Step, steps

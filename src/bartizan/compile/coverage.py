@@ -9,16 +9,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from bartizan.model.api import Api
-from bartizan.model.policy import Target
+from bartizan.model.policy import Target, within
 from bartizan.policies import KINDS, PolicyKind
 
 _Kind = TypeVar("_Kind", bound=PolicyKind)
 _ORDER = {kind: (kind.phase, i) for i, kind in enumerate(KINDS)}
-
-
-def within(path: str, prefix: str) -> bool:
-    """Whether `path` is `prefix` or lies below it, in whole segments."""
-    return prefix in {"/", path} or path.startswith(prefix + "/")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 """Which policies cover one request, in the order of the chain: what explanations list."""
 
 from bartizan.compile import Compiled
-from bartizan.compile.coverage import Slice, slices, within
+from bartizan.compile.coverage import Slice, slices
 from bartizan.compile.routes import Setting, place_of
 from bartizan.condition import Schema
 from bartizan.model.api import Api
 from bartizan.model.covering import Covering, Role
+from bartizan.model.policy import within
 from bartizan.policies import PolicyKind
 
 

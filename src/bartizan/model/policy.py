@@ -9,6 +9,11 @@ from bartizan.model.fields import AsTuple, Declared, Method, Name, UrlPath
 Mode = Literal["enforce", "shadow", "disabled"]
 
 
+def within(path: str, prefix: str) -> bool:
+    """Whether `path` is `prefix` or lies below it, in whole segments."""
+    return prefix in {"/", path} or path.startswith(prefix + "/")
+
+
 class Target(Declared):
     """What a policy covers. An empty target covers every API; each field narrows it."""
 

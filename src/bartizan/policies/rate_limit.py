@@ -48,6 +48,7 @@ from bartizan.envoy import message, packed
 from bartizan.envoy.filters import noted
 from bartizan.envoy.names import LIMIT_SHARDS, PRINCIPAL
 from bartizan.model.fields import AsTuple, Declared
+from bartizan.model.policy import within
 from bartizan.policies._kind import Bucket, Fault, Fragment, Phase, Place, PolicyKind
 from bartizan.policies.authorize import condition_faults
 
@@ -128,7 +129,7 @@ class RateLimit(PolicyKind):
     def route(self, paths: Sequence[str], path: str) -> str:
         """What `route` is on this path of an API with these `paths`: none but this policy and the API have a say, so that no edit of
         another policy makes a new bucket."""
-        declared = [one for one in (*paths, *self.target.paths) if one in {"/", path} or path.startswith(f"{one}/")]
+        declared = [one for one in (*paths, *self.target.paths) if within(path, one)]
         return max(declared, key=len, default=path)
 
     def compile(self, place: Place) -> Fragment:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from bartizan.envoy.matching import header
 from bartizan.model.api import Api
-from bartizan.model.policy import Target
+from bartizan.model.policy import Target, within
 from bartizan.policies.resource_policy.glob import HEAVIEST, Glob, VariableError, Wild, literal, matches, read, regex, rests, splits, weight
 from bartizan.policies.resource_policy.logic import ANYTHING, Rule, every, some
 from bartizan.policies.resource_policy.notes import Refused, no_variable, too_large
@@ -239,11 +239,7 @@ def _paths(api: Api, target: Target) -> Iterator[str]:
     """The prefixes of the paths that are both the API's and the target's."""
     for path in api.paths:
         for covered_path in target.paths or ("/",):
-            if _within(path, covered_path):
+            if within(path, covered_path):
                 yield path
-            elif _within(covered_path, path):
+            elif within(covered_path, path):
                 yield covered_path
-
-
-def _within(path: str, prefix: str) -> bool:
-    return prefix in {"/", path} or path.startswith(prefix + "/")
