@@ -23,12 +23,8 @@ from bartizan.admin.server import serve
 from bartizan.compile import Compiled
 from bartizan.compile.records import FAILURES, REQUESTS
 from bartizan.errors import BartizanError
-from bartizan.identity.blocking import FailedAttempts
 from bartizan.identity.certificates import Certificates
-from bartizan.identity.credentials import ALL, Tables
-from bartizan.identity.jwks import KeySets
-from bartizan.identity.keys import KeyStore
-from bartizan.identity.principal import principal_of
+from bartizan.identity.credentials import ALL
 from bartizan.lib.process import CANNOT_RUN
 from bartizan.lib.sockets import private_folder
 from bartizan.lib.supervise import supervised
@@ -37,20 +33,17 @@ from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
 from bartizan.node.options import admin_socket, control_socket
 from bartizan.node.stats import Admin
+from bartizan.plane.living import Living
+from bartizan.plane.publishing import Publisher
 from bartizan.rollout.accepted import Accepted
 from bartizan.rollout.covering import told_of_route
 from bartizan.rollout.draft import Drafts
 from bartizan.rollout.folder import Folder, Look
 from bartizan.rollout.loosening import loosenings
 from bartizan.rollout.standing import Standing
-from bartizan.rollout.state import Live, State, state_of
-from bartizan.secrets.keyring import load_or_create
-from bartizan.telemetry.changes import CHANGES, note
 from bartizan.telemetry.rotation import keep_bounded
-from bartizan.telemetry.tail import followed
 from bartizan.xds.control import ControlServer
-from bartizan.xds.plan import difference, in_order
-from bartizan.xds.release import Release, Resource
+from bartizan.xds.plan import in_order
 
 _log = logging.getLogger("bartizan")
 _KEYS_POLL_S = 0.02
@@ -68,24 +61,12 @@ class ControlPlane:
         self.standing = Standing()
         self.drafts, self.folder = drafts, drafts.folder
         self.accepted = Accepted(options.state / "accepted.json")
-        store = KeyStore(options.state / "keys.journal", load_or_create(options.state / "control.key"))
-        self.tables = Tables(store, self.folder.base)
-        self.issuers = KeySets(self.wake, self.folder.base)
-        self.certificates = Certificates(self.folder.base)
+        self._due = asyncio.Event()
+        self.living = Living(options.state, self.folder.base, self._due.set)
+        self.publisher = Publisher(server, drafts, self.standing, options.state)
         self.envoy = Admin(admin_socket(options.state))
-        self.failed: FailedAttempts | None = None
         self.snapshot: Snapshot | None = None
         self.compiled: Compiled | None = None
-        self.state: State | None = None
-        self.loosens: tuple[str, ...] = ()
-        self._held: dict[tuple[str, str], Resource] = {}
-        self._due = asyncio.Event()
-        self._base = time.time_ns() // 1_000_000  # so that a generation is never less than one before a restart
-
-    def wake(self) -> None:
-        """Something live has changed."""
-        self._base += 1
-        self._due.set()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -94,13 +75,13 @@ class ControlPlane:
         work = {
             "the watch over files": self._watch_files,
             "the keeping of what was accepted": self._keep_accepted,
-            "the watch over keys": self._watch_keys,
-            "the fetching of issuers' keys": self.issuers.run,
+            "the watch over keys": self.living.watch_keys,
+            "the fetching of issuers' keys": self.living.issuers.run,
             "the publishing": self._publish_changes,
-            "the watch over failed attempts": self._watch_failures,
-            "the clock": self._tick,
+            "the watch over failed attempts": self.living.watch_failures,
+            "the clock": self.living.tick,
             "the rotation of records": self._bound_records,
-            "the watch over certificates": self._watch_certificates,
+            "the watch over certificates": self.living.watch_certificates,
         }
         async with asyncio.TaskGroup() as group:
             for name, task in work.items():
@@ -112,7 +93,7 @@ class ControlPlane:
         self.standing.reads += 1
         self.standing.pending = True
         compiled = self.drafts.compiled(self.compiled, look)
-        problems = tuple(self.certificates.problems(compiled.snapshot)) if isinstance(compiled, Compiled) else compiled
+        problems = tuple(self.living.certificates.problems(compiled.snapshot)) if isinstance(compiled, Compiled) else compiled
         if problems or not isinstance(compiled, Compiled):
             self._refuse(problems)
             return
@@ -121,26 +102,12 @@ class ControlPlane:
         self.accepted.take(self.folder.texts(), found.files)
         self.standing.refused, self.standing.error = (), ""
         if old is not None:
-            self.loosens = tuple(loosenings(old, found))
-            for sentence in self.loosens:
+            self.publisher.loosens = tuple(loosenings(old, found))
+            for sentence in self.publisher.loosens:
                 _log.warning("revision %s LOOSENS: %s", found.revision, sentence)
                 self.standing.loosened.append(f"{found.revision}: {sentence}")
             del self.standing.loosened[:-50]
-        self._take_live(old, found)
-
-    def _take_live(self, old: Snapshot | None, new: Snapshot) -> None:
-        if old is None or old.issuers != new.issuers:
-            self.issuers.declare(new.issuers)
-        now = time.time()
-        if old is None or list(old.gateway.attributes.items()) != list(new.gateway.attributes.items()):  # their order counts too
-            self.tables.rebuild(new, now)
-            self._base += 1
-        elif touched := self.tables.touched(old.consumers, new.consumers):
-            self.tables.rebuild(new, now, touched)
-            self._base += 1
-        self._base += self.certificates.declare(new)
-        if self.failed is None or self.failed.rules != new.gateway.blocking:
-            self.failed = FailedAttempts(new.gateway.blocking, self.options.state / "blocks.json")
+        self.living.take(old, found)
 
     def _refuse(self, problems: tuple[Problem, ...]) -> None:
         self.standing.refused, self.standing.refused_at = problems, time.time()
@@ -152,16 +119,7 @@ class ControlPlane:
         if self.snapshot is None and (kept := self.accepted.compiled()) is not None:
             _log.warning("revision %s, accepted before, is gone on with: keys and consumers still count", kept.snapshot.revision)
             self.snapshot, self.compiled = kept.snapshot, kept
-            self._take_live(None, kept.snapshot)
-
-    def live(self) -> Live | None:
-        """What is live now; None before the first good files."""
-        if self.compiled is None:
-            return None
-        generation = self.tables.store.generation + self._base
-        principal = principal_of(self.compiled, self.state.compiled if self.state else None, generation)
-        blocked = self.failed.blocked(time.time()) if self.failed else frozenset()
-        return Live(generation, self.issuers.keys(), dict(self.tables.bodies), principal, blocked, self.certificates.bodies())
+            self.living.take(None, kept.snapshot)
 
     async def _publish_changes(self) -> None:
         while True:
@@ -176,48 +134,18 @@ class ControlPlane:
                 gc.enable()
 
     async def _publish_what_is_new(self, began: float) -> None:
-        alive, compiled = self.live(), self.compiled
-        if alive is None or compiled is None:
+        compiled, state = self.compiled, self.publisher.state
+        if compiled is None:
             return
-        if self.state is not None and self.state.compiled is not compiled and self.state.live != alive:
-            # Live data first and apart: a revision that Envoy refuses must not take a revocation back with it.
-            await self._publish(state_of(self.state.compiled, alive, self.state), began)
-        if not await self._publish(self.drafts.state(compiled, alive, self.state), began) and self.state is not None:
-            self.compiled, self.snapshot = self.state.compiled, self.state.compiled.snapshot
-
-    async def _publish(self, state: State, began: float) -> bool:
-        """Gives a state to every node. False if an Envoy refused it; then the one before is back everywhere."""
-        step, held = difference(self._held, state.resources())
-        revision = state.compiled.snapshot.revision
-        if not step.changed and not step.removed and revision == self.standing.revision:
-            self.state = state
-            return True
-        sequence = max(self.standing.sequence + 1, time.time_ns() // 1_000_000)
-        release = Release(sequence, revision, state.live.generation, in_order(step))
-        outcomes = await self.server.publish(release)
-        errors = {node: outcome.error for node, outcome in outcomes.items() if outcome.error}
-        if errors:
-            self.standing.error = "; ".join(f"{node}: {error}" for node, error in sorted(errors.items()))
-            _log.error("revision %s isn't taken; this is an error of Bartizan's own: %s", revision, self.standing.error)
-            return False
-        self._held, self.state = held, state
-        standing = self.standing
-        standing.publishes += 1
-        standing.sequence, standing.generation = sequence, state.live.generation
-        if outcomes and all(outcome.acknowledged for outcome in outcomes.values()):
-            standing.enforced_ms = (time.perf_counter() - began) * 1000
-        if standing.revision != revision:
-            change = {"revision": revision, "before": standing.revision, "generation": standing.generation, "loosens": self.loosens}
-            await asyncio.to_thread(note, self.options.state / CHANGES, change)
-            standing.revision, standing.since = revision, time.time()
-            took = f" in {standing.enforced_ms:.0f} ms" if outcomes and standing.enforced_ms is not None else ""
-            _log.info("revision %s is active on %d node(s)%s", revision, len(outcomes), took)
-        return True
+        alive = self.living.now(compiled, state.compiled if state else None)
+        if not await self.publisher.bring(compiled, alive, began) and self.publisher.state is not None:
+            self.compiled = self.publisher.state.compiled
+            self.snapshot = self.compiled.snapshot
 
     async def _watch_files(self) -> None:
         def prepare(look: Look) -> None:
-            if self.state is not None:
-                self.drafts.prepare(self.state, look)
+            if self.publisher.state is not None:
+                self.drafts.prepare(self.publisher.state, look)
 
         async for look in self.folder.settled(prepare):
             self.take_files(look)
@@ -228,44 +156,6 @@ class ControlPlane:
             await asyncio.sleep(_KEEP_EVERY_S)
             if self.accepted.due:
                 await asyncio.to_thread(self.accepted.keep)
-
-    async def _watch_keys(self) -> None:
-        while True:
-            changes = self.tables.store.poll()
-            if changes is not None and self.snapshot is not None:
-                self.tables.rebuild(self.snapshot, time.time(), changes.shards)
-                self._due.set()
-            await asyncio.sleep(_KEYS_POLL_S)
-
-    async def _watch_failures(self) -> None:
-        async for batch in followed(self.options.state / FAILURES):
-            if self.failed is not None and self.failed.count(batch, time.time()):
-                _log.warning("sources are blocked for too many failed attempts: %s", ", ".join(sorted(self.failed.blocked(time.time()))))
-                self.wake()
-            if any(str(record.get("details")).startswith("jwt_authn_access_denied") for record in batch):
-                self.issuers.unknown_key()
-
-    async def _watch_certificates(self) -> None:
-        while True:
-            await asyncio.sleep(_EVERY_S)
-            if self.certificates.refresh():
-                self.wake()
-
-    async def _tick(self) -> None:
-        """What time alone changes: keys that expire, blocks that end."""
-        last = time.time()
-        while True:
-            await asyncio.sleep(_EVERY_S)
-            now = time.time()
-            expired = self.tables.store.shards_expired(last, now)
-            last = now
-            stale = self.tables.is_stale()
-            if (expired or stale) and self.snapshot is not None:
-                self.tables.rebuild(self.snapshot, now, ALL if stale else expired)
-                self.wake()
-            blocked = self.state.live.blocked if self.state else frozenset()
-            if self.failed is not None and self.failed.blocked(time.time()) != blocked:
-                self.wake()
 
     async def _bound_records(self) -> None:
         def sizes() -> dict[Path, tuple[int, int]]:
@@ -279,7 +169,7 @@ class ControlPlane:
     def status(self) -> dict[str, Any]:
         """What `bartizan status` shows."""
         standing = self.standing
-        nodes = [asdict(node) for node in self.server.nodes()]
+        told = self.living.told()
         return {
             "files": str(self.options.files),
             "revision": standing.revision,
@@ -293,36 +183,27 @@ class ControlPlane:
             "refused_at": standing.refused_at,
             "error": standing.error,
             "loosened": standing.loosened,
-            "warnings": [*self.tables.warnings, *self._issuer_warnings(), *self.certificates.warnings()],
-            "blocked": sorted(self.state.live.blocked) if self.state else [],
-            "nodes": nodes,
+            "warnings": self.living.warnings(),
+            "blocked": told["blocked"],
+            "brakes": [asdict(one) for one in told["brakes"]],
+            "nodes": [asdict(node) for node in self.server.nodes()],
         }
 
     def digests(self) -> dict[str, str]:
         """What each resource that is active says, as a hash."""
-        held = self.state.compiled.snapshot.resources if self.state else {}
+        held = self.publisher.state.compiled.snapshot.resources if self.publisher.state else {}
         return {f"{kind}/{name}": one.digest for (kind, name), one in held.items()}
 
     def declared(self, kind: str, name: str) -> dict[str, Any] | None:
         """A resource as it is active, or None."""
-        found = self.state.compiled.snapshot.resources.get((kind, name)) if self.state else None
+        state = self.publisher.state
+        found = state.compiled.snapshot.resources.get((kind, name)) if state else None
         return found.value.model_dump(mode="json", by_alias=True) if found else None
 
     def covering(self, api: str, route: str, method: str) -> dict[str, Any]:
         """The policies that cover a route, as they are active."""
-        return told_of_route(self.state.compiled, self.state.stamps, api, route, method) if self.state else {}
-
-    def _issuer_warnings(self) -> list[str]:
-        found = []
-        for one in self.issuers.sets():
-            if one.error:
-                age = (
-                    f"the last good keys are {time.time() - one.fetched:.0f} s old"
-                    if one.fetched
-                    else "there are none: its routes answer 503"
-                )
-                found.append(f"Issuer/{one.issuer.name}: {one.error}; {age}")
-        return found
+        state = self.publisher.state
+        return told_of_route(state.compiled, state.stamps, api, route, method) if state else {}
 
 
 async def run_control(options: ControlOptions, drafts: Drafts) -> None:

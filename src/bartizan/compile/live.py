@@ -162,10 +162,15 @@ def _descriptor(bucket: Bucket) -> dict[str, Any]:
     }
 
 
-def blocks(networks: Iterable[str]) -> Any:
-    """Sources that are refused whatever they send."""
+def blocks(networks: Iterable[str], brakes: Sequence[tuple[str, Any]] = ()) -> Any:
+    """Sources that are refused whatever they send, and what emergency brakes refuse before any credential is looked up."""
     ranges = [_range(one) for one in sorted(set(networks))]
-    return refuse([("blocked-source", source_in(ranges))] if ranges else [], names.BLOCKS)
+    return refuse([*brakes, *([("blocked-source", source_in(ranges))] if ranges else [])], names.BLOCKS)
+
+
+def brakes(refusals: Sequence[tuple[str, Any]]) -> Any:
+    """What emergency brakes refuse when it is known who calls."""
+    return refuse(refusals, names.BRAKES)
 
 
 def lists(held: Iterable[IpList], sources: Sources) -> Any:

@@ -67,6 +67,8 @@ class Tables:
     folder: Path
     bodies: dict[str, bytes] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    braked: frozenset[str] = frozenset()
+    """The ids of keys that an operator stops for a while: they are in no table."""
     _stamps: dict[Path, tuple[int, ...]] = field(default_factory=dict)
     _told: dict[str, tuple[Consumer, tuple[str, str]]] = field(default_factory=dict)
     """Consumers with their identity as the tables tell it."""
@@ -88,7 +90,8 @@ class Tables:
             self._stamps = files
         if list(self._attributes.items()) != list(snapshot.gateway.attributes.items()):  # their order counts too
             self._attributes, self._told = snapshot.gateway.attributes, {}
-        records = [*self.store.live(now, tuple(wanted & frozenset(SHARDS))), *brought]
+        held = self.store.live(now, tuple(wanted & frozenset(SHARDS)))
+        records = [*(one for one in held if one.id not in self.braked), *brought]
         made = tables(records, lambda name: self._identity(snapshot.consumers.get(name)), wanted)
         self.bodies = {shard: made[shard] if shard in wanted else self.bodies[shard] for shard in (*SHARDS, OTHER)}
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bartizan.compile import Compiled, Resources, Stamped, discovered_body, live, resources, shared, stamp
+from bartizan.compile.brakes import Braked, refused
 from bartizan.envoy import names
 from bartizan.policies.tls import Tls
 
@@ -19,6 +20,7 @@ class Live:
     """The key tables `keys/<shard>`, serialized."""
     principal: bytes = b""
     blocked: frozenset[str] = frozenset()
+    brakes: tuple[Braked, ...] = ()
     certificates: Mapping[str, bytes] = field(default_factory=dict)
     """Listeners' certificates with their keys, as serialized Secrets by name."""
 
@@ -55,7 +57,9 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
     found: Resources = {(names.ECDS, f"keys/{shard}"): body for shard, body in alive.tables.items()}
     found[names.ECDS, names.TOKENS] = tokens
     found[names.ECDS, names.PRINCIPAL_FILTER] = alive.principal
-    found[names.ECDS, names.BLOCKS] = discovered_body(names.BLOCKS, live.blocks(alive.blocked))
+    braked = refused(alive.brakes)
+    found[names.ECDS, names.BLOCKS] = discovered_body(names.BLOCKS, live.blocks(alive.blocked, braked.early))
+    found[names.ECDS, names.BRAKES] = discovered_body(names.BRAKES, live.brakes(braked.late))
     wanted = {names.certificate(tls.name) for tls in compiled.snapshot.policies if isinstance(tls, Tls)}
     found.update({(names.SECRET, name): body for name, body in alive.certificates.items() if name in wanted})
     return State(compiled, stamps, policy, common, alive, found)

@@ -1,0 +1,167 @@
+"""The emergency brake: sources, consumers, keys and paths that an operator refuses for a while, whatever the policies say.
+
+Live data, not policy: kept in a sealed journal that only grows, so that no rollback, restart or older revision lifts a brake. Each ends
+by itself. One that would refuse much of the traffic only holds when a second person has approved it.
+"""
+
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+import orjson
+
+from bartizan.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
+from bartizan.identity.journal import Journal
+from bartizan.model.attributes import text_problem
+from bartizan.model.fields import network
+from bartizan.secrets.envelope import Envelope
+
+What: TypeAlias = Literal["ip", "consumer", "key", "path"]
+KINDS: tuple[What, ...] = get_args(What)
+LONGEST_S = 30 * 86400.0
+"""A brake isn't a policy: it holds for thirty days at most."""
+_PATH = re.compile(r"/[!-~]{0,511}")
+
+
+@dataclass(frozen=True, slots=True)
+class Brake:
+    """One thing that is refused. Times are seconds since the epoch."""
+
+    id: str
+    what: What
+    value: str
+    reason: str
+    by: str
+    since: float
+    until: float
+    waits: bool = False
+    """A second person has to approve it before it holds."""
+    approved_by: str = ""
+
+
+class Brakes:
+    """The brakes in the journal `path`. Methods may be called from any thread; writing waits for the disk."""
+
+    def __init__(self, path: Path, envelope: Envelope, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._journal = Journal(path, envelope, "brakes")
+        self._held: dict[str, Brake] = {}
+        self._absorb()
+
+    def close(self) -> None:
+        self._journal.close()
+
+    @property
+    def generation(self) -> int:
+        """How often brakes have changed, ever. It never falls."""
+        return self._journal.count
+
+    def brake(self, wanted: Brake) -> Brake:
+        """Makes a brake of what is wanted (its id and time are chosen here). Invalid if it can't be one."""
+        now = float(self._clock())
+        made = replace(_checked(wanted, now), id=f"brk_{secrets.token_hex(6)}", since=now)
+        with self._writing():
+            self._append("brake", made.id, made.what, made.value, made.reason, made.by, made.since, made.until, made.waits)
+        return made
+
+    def approve(self, ident: str, by: str) -> Brake:
+        """Lets a waiting brake hold. Forbidden to whoever asked for it."""
+        with self._writing():
+            held = self._known(ident)
+            if not held.waits:
+                raise Conflict(f"{ident} doesn't wait for anybody: it holds already.", code="brake-holds")
+            if held.by == by:
+                raise Forbidden(f"{by} asked for {ident}; a second person approves it.", code="second-person-needed")
+            self._append("approve", ident, by, float(self._clock()))
+            return self._held[ident]
+
+    def lift(self, ident: str, by: str) -> Brake:
+        """Ends a brake before its time, and tells which one it was."""
+        with self._writing():
+            held = self._known(ident)
+            self._append("lift", ident, by, float(self._clock()))
+            return held
+
+    def held(self, now: float) -> tuple[Brake, ...]:
+        """Those that hold at `now`, or wait to."""
+        with self._lock:
+            return tuple(one for one in self._held.values() if one.until > now)
+
+    def active(self, now: float) -> tuple[Brake, ...]:
+        """Those that hold at `now`."""
+        return tuple(one for one in self.held(now) if not one.waits)
+
+    def poll(self) -> bool:
+        """Reads what other processes appended. Whether there was anything."""
+        with self._lock:
+            before = self.generation
+            self._absorb()
+            return self.generation != before
+
+    def _known(self, ident: str) -> Brake:
+        held = self._held.get(ident)
+        if held is None or held.until <= self._clock():
+            raise NotFound(f"There is no block {ident}, or it has ended.", code="block-missing")
+        return held
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._lock, self._journal.locked():
+            self._absorb()
+            yield
+
+    def _append(self, *event: str | float | bool) -> None:
+        record = orjson.dumps(event)
+        self._journal.append(record)
+        self._apply(record)
+
+    def _absorb(self) -> None:
+        for record in self._journal.read():
+            self._apply(record)
+
+    def _apply(self, record: bytes) -> None:
+        event, ident, *fields = orjson.loads(record)
+        if event == "brake":
+            self._held[ident] = Brake(ident, *fields)
+        elif event == "approve" and ident in self._held:
+            self._held[ident] = replace(self._held[ident], waits=False, approved_by=fields[0])
+        elif event == "lift":
+            self._held.pop(ident, None)
+        elif event != "approve":
+            raise Unavailable(
+                f"The file {self._journal.path} holds a record that this version doesn't know. Use the version that wrote it.",
+                code="journal-of-newer-version",
+            )
+
+
+def _checked(wanted: Brake, now: float) -> Brake:
+    if not wanted.reason.strip():
+        raise Invalid("A block needs a reason: whoever meets it will ask for one.", code="block-invalid")
+    if not now < wanted.until <= now + LONGEST_S:
+        raise Invalid("A block ends by itself, within 30 days: say for how long, such as 1h.", code="block-invalid")
+    if len(wanted.reason) > 256 or not wanted.reason.isprintable():
+        raise Invalid("The reason of a block is one line of up to 256 characters.", code="block-invalid")
+    return replace(wanted, value=_value(wanted.what, wanted.value))
+
+
+def _value(what: What, text: str) -> str:
+    """What is refused, in its one form."""
+    if what == "ip":
+        try:
+            return str(network(text))
+        except ValueError as error:
+            raise Invalid(f"{text!r} is neither an address nor a network, such as 192.0.2.0/24.", code="block-invalid") from error
+    if what == "path":
+        if not _PATH.fullmatch(text) or "?" in text or "#" in text:
+            raise Invalid(f"{text!r} isn't a path, such as /orders/refunds. What lies below it is refused too.", code="block-invalid")
+        return text.rstrip("/") or "/"
+    if not text or (problem := text_problem(text)):
+        raise Invalid(f"The {what} {problem if text else 'is missing'}.", code="block-invalid")
+    return text

@@ -1,0 +1,152 @@
+"""Live data: keys, issuers' keys, certificates, blocks and brakes. It follows each of them, and tells what holds now."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bartizan.compile import Compiled
+from bartizan.compile.records import FAILURES
+from bartizan.identity.blocking import FailedAttempts
+from bartizan.identity.brake import Brakes
+from bartizan.identity.certificates import Certificates
+from bartizan.identity.credentials import ALL, Tables
+from bartizan.identity.jwks import KeySets
+from bartizan.identity.keys import KeyStore
+from bartizan.identity.principal import principal_of
+from bartizan.model.snapshot import Snapshot
+from bartizan.rollout.state import Live
+from bartizan.secrets.keyring import load_or_create
+from bartizan.telemetry.tail import followed
+
+_log = logging.getLogger("bartizan")
+_KEYS_POLL_S = 0.02
+_EVERY_S = 0.5
+
+
+class Living:
+    """The live data of one gateway. `changed` is called whenever some of it has."""
+
+    def __init__(self, state: Path, base: Path, changed: Callable[[], None]) -> None:
+        envelope = load_or_create(state / "control.key")
+        self.tables = Tables(KeyStore(state / "keys.journal", envelope), base)
+        self.brakes = Brakes(state / "brakes.journal", envelope)
+        self.issuers = KeySets(self.wake, base)
+        self.certificates = Certificates(base)
+        self.failed: FailedAttempts | None = None
+        self._snapshot: Snapshot | None = None
+        self._folder = state
+        self._changed = changed
+        self._base = time.time_ns() // 1_000_000  # so that a generation is never less than one before a restart
+
+    def wake(self) -> None:
+        """Something live has changed."""
+        self._base += 1
+        self._changed()
+
+    def take(self, old: Snapshot | None, new: Snapshot) -> None:
+        """Takes what is declared now: consumers, issuers, attributes, certificates and rules of blocking."""
+        self._snapshot = new
+        if old is None or old.issuers != new.issuers:
+            self.issuers.declare(new.issuers)
+        now = time.time()
+        if old is None or list(old.gateway.attributes.items()) != list(new.gateway.attributes.items()):  # their order counts too
+            self.tables.braked = self._braked_keys(now)
+            self.tables.rebuild(new, now)
+            self._base += 1
+        elif touched := self.tables.touched(old.consumers, new.consumers):
+            self.tables.rebuild(new, now, touched)
+            self._base += 1
+        self._base += self.certificates.declare(new)
+        if self.failed is None or self.failed.rules != new.gateway.blocking:
+            self.failed = FailedAttempts(new.gateway.blocking, self._folder / "blocks.json")
+
+    def now(self, compiled: Compiled, before: Compiled | None) -> Live:
+        """What holds now, as these policies need it. `before`: those that are served still."""
+        moment = time.time()
+        generation = self.tables.store.generation + self.brakes.generation + self._base
+        principal = principal_of(compiled, before, generation)
+        blocked = self.failed.blocked(moment) if self.failed else frozenset()
+        braked = self.brakes.active(moment)
+        return Live(generation, self.issuers.keys(), dict(self.tables.bodies), principal, blocked, braked, self.certificates.bodies())
+
+    def _braked_keys(self, now: float) -> frozenset[str]:
+        return frozenset(one.value for one in self.brakes.active(now) if one.what == "key")
+
+    async def watch_keys(self) -> None:
+        """Follows the keys and the brakes, whoever writes them."""
+        while True:
+            changes = self.tables.store.poll()
+            if changes is not None and self._snapshot is not None:
+                self.tables.rebuild(self._snapshot, time.time(), changes.shards)
+                self._changed()
+            if self.brakes.poll():
+                self._take_brakes(time.time())
+            await asyncio.sleep(_KEYS_POLL_S)
+
+    def _take_brakes(self, now: float) -> None:
+        braked = self._braked_keys(now)
+        if braked != self.tables.braked and self._snapshot is not None:
+            self.tables.braked = braked
+            self.tables.rebuild(self._snapshot, now)
+        self.wake()
+
+    async def watch_failures(self) -> None:
+        """Blocks sources of failed attempts, and fetches issuers' keys that tokens name and nobody knows."""
+        async for batch in followed(self._folder / FAILURES):
+            if self.failed is not None and self.failed.count(batch, time.time()):
+                _log.warning("sources are blocked for too many failed attempts: %s", ", ".join(sorted(self.failed.blocked(time.time()))))
+                self.wake()
+            if any(str(record.get("details")).startswith("jwt_authn_access_denied") for record in batch):
+                self.issuers.unknown_key()
+
+    async def watch_certificates(self) -> None:
+        """Follows the files of certificates."""
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            if self.certificates.refresh():
+                self.wake()
+
+    async def tick(self) -> None:
+        """What time alone changes: keys that expire, blocks and brakes that end."""
+        last = time.time()
+        blocked: frozenset[str] = frozenset()
+        braked = self.brakes.active(last)
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            now = time.time()
+            expired = self.tables.store.shards_expired(last, now)
+            last = now
+            stale = self.tables.is_stale()
+            if (expired or stale) and self._snapshot is not None:
+                self.tables.rebuild(self._snapshot, now, ALL if stale else expired)
+                self.wake()
+            before, blocked = blocked, self.failed.blocked(now) if self.failed else frozenset()
+            if blocked != before:
+                self.wake()
+            ended, braked = braked, self.brakes.active(now)
+            if ended != braked:
+                self._take_brakes(now)
+
+    def warnings(self) -> list[str]:
+        """What needs somebody's attention."""
+        return [*self.tables.warnings, *self._issuer_warnings(), *self.certificates.warnings()]
+
+    def told(self) -> dict[str, Any]:
+        """What is refused at the moment, whatever the policies say."""
+        now = time.time()
+        return {"blocked": sorted(self.failed.blocked(now)) if self.failed else [], "brakes": self.brakes.held(now)}
+
+    def _issuer_warnings(self) -> list[str]:
+        found = []
+        for one in self.issuers.sets():
+            if one.error:
+                age = (
+                    f"the last good keys are {time.time() - one.fetched:.0f} s old"
+                    if one.fetched
+                    else "there are none: its routes answer 503"
+                )
+                found.append(f"Issuer/{one.issuer.name}: {one.error}; {age}")
+        return found

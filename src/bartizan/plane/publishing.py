@@ -1,0 +1,73 @@
+"""Gives the nodes what is to be enforced: policies and live data, each change as one release."""
+
+import asyncio
+import logging
+import time
+from pathlib import Path
+
+from bartizan.compile import Compiled
+from bartizan.rollout.draft import Drafts
+from bartizan.rollout.standing import Standing
+from bartizan.rollout.state import Live, State, state_of
+from bartizan.telemetry.changes import CHANGES, note
+from bartizan.xds.control import ControlServer
+from bartizan.xds.plan import difference, in_order
+from bartizan.xds.release import Release, Resource
+
+_log = logging.getLogger("bartizan")
+
+
+class Publisher:
+    """Holds what the nodes hold. `told` is called with each revision that has become active, and with the one before."""
+
+    def __init__(self, server: ControlServer, drafts: Drafts, standing: Standing, folder: Path) -> None:
+        self.server, self.standing = server, standing
+        self.state: State | None = None
+        self.loosens: tuple[str, ...] = ()
+        """What the policies to come loosen."""
+        self._drafts = drafts
+        self._folder = folder
+        self._held: dict[tuple[str, str], Resource] = {}
+
+    async def bring(self, compiled: Compiled, alive: Live, began: float) -> bool:
+        """Brings the nodes to these policies and this live data. False if an Envoy refused the policies; then the ones before are back.
+
+        `began` is when the change came, in seconds of `time.perf_counter`.
+        """
+        if self.state is not None and self.state.compiled is not compiled and self.state.live != alive:
+            # Live data first and apart: a revision that Envoy refuses must not take a revocation back with it.
+            await self._publish(state_of(self.state.compiled, alive, self.state), began)
+        return await self._publish(self._drafts.state(compiled, alive, self.state), began)
+
+    async def _publish(self, state: State, began: float) -> bool:
+        """Gives a state to every node. False if an Envoy refused it; then the one before is back everywhere."""
+        step, held = difference(self._held, state.resources())
+        revision = state.compiled.snapshot.revision
+        if not step.changed and not step.removed and revision == self.standing.revision:
+            self.state = state
+            return True
+        sequence = max(self.standing.sequence + 1, time.time_ns() // 1_000_000)
+        release = Release(sequence, revision, state.live.generation, in_order(step))
+        outcomes = await self.server.publish(release)
+        errors = {node: outcome.error for node, outcome in outcomes.items() if outcome.error}
+        if errors:
+            self.standing.error = "; ".join(f"{node}: {error}" for node, error in sorted(errors.items()))
+            _log.error("revision %s isn't taken; this is an error of Bartizan's own: %s", revision, self.standing.error)
+            return False
+        self._held, self.state = held, state
+        standing = self.standing
+        standing.publishes += 1
+        standing.sequence, standing.generation = sequence, state.live.generation
+        if outcomes and all(outcome.acknowledged for outcome in outcomes.values()):
+            standing.enforced_ms = (time.perf_counter() - began) * 1000
+        if standing.revision != revision:
+            await self._tell(revision, len(outcomes))
+        return True
+
+    async def _tell(self, revision: str, nodes: int) -> None:
+        standing = self.standing
+        change = {"revision": revision, "before": standing.revision, "generation": standing.generation, "loosens": self.loosens}
+        await asyncio.to_thread(note, self._folder / CHANGES, change)
+        standing.revision, standing.since = revision, time.time()
+        took = f" in {standing.enforced_ms:.0f} ms" if nodes and standing.enforced_ms is not None else ""
+        _log.info("revision %s is active on %d node(s)%s", revision, nodes, took)
