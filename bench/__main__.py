@@ -13,7 +13,7 @@ from pathlib import Path
 from bartizan import __version__
 from bartizan.envoy import binary
 from bartizan.node.envoy_process import checked_version
-from bench import measures
+from bench import measures, releases
 from bench.measures import FULL, QUICK, Effort, Figures, World
 from bench.programs import Missing, found
 from bench.world import Size, chain_kinds
@@ -32,6 +32,8 @@ MUST: dict[str, float] = {
     "boot_rss_mb": 500,
     "failed_requests_during_edits": 0,
     "invalid_credential_cpu_ratio": 2,
+    "semantic_diff_s": 10,
+    "diff_wrong": 0,
 }
 _ON_BIG: dict[str, Callable[[World, Effort, bool], Figures]] = {
     "boot": lambda one, effort, quick: measures.boot(one),
@@ -66,6 +68,16 @@ def _measured(folder: Path, quick: bool, chosen: list[str]) -> Figures:
     if _wanted("tls_full_chain", chosen):
         _say("measuring tls_full_chain ...")
         figures |= measures.tls(folder, effort)
+    return figures | _of_releases(folder, quick, chosen)
+
+
+def _of_releases(folder: Path, quick: bool, chosen: list[str]) -> Figures:
+    """What comes before a change runs."""
+    figures: Figures = {}
+    if _wanted("semantic_diff", chosen) or _wanted("diff_wrong", chosen):
+        _say("measuring semantic_diff and diff_wrong ...")
+        for found in releases.measured(folder, quick):
+            figures |= found
     return figures
 
 
@@ -94,7 +106,8 @@ def main() -> int:
     """Measures."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measures speed and size. Needs wrk and nginx.")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter: under two minutes")
-    parser.add_argument("keys", nargs="*", metavar="KEY", help=f"only these: {', '.join([*_ON_BIG, 'policies_100', 'tls_full_chain'])}")
+    known = ", ".join([*_ON_BIG, "policies_100", "tls_full_chain", "semantic_diff"])
+    parser.add_argument("keys", nargs="*", metavar="KEY", help=f"only these: {known}")
     read = parser.parse_args()
     try:
         about = _about(read.quick)

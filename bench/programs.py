@@ -209,10 +209,10 @@ class Gateway:
 
 
 @contextmanager
-def gateway(folder: Path, port: int, *, concurrency: int = 1) -> Iterator[Gateway]:
-    """`bartizan up` on `folder/files`, with its state in `folder/state`. It may not be ready yet."""
+def gateway(folder: Path, port: int, *, concurrency: int = 1, more: tuple[str, ...] = ()) -> Iterator[Gateway]:
+    """`bartizan up` on `folder/files`, with its state in `folder/state` and `more` arguments. It may not be ready yet."""
     state = folder / "state"
-    arguments = ["up", "-f", folder / "files", "--state", state, "--admin", f"127.0.0.1:{free_port()}", "--concurrency", concurrency]
+    arguments = ["up", "-f", folder / "files", "--state", state, "--admin", f"127.0.0.1:{free_port()}", "--concurrency", concurrency, *more]
     with (folder / "out.log").open("wb") as log:
         argv = [sys.executable, "-m", "bartizan.cli.main", *map(str, arguments)]
         process = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, "NO_COLOR": "1"})

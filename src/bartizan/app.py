@@ -18,32 +18,40 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bartizan.admin.options import ADMIN, ControlOptions, api_socket
+from bartizan.admin.options import ADMIN, ControlOptions, Door, api_socket
 from bartizan.admin.server import serve
 from bartizan.compile import Compiled
 from bartizan.compile.records import FAILURES, REQUESTS
-from bartizan.errors import BartizanError
+from bartizan.errors import BartizanError, Invalid
 from bartizan.identity.certificates import Certificates
 from bartizan.identity.credentials import ALL
+from bartizan.identity.operators import Operators
 from bartizan.lib.process import CANNOT_RUN
 from bartizan.lib.sockets import private_folder
 from bartizan.lib.supervise import supervised
 from bartizan.model.gateway import Records
 from bartizan.model.problem import Problem
-from bartizan.model.snapshot import Snapshot
-from bartizan.node.options import admin_socket, control_socket
+from bartizan.node.options import admin_socket
 from bartizan.node.stats import Admin
+from bartizan.plane.checks import Checks
+from bartizan.plane.desk import Around, Desk
+from bartizan.plane.line import Line
 from bartizan.plane.living import Living
+from bartizan.plane.nodes import Nodes
+from bartizan.plane.operations import Operations
 from bartizan.plane.publishing import Publisher
+from bartizan.plane.rollouts import Rollouts
 from bartizan.rollout.accepted import Accepted
-from bartizan.rollout.covering import told_of_route
 from bartizan.rollout.draft import Drafts
 from bartizan.rollout.folder import Folder, Look
-from bartizan.rollout.loosening import loosenings
 from bartizan.rollout.standing import Standing
+from bartizan.secrets.keyring import load_or_create
+from bartizan.secrets.seal import Signatures
+from bartizan.secrets.signing import SigningKey
+from bartizan.store import Store, embedded, open_store
+from bartizan.store.opening import HEAD
 from bartizan.telemetry.rotation import keep_bounded
 from bartizan.xds.control import ControlServer
-from bartizan.xds.plan import in_order
 
 _log = logging.getLogger("bartizan")
 _KEYS_POLL_S = 0.02
@@ -55,7 +63,7 @@ _FAILURES_BYTES = 4 << 20
 class ControlPlane:
     """The whole control plane of one gateway."""
 
-    def __init__(self, options: ControlOptions, drafts: Drafts, server: ControlServer) -> None:
+    def __init__(self, options: ControlOptions, drafts: Drafts, server: ControlServer, store: Store) -> None:
         self.options = options
         self.server = server
         self.standing = Standing()
@@ -65,12 +73,17 @@ class ControlPlane:
         self.living = Living(options.state, self.folder.base, self._due.set)
         self.publisher = Publisher(server, drafts, self.standing, options.state)
         self.envoy = Admin(admin_socket(options.state))
-        self.snapshot: Snapshot | None = None
-        self.compiled: Compiled | None = None
+        self.line = Line(store)
+        checks = Checks(options.files, options.state)
+        self.desk = Desk(self.line, self.standing, Around(self._due.set, self.living.take, checks.has_tests))
+        self.rollouts = Rollouts(self.desk, self.publisher, checks)
+        self.operations = Operations(
+            self.desk, self.living, self.publisher, self.rollouts, self.envoy, store, Operators(store), options.state, self.status
+        )
 
     async def run(self) -> None:
         """Until cancelled."""
-        self.take_files()
+        await self.take_files()
         self._due.set()
         work = {
             "the watch over files": self._watch_files,
@@ -78,6 +91,9 @@ class ControlPlane:
             "the watch over keys": self.living.watch_keys,
             "the fetching of issuers' keys": self.living.issuers.run,
             "the publishing": self._publish_changes,
+            "the keeping of revisions": self.line.run,
+            "the rollouts": self.rollouts.run,
+            "the guards": self.rollouts.watch,
             "the watch over failed attempts": self.living.watch_failures,
             "the clock": self.living.tick,
             "the rotation of records": self._bound_records,
@@ -86,40 +102,41 @@ class ControlPlane:
         async with asyncio.TaskGroup() as group:
             for name, task in work.items():
                 group.create_task(supervised(name, task))
-            group.create_task(serve(self, api_socket(self.options.state), self.options.admin))
+            group.create_task(serve(self.operations, api_socket(self.options.state), self.options.admin, self.options.door))
+            group.create_task(self._first_token())
 
-    def take_files(self, look: Look | None = None) -> None:
+    async def _first_token(self) -> None:
+        if self.options.door is not None:
+            file = await asyncio.to_thread(self.operations.operators.first, self.options.state)
+            if file is not None:
+                _log.info("the first token of the admin API lies in %s for an hour; it makes one other token", file)
+
+    async def take_files(self, look: Look | None = None) -> None:
         """Takes what the files declare. What is wrong with them is told, and what was there before serves on."""
         self.standing.reads += 1
         self.standing.pending = True
-        compiled = self.drafts.compiled(self.compiled, look)
+        compiled = self.drafts.compiled(self.desk.compiled, look)
         problems = tuple(self.living.certificates.problems(compiled.snapshot)) if isinstance(compiled, Compiled) else compiled
         if problems or not isinstance(compiled, Compiled):
-            self._refuse(problems)
+            await self._refuse(problems)
             return
-        old, found = self.snapshot, compiled.snapshot
-        self.snapshot, self.compiled = found, compiled
-        self.accepted.take(self.folder.texts(), found.files)
+        self.accepted.take(self.folder.texts(), compiled.snapshot.files)
         self.standing.refused, self.standing.error = (), ""
-        if old is not None:
-            self.publisher.loosens = tuple(loosenings(old, found))
-            for sentence in self.publisher.loosens:
-                _log.warning("revision %s LOOSENS: %s", found.revision, sentence)
-                self.standing.loosened.append(f"{found.revision}: {sentence}")
-            del self.standing.loosened[:-50]
-        self.living.take(old, found)
+        try:
+            await self.desk.take_files(compiled)
+        except Invalid as error:
+            await self._refuse(tuple(one for one in error.problems if isinstance(one, Problem)))
 
-    def _refuse(self, problems: tuple[Problem, ...]) -> None:
+    async def _refuse(self, problems: tuple[Problem, ...]) -> None:
         self.standing.refused, self.standing.refused_at = problems, time.time()
         self.standing.refusals += 1
         serving = f"revision {self.standing.revision} serves on" if self.standing.revision else "nothing is served yet by this process"
         _log.error("the files are refused, %d problems; %s", len(problems), serving)
         for problem in problems:
             _log.error("%s", problem)
-        if self.snapshot is None and (kept := self.accepted.compiled()) is not None:
+        if self.desk.files is None and (kept := self.accepted.compiled()) is not None:
             _log.warning("revision %s, accepted before, is gone on with: keys and consumers still count", kept.snapshot.revision)
-            self.snapshot, self.compiled = kept.snapshot, kept
-            self.living.take(None, kept.snapshot)
+            await self.desk.take_files(kept)
 
     async def _publish_changes(self) -> None:
         while True:
@@ -134,13 +151,15 @@ class ControlPlane:
                 gc.enable()
 
     async def _publish_what_is_new(self, began: float) -> None:
-        compiled, state = self.compiled, self.publisher.state
+        compiled, state = self.desk.compiled, self.publisher.state
         if compiled is None:
             return
+        self.publisher.loosens = self.desk.loosens
         alive = self.living.now(compiled, state.compiled if state else None)
-        if not await self.publisher.bring(compiled, alive, began) and self.publisher.state is not None:
-            self.compiled = self.publisher.state.compiled
-            self.snapshot = self.compiled.snapshot
+        if await self.publisher.bring(compiled, alive, began):
+            self.line.activate(compiled.snapshot.revision)
+        elif self.publisher.state is not None:
+            self.desk.refused(self.publisher.state.compiled)
 
     async def _watch_files(self) -> None:
         def prepare(look: Look) -> None:
@@ -148,7 +167,7 @@ class ControlPlane:
                 self.drafts.prepare(self.publisher.state, look)
 
         async for look in self.folder.settled(prepare):
-            self.take_files(look)
+            await self.take_files(look)
             self._due.set()
 
     async def _keep_accepted(self) -> None:
@@ -159,7 +178,7 @@ class ControlPlane:
 
     async def _bound_records(self) -> None:
         def sizes() -> dict[Path, tuple[int, int]]:
-            records = self.snapshot.gateway.records if self.snapshot else Records()
+            records = self.desk.files.gateway.records if self.desk.files else Records()
             kept = (records.rotate, records.keep)
             # Failed attempts are read as they come, and hold whole addresses: not for keeping.
             return {self.options.state / REQUESTS: kept, self.options.state / FAILURES: (_FAILURES_BYTES, _FAILURES_BYTES)}
@@ -182,40 +201,36 @@ class ControlPlane:
             "refused": [problem.to_json() for problem in standing.refused],
             "refused_at": standing.refused_at,
             "error": standing.error,
+            "rollout": asdict(self.desk.rollout) if self.desk.rollout else None,
+            "drift": standing.drift or self.line.error,
             "loosened": standing.loosened,
             "warnings": self.living.warnings(),
             "blocked": told["blocked"],
             "brakes": [asdict(one) for one in told["brakes"]],
             "nodes": [asdict(node) for node in self.server.nodes()],
+            "propagation": self.server.propagation.to_json(),
         }
-
-    def digests(self) -> dict[str, str]:
-        """What each resource that is active says, as a hash."""
-        held = self.publisher.state.compiled.snapshot.resources if self.publisher.state else {}
-        return {f"{kind}/{name}": one.digest for (kind, name), one in held.items()}
-
-    def declared(self, kind: str, name: str) -> dict[str, Any] | None:
-        """A resource as it is active, or None."""
-        state = self.publisher.state
-        found = state.compiled.snapshot.resources.get((kind, name)) if state else None
-        return found.value.model_dump(mode="json", by_alias=True) if found else None
-
-    def covering(self, api: str, route: str, method: str) -> dict[str, Any]:
-        """The policies that cover a route, as they are active."""
-        state = self.publisher.state
-        return told_of_route(state.compiled, state.stamps, api, route, method) if state else {}
 
 
 async def run_control(options: ControlOptions, drafts: Drafts) -> None:
     """Runs until cancelled. BartizanError if it can't begin."""
     private_folder(options.state)
     (options.state / "records").mkdir(mode=0o700, exist_ok=True)
-    server = ControlServer(control_socket(options.state), plan=in_order)
-    await server.start()  # before the keys are read, so that nodes needn't try again
+    key = SigningKey(options.state / "signing.key", load_or_create(options.state / "control.key"))
+    nodes = Nodes(options, key)
+    await nodes.start()  # before the keys are read, so that nodes needn't try again
     try:
-        await ControlPlane(options, drafts, server).run()
+        store = await asyncio.to_thread(_store, options, key)
+        try:
+            await ControlPlane(options, drafts, nodes.server, store).run()
+        finally:
+            store.close()
     finally:
-        await server.stop()
+        await nodes.stop()
+
+
+def _store(options: ControlOptions, key: SigningKey) -> Store:
+    return open_store(options.store or embedded(options.state), Signatures(key), head=options.state / HEAD)
 
 
 async def _until_signalled(options: ControlOptions, drafts: Drafts) -> int:
@@ -251,7 +266,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--files", type=Path, required=True, metavar="PATH", help="the YAML file, or the folder of them")
     parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="where keys, records and sockets are")
     parser.add_argument("--admin", default=ADMIN, metavar="HOST:PORT", help="where health and metrics are served")
+    parser.add_argument("--nodes", default="", metavar="ADDRESS:PORT", help="where nodes of other machines come in")
     parser.add_argument("--tell", type=int, metavar="N", help="the pipe into which the verdict on the files goes, once, before all else")
+    parser.add_argument("--api", default="", metavar="HOST:PORT", help="where the admin API is served over TCP")
+    parser.add_argument("--api-certificate", type=Path, metavar="FILE", help="its certificate (PEM)")
+    parser.add_argument("--api-private-key", type=Path, metavar="FILE", help="its private key (PEM)")
+    parser.add_argument(
+        "--store", default="", metavar="URL", help="where revisions are kept: postgresql://...; by default a file in the state"
+    )
     read = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s control %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -264,7 +286,8 @@ def main(arguments: Sequence[str]) -> int:
         if verdict.problems:
             return CANNOT_RUN
     with contextlib.suppress(KeyboardInterrupt):
-        return asyncio.run(_until_signalled(ControlOptions(read.files, read.state, read.admin), drafts))
+        door = Door(read.api, read.api_certificate, read.api_private_key) if read.api else None
+        return asyncio.run(_until_signalled(ControlOptions(read.files, read.state, read.admin, read.store, read.nodes, door), drafts))
     return 0
 
 

@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -253,21 +253,28 @@ def _complete(answer: bytes) -> bool:
 
 @asynccontextmanager
 async def gateway(
-    folder: Path, files: Mapping[str, str], *, concurrency: int = 2, wait: bool = True, allow_nack: bool = False
+    folder: Path,
+    files: Mapping[str, str],
+    *,
+    concurrency: int = 2,
+    wait: bool = True,
+    allow_nack: bool = False,
+    arguments: Sequence[str] = (),
 ) -> AsyncIterator[Gateway]:
     """A gateway of these files (name to YAML). `{port}` in them becomes its port. Fails on any configuration that Envoy refuses."""
     port, admin = free_port(), free_port()
     (folder / "files").mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (folder / "files" / name).write_text(text.replace("{port}", str(port)))
-    arguments = ["-f", folder / "files", "--state", folder / "state", "--admin", f"127.0.0.1:{admin}", "--concurrency", concurrency]
+    own = ["-f", folder / "files", "--state", folder / "state", "--admin", f"127.0.0.1:{admin}", "--concurrency", concurrency]
     with (folder / "out.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "bartizan.cli.main",
             "up",
-            *map(str, arguments),
+            *map(str, own),
+            *arguments,
             stdout=log,
             stderr=log,
             env={**os.environ, "NO_COLOR": "1"},

@@ -16,6 +16,7 @@ from bartizan.xds import Outcome, Release, Resource, Step, resource
 from bartizan.xds.control import ControlServer, NodeStatus
 from bartizan.xds.release import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SCOPE
 from tests.e2e.gateway import free_port
+from tests.signing import SIGNER, believing
 
 BY_ADS = {"resource_api_version": "V3", "ads": {}}
 HTTP = "envoy.extensions.filters.http"
@@ -60,7 +61,8 @@ class Rig:
     def __init__(self, state: Path) -> None:
         self.state = state
         self.port = free_port()
-        self.control = ControlServer(control_socket(state))
+        believing(state)
+        self.control = ControlServer(control_socket(state), SIGNER)
         self.client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}")
         self.supervisor: asyncio.subprocess.Process | None = None
         self.sequence = 0

@@ -36,6 +36,7 @@ from tests.e2e.node_rig import (
     tamper,
     warm,
 )
+from tests.signing import SIGNER
 
 
 @pytest.fixture
@@ -198,7 +199,7 @@ async def test_a_tampered_state_is_refused_whole(rig: Rig, damage: str) -> None:
     await asyncio.sleep(1.5)
     with pytest.raises(httpx.ConnectError):
         await rig.text()
-    rig.control = ControlServer(control_socket(rig.state))
+    rig.control = ControlServer(control_socket(rig.state), SIGNER)
     await rig.control.start()
     await rig.publish(listener(rig.port), routes("again"))
     await eventually(lambda: rig.serves("again"))

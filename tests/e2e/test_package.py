@@ -25,6 +25,7 @@ def test_wheel_and_sdist_hold_what_they_need(built: Path) -> None:
     (wheel,), (sdist,) = list(built.glob("*.whl")), list(built.glob("*.tar.gz"))
     names = zipfile.ZipFile(wheel).namelist()
     assert "bartizan/compile/gate.lua" in names
+    assert {"bartizan/store/migrations/env.py", "bartizan/store/migrations/versions/v0001.py"} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith("tests")]
     with tarfile.open(sdist) as archive:
@@ -36,7 +37,8 @@ def test_the_wheel_runs_where_the_sources_arent(built: Path, tmp_path: Path) -> 
     (wheel,) = built.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")  # noqa: S202 - our own wheel
     code = (
-        "import sys, bartizan; from bartizan.cli.main import main; print(bartizan.__file__);"
+        "import sys, bartizan; from bartizan.store import open_store; open_store('sqlite:///made/store.db').close();"
+        "import bartizan; from bartizan.cli.main import main; print(bartizan.__file__);"
         "sys.argv[1:] = ['check', '-f', sys.argv[1]]; sys.exit(main())"
     )
     ran = subprocess.run(

@@ -1,6 +1,7 @@
 """What a control plane needs to know, and where it answers the command line."""
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 from bartizan.lib.sockets import socket_folder
@@ -15,6 +16,27 @@ def api_socket(state: Path) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
+class Door:
+    """Where the admin API is served over TCP. Beyond loopback it speaks TLS, or isn't served."""
+
+    address: str
+    certificate: Path | None = None
+    private_key: Path | None = None
+
+    def problem(self) -> str | None:
+        """What is wrong with it."""
+        if (self.certificate is None) != (self.private_key is None):
+            return "The admin API needs both a certificate and its private key, or neither."
+        try:
+            loopback = ip_address(self.address.rpartition(":")[0].strip("[]")).is_loopback
+        except ValueError:
+            return f"{self.address!r} isn't an IP address and port, such as 127.0.0.1:9181."
+        if self.certificate is None and not loopback:
+            return f"The admin API on {self.address} needs TLS: give --api-certificate and --api-private-key."
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class ControlOptions:
     """Where things are."""
 
@@ -22,3 +44,9 @@ class ControlOptions:
     state: Path
     admin: str = ADMIN
     """Where /healthz, /readyz and /metrics are served; loopback."""
+    store: str = ""
+    """The URL of the store; empty for the one embedded in the state."""
+    nodes: str = ""
+    """Where nodes of other machines come in, as ADDRESS:PORT; nowhere if empty."""
+    door: Door | None = None
+    """Where the admin API is served over TCP; nowhere if None."""

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -13,27 +13,16 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from bartizan import __version__
+from bartizan.admin.access import Access
+from bartizan.admin.api import api
+from bartizan.admin.options import Door
+from bartizan.admin.plane import Plane
 from bartizan.errors import BartizanError, Unavailable
 
 
-class _Envoy(Protocol):
-    async def prometheus(self) -> str: ...
-    async def ready(self) -> bool: ...
-
-
-class Plane(Protocol):
-    """What is asked of the control plane."""
-
-    envoy: Any
-
-    def status(self) -> dict[str, Any]: ...
-    def digests(self) -> dict[str, str]: ...
-    def declared(self, kind: str, name: str) -> dict[str, Any] | None: ...
-    def covering(self, api: str, route: str, method: str) -> dict[str, Any]: ...
-
-
-async def serve(plane: Plane, private: Path, public: str) -> None:
-    """Serves both until cancelled. Unavailable if the port is taken."""
+async def serve(plane: Plane, private: Path, public: str, door: Door | None = None) -> None:
+    """Serves all until cancelled: the API over the unix socket `private` and, if it has one, its `door`; health and metrics at `public`.
+    Unavailable if a port is taken."""
     private.unlink(missing_ok=True)
     inside = socket.socket(socket.AF_UNIX)
     before = os.umask(0o177)
@@ -45,6 +34,10 @@ async def serve(plane: Plane, private: Path, public: str) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(_server(_private_app(plane)).serve([inside]))
         group.create_task(_server(_public_app(plane)).serve([outside]))
+        if door is not None:
+            app = api(plane, Access(plane.operators, local=False))
+            certificate = {"ssl_certfile": door.certificate, "ssl_keyfile": door.private_key} if door.certificate else {}
+            group.create_task(_server(app, **certificate).serve([_bound(door.address)]))
 
 
 def _bound(address: str) -> socket.socket:
@@ -63,11 +56,14 @@ class _Quiet(uvicorn.Server):
         """Signals are the process's own matter."""
 
 
-def _server(app: Starlette) -> uvicorn.Server:
-    return _Quiet(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
+def _server(app: Starlette, **more: Any) -> uvicorn.Server:
+    return _Quiet(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", server_header=False, **more))
 
 
 def _private_app(plane: Plane) -> Starlette:
+    """The API for whoever owns the folder, and beside it what only the command line asks."""
+    app = api(plane, Access(plane.operators, local=True))
+
     async def status(_: Request) -> Response:
         return JSONResponse({"version": __version__, **plane.status()})
 
@@ -83,7 +79,8 @@ def _private_app(plane: Plane) -> Starlette:
         return JSONResponse(plane.covering(*asked))
 
     routes = {"/status": status, "/digests": digests, "/resources/{kind}/{name}": one, "/covering": covering}
-    return Starlette(routes=[Route(path, answer) for path, answer in routes.items()])
+    app.router.routes.extend(Route(path, answer) for path, answer in routes.items())
+    return app
 
 
 def _public_app(plane: Plane) -> Starlette:

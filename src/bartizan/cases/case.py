@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from bartizan.cases.invariant import Invariant
 from bartizan.model.fields import AsTuple, Declared, Size
 
 Expected = Literal["allow", "refuse"]
@@ -145,7 +146,14 @@ class Case(Declared):
 
 
 class Suite(Declared):
-    """The cases of a document, and what they share."""
+    """The cases and invariants of a document, and what its cases share."""
 
     given: Given = Field(default=Given(), description="What its cases share.")
-    cases: Annotated[tuple[Case, ...], AsTuple, BeforeValidator(_some)] = Field(description="The cases.")
+    cases: Annotated[tuple[Case, ...], AsTuple, BeforeValidator(_some)] = Field(default=(), description="The cases.")
+    invariants: Annotated[tuple[Invariant, ...], AsTuple, BeforeValidator(_some)] = Field(default=(), description="What always holds.")
+
+    @model_validator(mode="after")
+    def _something(self) -> "Suite":
+        if not self.cases and not self.invariants:
+            raise ValueError("there are neither `cases` nor `invariants` here")
+        return self

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree as Xml
 
-from bartizan.cases import Outcome
+from bartizan.cases import Kept, Outcome
 from bartizan.cases.run import expected
+from bartizan.cli.broken import broken_lines, broken_told
 from bartizan.cli.explanation import Explanation
 from bartizan.cli.output import painted, printable, say
 from bartizan.model.problem import Problem
@@ -27,11 +28,15 @@ class Tested:
     """The policies as they are declared, by their ids."""
     seconds: float = 0.0
     problems: tuple[Problem, ...] = ()
+    invariants: tuple[Kept, ...] = ()
 
     @property
     def good(self) -> bool:
         """Whether all pass."""
-        return not self.problems and not self._failed()
+        return not self.problems and not self._failed() and not self._broken()
+
+    def _broken(self) -> tuple[Kept, ...]:
+        return tuple(one for one in self.invariants if not one.passed)
 
     def _failed(self) -> tuple[Outcome, ...]:
         return tuple(one for one in self.outcomes if not one.passed)
@@ -46,9 +51,19 @@ class Tested:
             say(f"{painted('FAIL', 'red')} {painted(printable(str(outcome.trial.found.place())), 'bold')}")
             for line in self._lines(outcome):
                 say(f"  {line}")
-        told = [f"{len(failed)} failed"] if failed else []
-        summary = ", ".join([*told, f"{len(self.outcomes) - len(failed)} passed"])
-        say(f"{painted(summary, 'red' if failed else 'green')} in {self.seconds:.1f} s: revision {self.revision}")
+        for kept in self._broken():
+            say(f"{painted('BROKEN', 'red')} {painted(printable(str(kept.found.place())), 'bold')}")
+            for line in broken_lines(kept):
+                say(f"  {line}")
+        bad, good = self._counts()
+        told = [f"{bad} failed"] if bad else []
+        summary = ", ".join([*told, f"{good} passed"])
+        say(f"{painted(summary, 'red' if bad else 'green')} in {self.seconds:.1f} s: revision {self.revision}")
+
+    def _counts(self) -> tuple[int, int]:
+        """How many cases and invariants failed, and how many passed."""
+        bad = len(self._failed()) + len(self._broken())
+        return bad, len(self.outcomes) + len(self.invariants) - bad
 
     def _lines(self, outcome: Outcome) -> Iterator[str]:
         """Of a case that failed: what was expected, what happened, and the decision as `explain` tells it."""
@@ -62,10 +77,11 @@ class Tested:
         """As JSON."""
         return {
             "revision": self.revision or None,
-            "passed": len(self.outcomes) - len(self._failed()),
-            "failed": len(self._failed()),
+            "passed": self._counts()[1],
+            "failed": self._counts()[0],
             "seconds": round(self.seconds, 3),
             "cases": [self._told(one) for one in self.outcomes],
+            "invariants": list(map(broken_told, self.invariants)),
             "problems": [one.to_json() for one in self.problems],
         }
 
@@ -93,11 +109,13 @@ class Tested:
     def junit(self) -> bytes:
         """As JUnit XML: a suite for each file. A problem is an error of the file that it stands in."""
         root = Xml.Element("testsuites", name="bartizan test", time=f"{self.seconds:.3f}")
-        files: dict[str, list[Outcome]] = defaultdict(list)
+        files: dict[str, tuple[list[Outcome], list[Kept]]] = defaultdict(lambda: ([], []))
         for outcome in self.outcomes:
-            files[outcome.trial.found.file].append(outcome)
-        for file, outcomes in files.items():
-            self._suite(root, file, outcomes)
+            files[outcome.trial.found.file][0].append(outcome)
+        for kept in self.invariants:
+            files[kept.found.file][1].append(kept)
+        for file, (outcomes, invariants) in files.items():
+            self._suite(root, file, outcomes, invariants)
         wrong: dict[str, list[Problem]] = defaultdict(list)
         for problem in self.problems:
             wrong[problem.at.file].append(problem)
@@ -109,9 +127,10 @@ class Tested:
         Xml.indent(root)
         return bytes(Xml.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
 
-    def _suite(self, root: Xml.Element, file: str, outcomes: Sequence[Outcome]) -> None:
-        failures = sum(not one.passed for one in outcomes)
-        suite = Xml.SubElement(root, "testsuite", name=_xml(file), tests=str(len(outcomes)), failures=str(failures), errors="0")
+    def _suite(self, root: Xml.Element, file: str, outcomes: Sequence[Outcome], invariants: Sequence[Kept]) -> None:
+        failures = sum(not one.passed for one in outcomes) + sum(not one.passed for one in invariants)
+        tests = len(outcomes) + len(invariants)
+        suite = Xml.SubElement(root, "testsuite", name=_xml(file), tests=str(tests), failures=str(failures), errors="0")
         for outcome in outcomes:
             found = outcome.trial.found
             case = Xml.SubElement(suite, "testcase", classname=_xml(file), name=_xml(found.case.name), line=str(found.place().line))
@@ -119,6 +138,11 @@ class Tested:
                 message = f"expected: {expected(found.case)}; happened: {'; '.join(outcome.mismatches)}"
                 text = _COLOUR.sub("", "\n".join(self._lines(outcome)))
                 Xml.SubElement(case, "failure", type="mismatch", message=_xml(message)).text = _xml(text)
+        for kept in invariants:
+            case = Xml.SubElement(suite, "testcase", classname=_xml(file), name=_xml(kept.found.name), line=str(kept.found.place().line))
+            if not kept.passed:
+                told = [_COLOUR.sub("", line) for line in broken_lines(kept)]
+                Xml.SubElement(case, "failure", type="invariant", message=_xml(told[0])).text = _xml("\n".join(told))
 
 
 def _xml(text: str) -> str:

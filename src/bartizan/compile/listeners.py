@@ -18,11 +18,10 @@ _HTTP = "envoy.extensions.filters.http"
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 REFUSALS = ("url-too-long", "malformed-path", "malformed-request", "no-api", "malformed-credential", "ambiguous-credential")
 KEY_SHARDS = "abcdefghijklmnopqrstuvwxyz234567"
-_REMOVE_OURS = [
-    {"remove_on_match": {"key_matcher": {"prefix": names.PREFIX, "ignore_case": True}}},
-    {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-", "ignore_case": True}}},
-]
-_LIMITS = [f"{_HTTP}.local_ratelimit.v3.LocalRateLimit", f"{_HTTP}.rbac.v3.RBAC"]
+# Envoy writes headers' names in small letters, whoever sent them.
+_REMOVE_OURS = [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in (names.PREFIX, "x-envoy-")]
+# Status codes for each cluster cost as much as three filters, and are in the records for each route.
+_ROUTER = {"suppress_envoy_headers": True, "dynamic_stats": {"value": False}}
 
 # By HTTP/1 callers send no trailers to the upstream; by HTTP/2 they could send there what isn't looked at here, such as a forged identity.
 _NO_TRAILERS = [{"remove_on_match": {"key_matcher": {"safe_regex": {"regex": ".*"}}}}]
@@ -57,7 +56,7 @@ def _connections(listener: Listener, snapshot: Snapshot, policies: list[Any]) ->
             "scoped_rds": {"scoped_rds_config_source": {"ads": {}, "resource_api_version": "V3"}},
         },
         "http_filters": [*(one for policy in policies for one in policy.filters(listener)), *_filters(gateway)],
-        "early_header_mutation_extensions": [_early(gateway)],
+        "early_header_mutation_extensions": [_early(gateway, tls=bool(policies))],
         "local_reply_config": local_replies(gateway),
         "access_log": access_logs(gateway),
         "normalize_path": {"value": True},
@@ -98,7 +97,7 @@ def plain_listener_of(listener: Listener, tls: Tls, plain: PlainHttp, snapshot: 
         _HCM,
         stat_prefix=names.plain_listener(listener.name),
         route_config=routes,
-        http_filters=[fixed("envoy.filters.http.router", message(f"{_HTTP}.router.v3.Router", suppress_envoy_headers=True))],
+        http_filters=[fixed("envoy.filters.http.router", message(f"{_HTTP}.router.v3.Router", **_ROUTER))],
         access_log=access_logs(snapshot.gateway),
         server_header_transformation="PASS_THROUGH",
         use_remote_address={"value": True},
@@ -137,15 +136,15 @@ def _tracing(gateway: Gateway) -> dict[str, Any]:
     return {"tracing": {"provider": {"name": "envoy.tracers.opentelemetry", "typed_config": config}}}
 
 
-def _early(gateway: Gateway) -> dict[str, Any]:
+def _early(gateway: Gateway, *, tls: bool) -> dict[str, Any]:
     """Before anything else: no header of ours, nor of Envoy's own, comes from outside. A key is copied to where it is looked for."""
     keys = [
         {"append": {"header": {"key": names.H_KEY, "value": f"%REQ({name})%"}, "append_action": "ADD_IF_ABSENT"}}
         for name in gateway.api_keys.headers
     ]
-    ja4 = overwrite(names.H_JA4, "%TLS_JA4_FINGERPRINT%")
+    ja4 = [overwrite(names.H_JA4, "%TLS_JA4_FINGERPRINT%")] if tls else []
     mutation = message(
-        "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation", mutations=[*_REMOVE_OURS, ja4, *keys]
+        "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation", mutations=[*_REMOVE_OURS, *ja4, *keys]
     )
     return extension("early", mutation)
 
@@ -163,11 +162,11 @@ def _filters(gateway: Gateway) -> list[Any]:
         discovered(names.BRAKES, [f"{_HTTP}.rbac.v3.RBAC"]),  # consumers that an operator stops, whatever the policies say
         discovered(names.IP_LISTS, [f"{_HTTP}.composite.v3.Composite"]),  # big lists of networks, once
         fixed(names.POLICIES, _default_deny()),  # the route's own policies: one revision; a route that brings none is closed
-        *(discovered(names.limits(shard), _LIMITS) for shard in range(names.LIMIT_SHARDS)),
+        *(discovered(names.limits(shard), [f"{_HTTP}.local_ratelimit.v3.LocalRateLimit"]) for shard in range(names.LIMIT_SHARDS)),
         fixed(
             names.STRIP, header_mutations([*_REMOVE_OURS, *keys], trailers=_NO_TRAILERS)
         ),  # no key, nor what is ours, reaches the upstream
-        fixed("envoy.filters.http.router", message(f"{_HTTP}.router.v3.Router", suppress_envoy_headers=True)),
+        fixed("envoy.filters.http.router", message(f"{_HTTP}.router.v3.Router", **_ROUTER)),
     ]
 
 

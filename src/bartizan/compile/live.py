@@ -12,7 +12,7 @@ import orjson
 from bartizan.compile.routes import Scope
 from bartizan.condition import Sources
 from bartizan.envoy import extension, message, names
-from bartizan.envoy.filters import refuse, set_metadata
+from bartizan.envoy.filters import nothing, refuse, set_metadata
 from bartizan.envoy.matching import source_in
 from bartizan.envoy.names import H_SOURCE
 from bartizan.model.consumer import Issuer
@@ -76,13 +76,13 @@ def gate(scopes: Iterable[Scope], gateway: Gateway, certificates: ClientCertific
 
 def _spellings(paths: Sequence[str]) -> dict[str, Any]:
     """What the gate has to know of paths to see that one is a declared one in disguise."""
-    spelled: dict[str, dict[str, bool]] = {}
+    spelled: dict[str, list[str]] = {}
     for path in paths:
-        spelled.setdefault(path.lower(), {})[path] = True
+        spelled.setdefault(path.lower(), []).append(path)
     literal = {ord(character) for path in paths for character in path if not character.isalnum() and character not in "/-._~"}
     return {
         "prefix": max(map(len, paths), default=1),
-        "spelled": spelled,
+        "spelled": {small: found[0] if len(found) == 1 else dict.fromkeys(found, True) for small, found in spelled.items()},
         "capitals": any(path != path.lower() for path in paths),
         "literal": dict.fromkeys(sorted(literal), True),
     }
@@ -132,7 +132,7 @@ def _keys(keys: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def limits(shard: int, buckets: Collection[Bucket]) -> Any:
     """One shard's buckets. Routes carry the descriptors; here is only how much each may."""
     if not buckets:
-        return refuse([], names.limits(shard))  # a filter that does nothing costs a tenth of one that finds nothing to do
+        return nothing()
     unlimited = {"max_tokens": 4_000_000_000, "tokens_per_fill": {"value": 4_000_000_000}, "fill_interval": {"seconds": 1}}
     always = {"default_value": {"numerator": 100}}
     return message(
@@ -182,8 +182,11 @@ def lists(held: Iterable[IpList], sources: Sources) -> Any:
 def _lists(found: tuple[IpList, ...], sources: Sources) -> Any:
     """Kept, because most edits leave the lists alone."""
     if not found:
-        return message(f"{_HTTP}.composite.v3.Composite")
-    chain = [extension(one.name, _list(one, H_SOURCE if sources.address == "header" else None)) for one in found]
+        return nothing()
+    each = [_list(one, H_SOURCE if sources.address == "header" else None) for one in found]
+    if len(each) == 1:
+        return each[0]
+    chain = [extension(one.name, body) for one, body in zip(found, each, strict=True)]
     all_lists = extension("lists", message(_EXECUTE, filter_chain={"typed_config": chain}))
     return message(f"{_HTTP}.composite.v3.Composite", matcher={"on_no_match": {"action": all_lists}})
 

@@ -38,17 +38,26 @@ class Read:
 
 def read(text: str, file: str) -> Read:
     """The resources in the YAML documents of `text`."""
-    resources: list[Resource] = []
-    problems: list[Problem] = []
+    found: list[Document] = []
     try:
         for document in documents(text):
-            found = _resource(document, file)
-            if isinstance(found, Resource):
-                resources.append(found)
-            else:
-                problems += found
+            found.append(document)
     except YamlError as error:
-        problems.append(Problem(Place(file, error.line), "yaml-unreadable", str(error)))
+        return read_documents(found, file, Problem(Place(file, error.line), "yaml-unreadable", str(error)))
+    return read_documents(found, file)
+
+
+def read_documents(found: Iterable[Document], file: str, *problem: Problem) -> Read:
+    """The resources in these documents; `problem` is what keeps further ones from being read."""
+    resources: list[Resource] = []
+    problems: list[Problem] = []
+    for document in found:
+        made = _resource(document, file)
+        if isinstance(made, Resource):
+            resources.append(made)
+        else:
+            problems += made
+    problems += problem
     policies = [(one, one.value) for one in resources if isinstance(one.value, PolicyKind)]
     return Read(share_of(tuple(resources)), tuple(problems), tuple((name, one) for one, policy in policies for name in policy.file_names()))
 

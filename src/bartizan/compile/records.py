@@ -38,11 +38,11 @@ def _route(key: str) -> str:
 
 def _fields(gateway: Gateway) -> dict[str, Any]:
     return {
-        "time": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
+        "time": "%START_TIME%",  # as RFC 3339 with milliseconds, which Envoy keeps ready for each second
         "request_id": "%STREAM_ID%",
         "revision": _route("revision"),
         "generation": _principal("generation"),
-        "api": _route("api"),
+        "api": "%ROUTE_NAME%",
         "route": _route("route"),
         "principal": _principal("id"),
         "auth_method": _principal("method"),

@@ -5,7 +5,7 @@ convert to strings, lower the case or iterate, and a pattern may have 100 instru
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bartizan.condition import patterns
 from bartizan.condition.networks import patterns as network_patterns
@@ -206,11 +206,21 @@ def _asked_of_time(test: Between | Weekday | Day | Since, now: Ast) -> Ast:
             inside = [call("_>=_", minute, const(start)), call("_<_", minute, const(end))]
             return joined("_&&_" if start < end else "_||_", inside)
         case Weekday(days, zone):
-            return call("@in", method(now, "getDayOfWeek", const(zone)), listing(days))
+            return _on_days(method(now, "getDayOfWeek", const(zone)), days)
         case Day(order, date, zone):
             return call(f"_{order}_", _date(now, zone), const(date))
         case Since(moment):
             return call("_>=_", now, call("timestamp", const(moment)))
+
+
+def _on_days(day: Ast, days: Sequence[int]) -> Ast:
+    """Whether a day is one of these. Days in a row, be it over the week's end, are a comparison: CEL makes a list anew for each request."""
+    starts = [one for one in days if (one - 1) % 7 not in days]
+    if len(starts) > 1:
+        return call("@in", day, listing(days))
+    first = starts[0] if starts else 0
+    since = call("_%_", call("_+_", day, const(7 - first)), const(7)) if first else day
+    return call("_<_", since, const(len(days)))
 
 
 def _date(now: Ast, zone: str) -> Ast:

@@ -69,6 +69,11 @@ def parsed(text: str) -> Ast:
     return tree
 
 
+def tree_of(expr: Message) -> Ast:
+    """The tree of an expression that is a message already."""
+    return _tree(expr, {})
+
+
 def _refused(text: str, error: str) -> Refused:
     if "recursion limit" in error:
         return Refused("too-complex", 0, "the condition is nested too deeply", "split it into several policies")

@@ -63,10 +63,13 @@ class Brakes:
         """How often brakes have changed, ever. It never falls."""
         return self._journal.count
 
-    def brake(self, wanted: Brake) -> Brake:
-        """Makes a brake of what is wanted (its id and time are chosen here). Invalid if it can't be one."""
-        now = float(self._clock())
-        made = replace(_checked(wanted, now), id=f"brk_{secrets.token_hex(6)}", since=now)
+    def checked(self, wanted: Brake) -> Brake:
+        """What is wanted, in its one form. Invalid if it can't be a brake."""
+        return _checked(wanted, float(self._clock()))
+
+    def brake(self, wanted: Brake, *, waits: bool = False) -> Brake:
+        """Makes a brake of what is wanted (its id and time are chosen here). Invalid if it can't be one. `waits`: for a second person."""
+        made = replace(self.checked(wanted), id=f"brk_{secrets.token_hex(6)}", since=float(self._clock()), waits=waits)
         with self._writing():
             self._append("brake", made.id, made.what, made.value, made.reason, made.by, made.since, made.until, made.waits)
         return made

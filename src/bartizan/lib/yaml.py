@@ -5,7 +5,7 @@ something else than text. Source: YAML 1.2.2, section 10.3.2.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,3 +102,26 @@ def documents(text: str) -> Iterator[Document]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise YamlError(mark.line + 1 if mark else 1, str(getattr(error, "problem", None) or error)) from error
+
+
+class _Writer(yaml.SafeDumper):
+    """Quotes what would be read as something else than text by YAML 1.1 or by 1.2; shares nothing by anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _written_text(writer: _Writer, text: str) -> yaml.Node:
+    if all(character == "\n" or character.isprintable() for character in text):
+        style = "|" if "\n" in text else None if isinstance(_scalar(text), str) else "'"
+    else:
+        style = '"'
+    return writer.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Writer.add_representer(str, _written_text)
+
+
+def written(values: Iterable[Any]) -> str:
+    """The values as YAML documents, which `documents` reads as the same."""
+    return yaml.dump_all(values, Dumper=_Writer, sort_keys=False, allow_unicode=True, width=120, explicit_start=True)

@@ -15,7 +15,7 @@ from bartizan.errors import Unavailable
 from bartizan.identity.journal import Journal
 from bartizan.lib.sockets import private_folder
 from bartizan.secrets.envelope import Envelope
-from bartizan.xds.frames import Order, decoded_order, encoded_order
+from bartizan.xds.frames import decoded_release, encoded_release
 from bartizan.xds.release import Position, Release, Resource, State, Step
 
 _NAME = "last-good"
@@ -109,7 +109,7 @@ class LastGood:
 
     def _append(self, journal: Journal, release: Release) -> int:
         """How many bytes it took."""
-        record = encoded_order(Order(0, release))
+        record = encoded_release(release)
         with journal.locked():
             for _ in journal.read():  # looks whether the file is still the one we have open
                 raise Unavailable(f"Another process writes to {journal.path}.")
@@ -129,7 +129,7 @@ class LastGood:
             parts.append(line[_IDENT.stop :])
             if line[:1] == _MORE:
                 continue
-            release, size = decoded_order(b"".join(parts)).release, sum(map(len, parts))
+            release, size = decoded_release(b"".join(parts)), sum(map(len, parts))
             for step in release.steps:
                 state.take(step)
             self._first, self._later = (size, 0) if position is None else (self._first, self._later + size)

@@ -1,4 +1,4 @@
-"""The node's process: `python -m bartizan.node --state DIR --control SOCKET --node-id ID`."""
+"""The node's process: `python -m bartizan.node --state DIR --control SOCKET --node-id ID`, or with `--fleet` on another machine."""
 
 import argparse
 import asyncio
@@ -14,24 +14,34 @@ from bartizan.errors import BartizanError, Unavailable
 from bartizan.lib.process import CANNOT_RUN
 from bartizan.lib.sockets import private_folder
 from bartizan.lib.supervise import supervised
+from bartizan.model.gateway import Records
 from bartizan.node.last_good import LastGood
-from bartizan.node.options import NodeOptions, ads_socket
+from bartizan.node.listening import addresses, moved
+from bartizan.node.membership import connecting, kept_fresh
+from bartizan.node.options import NodeOptions, admin_socket, ads_socket
 from bartizan.node.relay import Relay
+from bartizan.node.stats import Admin
+from bartizan.node.trust import Judge
 from bartizan.secrets.keyring import load_or_create
+from bartizan.telemetry.rotation import keep_bounded
+from bartizan.xds.link import by_socket
 from bartizan.xds.server import AdsServer
 
 _log = logging.getLogger(__name__)
 _FIRST_CONTACT_S = 2.0
+_AGAIN_S, _LONGEST_AGAIN_S = 0.1, 2.0
 
 
 async def run_node(options: NodeOptions) -> None:
     """Serves Envoy until it is cancelled. Unavailable if it can't begin."""
     private_folder(options.state)
     lock = _locked(options.state / "node.lock")
-    server = AdsServer(ads_socket(options.state))
-    relay = Relay(options.control, options.node_id, server)
+    to = addresses(options.listen)
+    server = AdsServer(ads_socket(options.state), adapt=moved(to) if to else None)
     store = LastGood(options.last_good, load_or_create(options.key))
-    keeper = _Keeper(store, server)
+    name, connect = connecting(options.state) if options.control is None else (options.node_id, by_socket(options.control))
+    relay = Relay(connect, name, server, Judge(options.state))
+    keeper = _Keeper(store, server, relay)
     await server.start()
     try:
         await _load(store, server, relay)
@@ -39,6 +49,9 @@ async def run_node(options: NodeOptions) -> None:
             group.create_task(supervised("the connection to the control plane", relay.run))
             group.create_task(supervised("the keeper of the last good state", keeper.run))
             group.create_task(_begin(server, relay))
+            if options.control is None:
+                group.create_task(supervised("the node's certificate", lambda: kept_fresh(options.state, relay.certificate)))
+                group.create_task(supervised("the rotation of records", lambda: _bounded(options.state)))
     finally:
         keeper.keep_now()
         await server.stop()
@@ -69,21 +82,54 @@ async def _begin(server: AdsServer, relay: Relay) -> None:
         _log.warning("nothing to serve yet: Envoy stays closed until the control plane sends a revision")
 
 
+async def _bounded(state: Path) -> None:
+    """Keeps the records of a machine without a control plane from filling its disk."""
+    kept = Records()
+
+    def sizes() -> dict[Path, tuple[int, int]]:
+        open_ = (path for path in (state / "records").glob("*.jsonl") if "-" not in path.stem)
+        return {path: (kept.rotate, kept.keep) for path in open_}
+
+    admin = Admin(admin_socket(state))
+    try:
+        await keep_bounded(sizes, admin.reopen_logs)
+    finally:
+        await admin.close()
+
+
 class _Keeper:
     """Brings to the disk what Envoy has acknowledged, at once."""
 
-    def __init__(self, store: LastGood, server: AdsServer) -> None:
+    def __init__(self, store: LastGood, server: AdsServer, relay: Relay) -> None:
         self._store = store
         self._server = server
+        self._relay = relay
+
+        self._pause_s = _AGAIN_S
 
     async def run(self) -> None:
         while True:
             while (release := self._server.unkept()) is None:
                 await self._server.changed()
-            await asyncio.to_thread(self._store.keep, release)
+            try:
+                await asyncio.to_thread(self._store.keep, release)
+            except (OSError, Unavailable) as error:
+                await self._fail(error)
+                continue
+            self._pause_s, self._relay.disk_problem = _AGAIN_S, None
             self._server.note_kept(release)
             if self._store.is_long:
                 await asyncio.to_thread(self._store.compact)
+
+    async def _fail(self, error: OSError | Unavailable) -> None:
+        """What is held is served on, and is told as not kept until the disk takes it."""
+        trouble = f"What is served can't be kept on this node's disk, and wouldn't outlast a restart: {error}"
+        if self._relay.disk_problem is None:
+            _log.error("%s", trouble)
+        self._relay.disk_problem = trouble
+        self._server.tell()
+        await asyncio.sleep(self._pause_s)
+        self._pause_s = min(self._pause_s * 2, _LONGEST_AGAIN_S)
 
     def keep_now(self) -> None:
         if release := self._server.unkept():
@@ -125,8 +171,11 @@ async def _until_signalled(options: NodeOptions) -> int:
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bartizan.node", description="Serves one Envoy what the control plane sends.")
     parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="where the last good state and the sockets are")
-    parser.add_argument("--control", type=Path, required=True, metavar="SOCKET", help="the unix socket of the control plane")
-    parser.add_argument("--node-id", required=True, metavar="ID", help="the node's name in the fleet")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--control", type=Path, metavar="SOCKET", help="the unix socket of the control plane")
+    where.add_argument("--fleet", action="store_true", help="the control plane is where the node joined")
+    parser.add_argument("--node-id", metavar="ID", default="local", help="the node's name in the fleet")
+    parser.add_argument("--listen", action="append", default=[], metavar="NAME=ADDRESS:PORT", help="another address for this listener")
     read = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s node %(levelname)s %(message)s", stream=sys.stderr)
-    return asyncio.run(_until_signalled(NodeOptions(read.state, read.control, read.node_id)))
+    return asyncio.run(_until_signalled(NodeOptions(read.state, read.control, read.node_id, tuple(read.listen))))

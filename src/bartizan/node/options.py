@@ -26,9 +26,12 @@ class NodeOptions:
     """What a node needs to know."""
 
     state: Path
-    control: Path
-    """The unix socket of the control plane."""
+    control: Path | None
+    """The unix socket of the control plane. None if that is on another machine: what the node got when it joined says where."""
     node_id: str
+    """Its name; on another machine its certificate says it."""
+    listen: tuple[str, ...] = ()
+    """Other addresses for listeners, as `node/listening.py` reads them."""
 
     @property
     def key(self) -> Path:

@@ -2,44 +2,47 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Protocol
 
-import grpc
-
-from bartizan.xds.frames import METHOD, OPTIONS, SERVICE, Answer, Hello, Report, decoded_order, encoded
+from bartizan.errors import BartizanError
+from bartizan.node.trust import Judge
+from bartizan.xds.frames import Answer, Hello, Report, encoded
+from bartizan.xds.link import Call, Connect, Lost
 from bartizan.xds.server import AdsServer
+from bartizan.xds.signed import decoded_order
 
 _log = logging.getLogger(__name__)
 _FIRST_S = 0.1
 _LONGEST_S = 2.0
-
-
-class _Call(Protocol):
-    """grpc.aio's StreamStreamCall, as far as we use it."""
-
-    async def write(self, message: bytes) -> None: ...
-
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
+_WRITTEN_S = 5.0
 
 
 class Relay:
-    """Connects `server` with the control plane at the unix socket `control`, again and again.
+    """Connects `server` with the control plane, again and again. What `judge` refuses, Envoy never sees.
 
     A release waits `connect_s` for an Envoy that is just (re)starting.
     """
 
-    def __init__(self, control: Path, node_id: str, server: AdsServer, *, connect_s: float = 3.0) -> None:
-        self._control = control
+    def __init__(self, connect: Connect, node_id: str, server: AdsServer, judge: Judge, *, connect_s: float = 3.0) -> None:
+        self._connect = connect
         self._node_id = node_id
         self._server = server
+        self._judge = judge
         self._connect_s = connect_s
         self._first = asyncio.Event()
         self._told: str | None = None
         self._reported: Report | None = None
         self.problem: str | None = None
         """A trouble of the node's own, reported unless Envoy has one."""
+        self.disk_problem: str | None = None
+        """Why what is held can't be kept; reported unless there is another."""
+        self.certificate_problem: str | None = None
+
+    def certificate(self, problem: str | None) -> None:
+        """Takes what is wrong with the node's certificate."""
+        if problem and problem != self.certificate_problem:
+            _log.error("%s", problem)
+        self.certificate_problem = problem
+        self._server.tell()
 
     async def first_contact(self, seconds: float) -> None:
         """Returns when the control plane has brought us up to date, can't be reached, or takes longer than that."""
@@ -57,9 +60,12 @@ class Relay:
                 await self._session()
                 self._tell("the control plane has closed the connection")
                 pause = _FIRST_S
-            except grpc.aio.AioRpcError as error:
+            except Lost as error:
                 pause = _FIRST_S if self._told is None else pause
-                self._tell(f"the control plane can't be reached ({error.code().name.lower()}); what is held is served on")
+                self._tell(f"the control plane can't be reached ({error}); what is held is served on")
+            except BartizanError as error:
+                pause = _LONGEST_S
+                self._tell(error.message)
             except ValueError as error:
                 self._tell(f"the control plane sent what can't be read: {error}")
             self._first.set()
@@ -67,8 +73,7 @@ class Relay:
             pause = min(pause * 2, _LONGEST_S)
 
     async def _session(self) -> None:
-        async with grpc.aio.insecure_channel(f"unix:{self._control}", options=OPTIONS) as channel:
-            call: _Call = channel.stream_stream(f"/{SERVICE}/{METHOD}")()
+        async with self._connect() as call:
             outgoing: asyncio.Queue[Hello | Answer] = asyncio.Queue()
             outgoing.put_nowait(Hello(node_id=self._node_id, held=self._server.state.versions(), report=self._report()))
             tasks = [asyncio.create_task(work) for work in (self._write(call, outgoing), self._watch(outgoing))]
@@ -79,11 +84,19 @@ class Relay:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _follow(self, call: _Call, outgoing: asyncio.Queue[Hello | Answer]) -> None:
+    async def _follow(self, call: Call, outgoing: asyncio.Queue[Hello | Answer]) -> None:
         async for data in call:
             order = decoded_order(data)
+            if order.id == 0:
+                raise Lost(order.signed[:200].decode(errors="replace"))
+            try:
+                release = self._judge.judged(order.signed, self._server.position, self._server.state)
+            except BartizanError as error:
+                self.problem = error.message
+                await self._answered(outgoing, Answer(report=self._report(), id=order.id, distrust=error.message))
+                raise
             self._tell(None)
-            outcome = await self._server.apply(order.release, connect_s=self._connect_s)
+            outcome = await self._server.apply(release, connect_s=self._connect_s)
             self.problem = None
             self._first.set()
             report = self._report()
@@ -92,9 +105,20 @@ class Relay:
             )
 
     @staticmethod
-    async def _write(call: _Call, outgoing: asyncio.Queue[Hello | Answer]) -> None:
+    async def _answered(outgoing: asyncio.Queue[Hello | Answer], answer: Answer) -> None:
+        """Returns when it was sent, or can't be: the talk ends then, and what is lacking comes anew in the next."""
+        outgoing.put_nowait(answer)
+        try:
+            async with asyncio.timeout(_WRITTEN_S):
+                await outgoing.join()
+        except TimeoutError:
+            return
+
+    @staticmethod
+    async def _write(call: Call, outgoing: asyncio.Queue[Hello | Answer]) -> None:
         while True:
             await call.write(encoded(await outgoing.get()))
+            outgoing.task_done()
 
     async def _watch(self, outgoing: asyncio.Queue[Hello | Answer]) -> None:
         """Reports what changes between releases, such as an Envoy that comes or goes, or a state that is kept."""
@@ -112,7 +136,7 @@ class Relay:
             envoy=server.connected,
             acknowledged=server.acknowledged,
             kept=server.kept,
-            problem=server.problem or self.problem,
+            problem=server.problem or self.problem or self.disk_problem or self.certificate_problem,
         )
         return report
 

@@ -25,8 +25,9 @@ def python_child(name: str, module: str, *arguments: str) -> Child:
 
 def node_children(node: NodeOptions, envoy: EnvoyOptions) -> tuple[Child, ...]:
     """A node and its Envoy. Unavailable if no Envoy fits."""
-    arguments = ("--state", os.fspath(node.state), "--control", os.fspath(node.control), "--node-id", node.node_id)
-    return (envoy_child(node, envoy), python_child("The node", "bartizan.node", *arguments))
+    control = ("--fleet",) if node.control is None else ("--control", os.fspath(node.control), "--node-id", node.node_id)
+    listen = (word for one in node.listen for word in ("--listen", one))
+    return (envoy_child(node, envoy), python_child("The node", "bartizan.node", "--state", os.fspath(node.state), *control, *listen))
 
 
 async def supervise(children: tuple[Child, ...], running: Mapping[str, asyncio.subprocess.Process] | None = None) -> int:
@@ -40,12 +41,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="where the last good state and the sockets are")
     parser.add_argument("--control", type=Path, required=True, metavar="SOCKET", help="the unix socket of the control plane")
     parser.add_argument("--node-id", required=True, metavar="ID", help="the node's name in the fleet")
+    parser.add_argument("--listen", action="append", default=[], metavar="NAME=ADDRESS:PORT", help="another address for this listener")
     parser.add_argument("--envoy", type=Path, metavar="PATH", help="another Envoy than the pinned one, of the same minor version")
     parser.add_argument("--concurrency", type=int, metavar="N", help="Envoy's worker threads; as many as cores if not given")
     read = parser.parse_args(arguments)
     envoy = EnvoyOptions(binary=read.envoy, concurrency=read.concurrency)
     try:
-        children = node_children(NodeOptions(read.state, read.control, read.node_id), envoy)
+        children = node_children(NodeOptions(read.state, read.control, read.node_id, tuple(read.listen)), envoy)
     except BartizanError as error:
         _say(error.message)
         return 1

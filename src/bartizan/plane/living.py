@@ -17,6 +17,7 @@ from bartizan.identity.jwks import KeySets
 from bartizan.identity.keys import KeyStore
 from bartizan.identity.principal import principal_of
 from bartizan.model.snapshot import Snapshot
+from bartizan.rollout.sequence import Sequence
 from bartizan.rollout.state import Live
 from bartizan.secrets.keyring import load_or_create
 from bartizan.telemetry.tail import followed
@@ -39,11 +40,12 @@ class Living:
         self._snapshot: Snapshot | None = None
         self._folder = state
         self._changed = changed
-        self._base = time.time_ns() // 1_000_000  # so that a generation is never less than one before a restart
+        self._numbers = Sequence(state / "generation")  # so that a generation is never less than one before a restart
+        self._base = self._numbers.next()
 
     def wake(self) -> None:
         """Something live has changed."""
-        self._base += 1
+        self._base = self._numbers.next()
         self._changed()
 
     def take(self, old: Snapshot | None, new: Snapshot) -> None:
@@ -55,11 +57,12 @@ class Living:
         if old is None or list(old.gateway.attributes.items()) != list(new.gateway.attributes.items()):  # their order counts too
             self.tables.braked = self._braked_keys(now)
             self.tables.rebuild(new, now)
-            self._base += 1
+            self._base = self._numbers.next()
         elif touched := self.tables.touched(old.consumers, new.consumers):
             self.tables.rebuild(new, now, touched)
-            self._base += 1
-        self._base += self.certificates.declare(new)
+            self._base = self._numbers.next()
+        if self.certificates.declare(new):
+            self._base = self._numbers.next()
         if self.failed is None or self.failed.rules != new.gateway.blocking:
             self.failed = FailedAttempts(new.gateway.blocking, self._folder / "blocks.json")
 
@@ -83,10 +86,12 @@ class Living:
                 self.tables.rebuild(self._snapshot, time.time(), changes.shards)
                 self._changed()
             if self.brakes.poll():
-                self._take_brakes(time.time())
+                self.take_brakes()
             await asyncio.sleep(_KEYS_POLL_S)
 
-    def _take_brakes(self, now: float) -> None:
+    def take_brakes(self) -> None:
+        """Brakes were set, lifted, approved, or have ended."""
+        now = time.time()
         braked = self._braked_keys(now)
         if braked != self.tables.braked and self._snapshot is not None:
             self.tables.braked = braked
@@ -128,7 +133,7 @@ class Living:
                 self.wake()
             ended, braked = braked, self.brakes.active(now)
             if ended != braked:
-                self._take_brakes(now)
+                self.take_brakes()
 
     def warnings(self) -> list[str]:
         """What needs somebody's attention."""

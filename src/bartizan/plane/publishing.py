@@ -46,7 +46,7 @@ class Publisher:
         if not step.changed and not step.removed and revision == self.standing.revision:
             self.state = state
             return True
-        sequence = max(self.standing.sequence + 1, time.time_ns() // 1_000_000)
+        sequence = self.server.next_sequence()
         release = Release(sequence, revision, state.live.generation, in_order(step))
         outcomes = await self.server.publish(release)
         errors = {node: outcome.error for node, outcome in outcomes.items() if outcome.error}

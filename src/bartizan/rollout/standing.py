@@ -17,6 +17,8 @@ class Standing:
     refused: tuple[Problem, ...] = ()
     refused_at: float = 0.0
     error: str = ""
+    drift: str = ""
+    """How files and store differ; empty if they don't."""
     loosened: list[str] = field(default_factory=list)
     publishes: int = 0
     reads: int = 0

@@ -1,7 +1,7 @@
 """The production configuration as a scratch instance holds it: the same but for its sources of time, address and principal, and
 with an end of its own: every upstream is one fixed answer, and no limit is ever used up."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ HELD = {
     TOLD + "principal": f"%DYNAMIC_METADATA({names.PRINCIPAL})%",
     TOLD + "shadows": f"%DYNAMIC_METADATA({names.RBAC_VERDICTS})%",
 }
+DECIDED = frozenset({DETAILS, TOLD + "route"})
+"""Those of them that tell the decision: the rest costs a request as much again."""
 H_GIVEN = "x-bartizan-given"
 """Names the headers of ours in which the question gives its principal: they stand for a credential."""
 ANSWERED = "lua_response"
@@ -50,13 +52,13 @@ end
 _ANSWER = 'function envoy_on_request(handle) handle:respond({[":status"] = "200"}, "") end'
 
 
-def scratch_resources(production: Resources, sockets: Mapping[str, Path]) -> Resources:
+def scratch_resources(production: Resources, sockets: Mapping[str, Path], told: Collection[str] = HELD) -> Resources:
     """What a scratch instance holds instead of what production holds. Each listener listens on a unix socket."""
     found: Resources = {}
     for key, body in production.items():
         type_url, name = key
         if type_url == names.LISTENER:
-            if name in sockets and (listener := _listener(body, sockets[name])):
+            if name in sockets and (listener := _listener(body, sockets[name], told)):
                 found[key] = listener
         elif key in _CHANGED:
             found[key] = _CHANGED[key](body)
@@ -90,14 +92,14 @@ def _tokens(body: bytes) -> bytes:
 _CHANGED = {(names.ECDS, names.GATE): _gate, (names.ECDS, names.TOKENS): _tokens}
 
 
-def _listener(body: bytes, socket: Path) -> bytes | None:
+def _listener(body: bytes, socket: Path, told: Collection[str]) -> bytes | None:
     """The listener without TLS, on a unix socket. None for one that doesn't lead to APIs."""
     listener: Any = message_type(names.LISTENER.rpartition("/")[2]).FromString(body)
     for chain in listener.filter_chains:
         if chain.filters[-1].typed_config.Is(message_type(_HCM).DESCRIPTOR):
             connections: Any = message_type(_HCM).FromString(chain.filters[-1].typed_config.value)
             if connections.HasField("scoped_routes"):
-                _take_over(connections)
+                _take_over(connections, told)
                 made = message(
                     "envoy.config.listener.v3.Listener",
                     name=listener.name,
@@ -109,7 +111,7 @@ def _listener(body: bytes, socket: Path) -> bytes | None:
     return None
 
 
-def _take_over(connections: Any) -> None:
+def _take_over(connections: Any, told: Collection[str]) -> None:
     """Principal, address and time come in headers of ours, which only we can send; what was found goes back in headers."""
     for gone in ("access_log", "tracing", "original_ip_detection_extensions", "use_remote_address"):
         connections.ClearField(gone)
@@ -119,7 +121,7 @@ def _take_over(connections: Any) -> None:
     filters = list(connections.http_filters)
     del connections.http_filters[:]
     answer = fixed("answer", message(_LUA, default_source_code={"inline_string": _ANSWER}))
-    connections.http_filters.extend([_teller(), *filters[:-1], answer, filters[-1]])
+    connections.http_filters.extend([_teller(told), *filters[:-1], answer, filters[-1]])
     _tell_details(connections.local_reply_config)
 
 
@@ -133,9 +135,9 @@ def _let_ours_in(early: Any) -> None:
         early.add(**extension("early", message(_EARLY, mutations=keys)))
 
 
-def _teller() -> Any:
+def _teller(told: Collection[str]) -> Any:
     """Tells in every answer what was found. Filters hear of answers in reverse, so it is the first."""
-    mutations = {"response_mutations": [overwrite(name, value) for name, value in HELD.items()]}
+    mutations = {"response_mutations": [overwrite(name, value) for name, value in HELD.items() if name in told]}
     return fixed("teller", message(_MUTATION, mutations=mutations))
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack, suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -31,11 +31,11 @@ from bartizan.model.snapshot import Snapshot
 from bartizan.policies import PolicyKind
 from bartizan.policies.rate_limit import RateLimit
 from bartizan.rollout.state import Live, state_of
-from bartizan.scratch.frame import scratch_resources
+from bartizan.scratch.frame import HELD, scratch_resources
 from bartizan.scratch.question import Principal, Question, UnknownKey
 from bartizan.scratch.record import counted, record_of
 from bartizan.scratch.request import Unaskable, sent, setting_of
-from bartizan.scratch.wire import Wire
+from bartizan.scratch.wire import Answer, Sent, Wire
 from bartizan.telemetry.decision import Decision, decision_of
 from bartizan.xds.release import Release, Step, resource
 from bartizan.xds.server import AdsServer
@@ -53,8 +53,10 @@ class Scratch:
     It has no key and no token of anybody's: who asks is what the question says.
     """
 
-    def __init__(self, snapshot: Snapshot, *, envoy: Path | None = None, connections: int = 16) -> None:
+    def __init__(self, snapshot: Snapshot, *, envoy: Path | None = None, connections: int = 16, told: Collection[str] = HELD) -> None:
+        """`told`: what answers tell, by the names of `frame.HELD`; `frame.DECIDED` is enough for who wants decisions only."""
         self.snapshot = snapshot
+        self._told = told
         self._compiled = compile(snapshot, Sources(time="header", address="header"))
         self._envoy = envoy or binary()
         self._most = connections
@@ -95,9 +97,10 @@ class Scratch:
 
     def covering(self, record: Mapping[str, Any]) -> tuple[Covering, ...]:
         """The policies that cover such a request, in the order of the chain."""
-        return tuple(one for _, one in self._policies(record))
+        return tuple(one for _, one in self.policies(record))
 
-    def _policies(self, record: Mapping[str, Any]) -> tuple[tuple[PolicyKind, Covering], ...]:
+    def policies(self, record: Mapping[str, Any]) -> tuple[tuple[PolicyKind, Covering], ...]:
+        """The same, with the policies themselves."""
         where = (record["api"], record["route"], record["http_method"])
         if where[0] is None:
             return ()
@@ -105,26 +108,40 @@ class Scratch:
             self._covering[where] = covering(self._compiled, *where)
         return self._covering[where]
 
-    async def record(self, question: Question) -> dict[str, Any]:
-        """The record that the request would leave."""
-        listener = question.listener or self.snapshot.gateway.listeners[0].name
-        wire = self._wires.get(listener)
-        if wire is None:
-            raise Unaskable(f"there is no listener {listener!r}")
-        request = sent(question, self._setting, listener)
+    def written(self, question: Question) -> Sent:
+        """The question as it travels. Unaskable if it can't be put."""
+        return sent(question, self._setting, self._listener(question))
+
+    async def answer(self, question: Question, request: Sent) -> Answer:
+        """What Envoy answers to a question as it travels. Unavailable if Envoy has ended."""
+        wire = self._wires[self._listener(question)]
         try:
             async with asyncio.timeout(_ANSWER_S):
-                answer = await wire.exchange(request)
+                return await wire.exchange(request)
         except (OSError, TimeoutError) as error:
             raise Unavailable(f"The scratch instance doesn't answer: {self._trouble() or error}", code="scratch-gone") from error
-        record = record_of(question, answer, tuple(self.snapshot.gateway.attributes))
-        limits = [policy for policy, _ in self._policies(record) if isinstance(policy, RateLimit)]
+
+    def told(self, question: Question, answer: Answer) -> dict[str, Any]:
+        """The record that an answer stands for, without the buckets of limits."""
+        return record_of(question, answer, tuple(self.snapshot.gateway.attributes))
+
+    def _listener(self, question: Question) -> str:
+        listener = question.listener or self.snapshot.gateway.listeners[0].name
+        if listener not in self._wires:
+            raise Unaskable(f"there is no listener {listener!r}")
+        return listener
+
+    async def record(self, question: Question) -> dict[str, Any]:
+        """The record that the request would leave."""
+        answer = await self.answer(question, self.written(question))
+        record = self.told(question, answer)
+        limits = [policy for policy, _ in self.policies(record) if isinstance(policy, RateLimit)]
         paths = self.snapshot.apis[record["api"]].paths if limits else ()
         return {**record, "limits": counted(question, record, limits, paths)}
 
     async def _start(self) -> None:
         sockets = {one.name: self._run / f"l{i}.sock" for i, one in enumerate(self.snapshot.gateway.listeners)}
-        held = scratch_resources(production(self._compiled), sockets)
+        held = scratch_resources(production(self._compiled), sockets, self._told)
         self._server = AdsServer(self._run / "ads.sock")
         await self._server.start()
         self._process = await self._begun()

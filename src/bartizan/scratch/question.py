@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from bartizan.identity.table import ConsumerView
 
@@ -38,7 +38,19 @@ class UnknownKey:
     """An API key that isn't any consumer's: mistyped, expired, revoked, or of a consumer who is disabled."""
 
 
-Principal: TypeAlias = ConsumerView | Token | Certificate | UnknownKey
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """Someone whom production has identified already: a principal as a record tells it, whatever is declared of it now."""
+
+    method: Literal["api_key", "jwt", "mtls"]
+    id: str
+    issuer: str = ""
+    """The name of the Issuer, or the CA's."""
+    noted: tuple[tuple[str, str], ...] = ()
+    """Its attributes and `groups`, by name, as the texts that the record holds: lists as JSON."""
+
+
+Principal: TypeAlias = ConsumerView | Token | Certificate | Identified | UnknownKey
 """Who asks, by the credential that shows it. A consumer shows an API key."""
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 import orjson
@@ -12,11 +13,11 @@ import orjson
 from bartizan.envoy import names
 from bartizan.identity.credentials import view
 from bartizan.identity.principal import CA_HEADER, CERTIFICATE_HEADER
-from bartizan.identity.table import ConsumerView, identity
+from bartizan.identity.table import ConsumerView, fields_of, identity, order_mark
 from bartizan.model.consumer import Consumer, Issuer
 from bartizan.model.snapshot import Snapshot
 from bartizan.scratch.frame import H_GIVEN
-from bartizan.scratch.question import Certificate, Claim, Principal, Question, Token
+from bartizan.scratch.question import Certificate, Claim, Identified, Principal, Question, Token
 from bartizan.scratch.wire import Sent
 
 _METHOD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
@@ -24,6 +25,7 @@ _UNSENDABLE = re.compile(r"[\r\n\0]")
 _OURS = (names.PREFIX, "x-envoy-")
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "trailer", "expect"})
 _UNKNOWN_KEY = "-"
+_GROUPS = "groups"
 
 
 class Unaskable(ValueError):
@@ -87,11 +89,11 @@ def sent(question: Question, setting: Setting, listener: str) -> Sent:
     lines += [f"{name}: {value}" for name, value in _headers(question, setting, listener)]
     if question.size:
         lines.append(f"content-length: {question.size}")
-    for line in lines:
-        if _UNSENDABLE.search(line):
-            raise Unaskable(f"this holds a line break or a NUL, which HTTP can't carry: {line!r}")
-    data = "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
-    return Sent(data, whole=not question.size, bodiless=question.method == "HEAD")
+    text = "\r\n".join([*lines, "", ""])
+    if len(_UNSENDABLE.findall(text)) > 2 * len(lines) + 2:
+        line = next(line for line in lines if _UNSENDABLE.search(line))
+        raise Unaskable(f"this holds a line break or a NUL, which HTTP can't carry: {line!r}")
+    return Sent(text.encode("utf-8", "surrogateescape"), whole=not question.size, bodiless=question.method == "HEAD")
 
 
 def _headers(question: Question, setting: Setting, listener: str) -> Iterator[tuple[str, str]]:
@@ -131,6 +133,7 @@ def _check(name: str, lower: str) -> None:
         raise Unaskable(f"{name!r} isn't the name of a header")
 
 
+@lru_cache(maxsize=65_536)
 def _address(text: str) -> str:
     try:
         found = ip_address(text)
@@ -166,6 +169,36 @@ def _given(principal: Principal | None, setting: Setting) -> Iterator[tuple[str,
             yield from _token(token, setting)
         case Certificate() as certificate:
             yield from _certificate(certificate, setting)
+        case Identified() as known:
+            yield from _identified(known, setting)
+
+
+def _identified(known: Identified, setting: Setting) -> Iterator[tuple[str, str]]:
+    """The headers whose texts become just what was noted of the principal."""
+    noted = {name: text for name, text in known.noted if name == _GROUPS or name in setting.attributes}
+    if known.method == "jwt":
+        issuer = setting.issuers.get(known.issuer)
+        if issuer is None or not known.id.startswith(f"{issuer.issuer}|"):
+            raise Unaskable(f"there is no Issuer {known.issuer!r} of such tokens")
+        yield names.subject_header(issuer.name), known.id.removeprefix(f"{issuer.issuer}|")
+        for name, text in noted.items():
+            is_list = name == _GROUPS or setting.attributes[name] == "list"
+            yield names.claim_header(name), base64.b64encode(text.encode()).decode() if is_list else text
+        return
+    if known.method == "mtls":
+        yield CA_HEADER, known.issuer
+    if known.method == "mtls" and "|" in known.id:
+        yield CERTIFICATE_HEADER, known.id
+    else:
+        yield names.H_PRINCIPAL, _entry(known.id, noted, setting)
+
+
+def _entry(consumer: str, noted: Mapping[str, str], setting: Setting) -> str:
+    """A consumer's entry in the table of keys, with a `-` for the id of its key."""
+    texts = [{"id": consumer, "key": "-"}.get(name, noted.get(name, "")) for name in fields_of(setting.attributes)]
+    if any(";" in text for text in texts):
+        raise Unaskable("what the record notes of the principal holds a ';', which no consumer's attribute can")
+    return order_mark(setting.attributes) + ";".join(texts)
 
 
 def _certificate(certificate: Certificate, setting: Setting) -> Iterator[tuple[str, str]]:

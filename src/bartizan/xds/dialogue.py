@@ -1,10 +1,11 @@
 """One Envoy's side of delta ADS, without the network: what it asks for and has been sent, answers in, answers out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from bartizan.xds.redact import redacted
-from bartizan.xds.release import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SECRET, Resource, State
+from bartizan.xds.release import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SECRET, Resource
 
 _WILDCARD = "*"
 _NAMED_AND_WAITED_FOR = frozenset({ENDPOINTS, ROUTES, SECRET})
@@ -57,10 +58,16 @@ class _Subscription:
         return self.wildcard or name in self.names
 
 
+class Holding(Protocol):
+    """What is held, by type and name."""
+
+    def of(self, type_url: str) -> Mapping[str, Resource]: ...
+
+
 class Dialogue:
     """The talk with one Envoy over one stream. `state` is the server's, which changes beneath it."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: Holding) -> None:
         self._state = state
         self._of: dict[str, _Subscription] = {}
         self._unanswered: dict[str, Response] = {}

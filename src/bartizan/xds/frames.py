@@ -1,13 +1,12 @@
-"""How the control plane and its nodes talk: frames of a JSON header and, for a release, the bodies of its resources behind it."""
+"""How the control plane and its nodes talk: frames of JSON and, for a release, the bodies of its resources behind it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict
 
-from bartizan.xds.release import Key, Position, Release, Resource, Step, Versions, version_of
+from bartizan.xds.release import Key, Position, Release, Resource, Step, Versions, resource
 
 SERVICE = "bartizan.v1.Control"
 METHOD = "Connect"
@@ -51,26 +50,23 @@ class Answer(_Frame):
     id: int = 0
     acknowledged: bool = False
     error: str | None = None
+    """Why Envoy refuses it: it is no good for others either."""
+    distrust: str | None = None
+    """Why the node itself refuses it, before Envoy has seen it."""
     took_s: float = 0.0
 
 
 class _Step(_Frame):
     changed: tuple[tuple[str, str, str, int], ...]
+    """Of each: type, name, SHA-256 and length."""
     removed: tuple[Key, ...]
 
 
-class _Header(_Frame):
-    id: int
+class Manifest(_Frame):
+    """What a release says, but for the bodies."""
+
     position: Position
     steps: tuple[_Step, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A release on its way to a node, with a number that the node's answer names."""
-
-    id: int
-    release: Release
 
 
 _Model = TypeVar("_Model", Hello, Answer)
@@ -85,35 +81,46 @@ def decoded(of: type[_Model], data: bytes) -> _Model:
     return of.model_validate(orjson.loads(data))
 
 
-def encoded_order(order: Order) -> bytes:
-    release = order.release
+def manifest(release: Release) -> dict[str, object]:
+    """A release but for its bodies, as `Manifest` reads it."""
+    position = {"sequence": release.sequence, "revision": release.revision, "generation": release.generation}
     steps = [
-        {"changed": [(one.type_url, one.name, one.version, len(one.body)) for one in step.changed], "removed": step.removed}
+        {"changed": [(one.type_url, one.name, one.digest.hex(), len(one.body)) for one in step.changed], "removed": step.removed}
         for step in release.steps
     ]
-    position: Mapping[str, object] = {
-        "sequence": release.sequence,
-        "revision": release.revision,
-        "generation": release.generation,
-    }
-    header = orjson.dumps({"id": order.id, "position": position, "steps": steps})
-    bodies = (one.body for step in release.steps for one in step.changed)
-    return b"".join((len(header).to_bytes(_LENGTH, "big"), header, *bodies))
+    return {"position": position, "steps": steps}
 
 
-def decoded_order(data: bytes) -> Order:
-    """ValueError if `data` is no release, or if a body isn't what its version says."""
-    at = _LENGTH + int.from_bytes(data[:_LENGTH], "big")
-    header = _Header.model_validate(orjson.loads(data[_LENGTH:at]))
-    steps: list[Step] = []
-    for step in header.steps:
+def bodies(release: Release) -> Iterator[bytes]:
+    """The bodies that `release_of` wants, in their order."""
+    return (one.body for step in release.steps for one in step.changed)
+
+
+def release_of(told: Manifest, data: bytes) -> Release:
+    """A release from its manifest and its bodies. ValueError if a body isn't what the manifest says."""
+    at, steps = 0, []
+    for step in told.steps:
         changed: list[Resource] = []
-        for type_url, name, version, length in step.changed:
-            body = data[at : at + length]
+        for type_url, name, digest, length in step.changed:
+            one = resource(type_url, name, data[at : at + length])
             at += length
-            if len(body) != length or version_of(body) != version:
-                raise ValueError(f"{name} isn't version {version}")
-            changed.append(Resource(type_url, name, version, body))
+            if len(one.body) != length or one.digest.hex() != digest:
+                raise ValueError(f"{name} isn't what its hash says")
+            changed.append(one)
         steps.append(Step(tuple(changed), step.removed))
-    position = header.position
-    return Order(header.id, Release(position.sequence, position.revision, position.generation, tuple(steps)))
+    if at != len(data):
+        raise ValueError(f"{len(data) - at} bytes are left over")
+    position = told.position
+    return Release(position.sequence, position.revision, position.generation, tuple(steps))
+
+
+def encoded_release(release: Release) -> bytes:
+    """A release as it is kept on a node's disk."""
+    header = orjson.dumps(manifest(release))
+    return b"".join((len(header).to_bytes(_LENGTH, "big"), header, *bodies(release)))
+
+
+def decoded_release(data: bytes) -> Release:
+    """ValueError if `data` is no release, or if a body isn't what its hash says."""
+    at = _LENGTH + int.from_bytes(data[:_LENGTH], "big")
+    return release_of(Manifest.model_validate(orjson.loads(data[_LENGTH:at])), data[at:])

@@ -1,9 +1,11 @@
 """A release: what changes in Envoy, in which order, and under which revision and generation."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
+
+from bartizan.xds.tree import Key, Tree
 
 TYPE = "type.googleapis.com/"
 CLUSTER = TYPE + "envoy.config.cluster.v3.Cluster"
@@ -17,23 +19,29 @@ SCOPE = TYPE + "envoy.config.route.v3.ScopedRouteConfiguration"
 ORDER = (CLUSTER, ENDPOINTS, SECRET, EXTENSION, LISTENER, ROUTES, SCOPE)
 """How the changes of one step are sent: what is named before what names it. Removals go the other way round."""
 
-Key: TypeAlias = tuple[str, str]
+_VERSION_BYTES = 8
+
 Versions: TypeAlias = dict[str, dict[str, str]]
 """Type URL -> name -> version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource of Envoy's as it travels: `body` is the serialized message, `version` its hash."""
+    """One resource of Envoy's as it travels: `body` is the serialized message, `digest` its SHA-256."""
 
     type_url: str
     name: str
-    version: str
+    digest: bytes = field(repr=False)
     body: bytes = field(repr=False)
 
     @property
     def key(self) -> Key:
         return self.type_url, self.name
+
+    @property
+    def version(self) -> str:
+        """What Envoy is told that it has."""
+        return self.digest[:_VERSION_BYTES].hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,7 @@ class State:
 
     def __init__(self) -> None:
         self._of: dict[str, dict[str, Resource]] = {}
+        self._tree = Tree()
 
     def __len__(self) -> int:
         return sum(map(len, self._of.values()))
@@ -95,6 +104,19 @@ class State:
     def versions(self) -> Versions:
         return {type_url: {name: held.version for name, held in named.items()} for type_url, named in self._of.items() if named}
 
+    @property
+    def digest(self) -> str:
+        """A hash over all that is held."""
+        return self._tree.root().hex()
+
+    def digest_after(self, steps: Iterable[Step]) -> str:
+        """What `digest` would be after these steps."""
+        changes: dict[Key, bytes | None] = {}
+        for step in steps:
+            changes |= {one.key: one.digest for one in step.changed}
+            changes |= dict.fromkeys(step.removed)
+        return self._tree.root(changes).hex()
+
     def take(self, step: Step) -> Step:
         """Makes the step's changes. Returns the step that leads back."""
         before: dict[Key, Resource | None] = {}
@@ -102,10 +124,12 @@ class State:
             named = self._of.setdefault(new.type_url, {})
             before.setdefault(new.key, named.get(new.name))
             named[new.name] = new
+            self._tree.put(new.key, new.digest)
         for type_url, name in step.removed:
             gone = self._of.get(type_url, {}).pop(name, None)
             if gone:
                 before.setdefault(gone.key, gone)
+                self._tree.drop(gone.key)
         return Step(tuple(old for old in before.values() if old), tuple(key for key, old in before.items() if old is None))
 
     def lacking(self, held: Versions) -> Step:
@@ -115,14 +139,13 @@ class State:
         return Step(changed, removed)
 
 
-def version_of(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()[:16]
-
-
 def resource(type_url: str, name: str, body: bytes) -> Resource:
-    return Resource(type_url, name, version_of(body), body)
+    return Resource(type_url, name, hashlib.sha256(body).digest(), body)
 
 
 def rank(type_url: str) -> int:
     """The place of a type in `ORDER`; one that isn't in it comes last."""
     return ORDER.index(type_url) if type_url in ORDER else len(ORDER)
+
+
+__all__ = ["Key", "Outcome", "Position", "Release", "Resource", "State", "Step", "Versions", "rank", "resource"]

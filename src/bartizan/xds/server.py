@@ -3,24 +3,25 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import suppress
 from enum import Enum, auto
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import grpc
 
 from bartizan.envoy import message
 from bartizan.lib.sockets import private_folder
-from bartizan.xds.dialogue import Dialogue, Refusal, Request, Response
-from bartizan.xds.release import CLUSTER, ENDPOINTS, Key, Outcome, Position, Release, Resource, State, Step, rank
+from bartizan.xds.dialogue import Dialogue, Holding, Refusal, Request, Response
+from bartizan.xds.release import CLUSTER, ENDPOINTS, LISTENER, Key, Outcome, Position, Release, Resource, State, Step, rank
 
 _log = logging.getLogger(__name__)
 _SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 _REQUEST = "envoy.service.discovery.v3.DeltaDiscoveryRequest"
 _RESPONSE = "envoy.service.discovery.v3.DeltaDiscoveryResponse"
 _OPTIONS = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
+Adapt: TypeAlias = Callable[[Resource], Resource]
 _EDS = 3  # envoy.config.cluster.v3.Cluster.DiscoveryType
 
 
@@ -37,10 +38,21 @@ class _Answer(Enum):
     ABSENT = auto()
 
 
+class _View:
+    """What Envoy gets of what is held."""
+
+    def __init__(self, state: State, adapt: Adapt) -> None:
+        self._state, self._adapt = state, adapt
+
+    def of(self, type_url: str) -> Mapping[str, Resource]:
+        held = self._state.of(type_url)
+        return {name: self._adapt(one) for name, one in held.items()} if type_url == LISTENER else held
+
+
 class _Stream:
     """One Envoy that is connected."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: Holding) -> None:
         self.dialogue = Dialogue(state)
         self.outgoing: asyncio.Queue[Response] = asyncio.Queue()
 
@@ -56,9 +68,11 @@ class _Stream:
 class AdsServer:
     """Serves Envoy over the unix socket `path`. Answers nothing until it has been given a state, so that an Envoy never starts empty."""
 
-    def __init__(self, path: Path, *, answer_s: float = 10.0) -> None:
+    def __init__(self, path: Path, *, answer_s: float = 10.0, adapt: Adapt | None = None) -> None:
+        """`adapt`: what Envoy gets in a listener's place. What is held, hashed and kept is as it came."""
         self._path = path
         self._answer_s = answer_s
+        self._adapt = adapt
         self._streams: set[_Stream] = set()
         self._refusals: list[Refusal] = []
         self._open = asyncio.Event()
@@ -121,7 +135,7 @@ class AdsServer:
             written = {key: None for key in step.removed} | {one.key: one for one in step.changed}
             self._unkept = {key: one for key, one in self._unkept.items() if key not in written or written[key] is not one}
         self._kept_at = release.position
-        self._tell()
+        self.tell()
 
     async def changed(self) -> None:
         """Returns when a stream came, went or spoke, or when the state changed or was kept."""
@@ -135,7 +149,7 @@ class AdsServer:
     def open(self) -> None:
         """Serves what is held from now on."""
         self._open.set()
-        self._tell()
+        self.tell()
 
     async def apply(self, release: Release, *, connect_s: float = 0.0) -> Outcome:
         """Leads Envoy through the steps of a release. What it refuses is undone, here and in Envoy.
@@ -156,7 +170,7 @@ class AdsServer:
                 self._touched = touched
             else:
                 self.problem = None
-        self._tell()
+        self.tell()
         return Outcome(answer is _Answer.ACKNOWLEDGED, self.problem if answer is _Answer.REFUSED else None, took_s)
 
     async def _walk(self, steps: tuple[Step, ...], connect_s: float) -> tuple[list[Step], _Answer]:
@@ -216,7 +230,7 @@ class AdsServer:
         changed: defaultdict[str, dict[str, Resource]] = defaultdict(dict)
         removed: defaultdict[str, list[str]] = defaultdict(list)
         for one in (*step.changed, *self._endpoints_of(step)):
-            changed[one.type_url][one.name] = one
+            changed[one.type_url][one.name] = self._adapt(one) if self._adapt and one.type_url == LISTENER else one
         for type_url, name in step.removed:
             removed[type_url].append(name)
         for stream in self._streams:
@@ -234,12 +248,12 @@ class AdsServer:
         return [held[name] for name in names if name in held]
 
     async def _talk(self, requests: AsyncIterator[Request], context: _Writer) -> None:
-        stream = _Stream(self.state)
+        stream = _Stream(_View(self.state, self._adapt) if self._adapt else self.state)
         if not self._streams and not self._applying.locked():
             self._refusals.clear()  # of an Envoy that is gone
         self._streams.add(stream)
         writing = asyncio.create_task(stream.write(context))
-        self._tell()
+        self.tell()
         try:
             await self._open.wait()
             async for request in requests:
@@ -247,11 +261,11 @@ class AdsServer:
                 stream.send(responses)
                 if refusal:
                     self._refused(refusal)
-                self._tell()
+                self.tell()
         finally:
             self._streams.discard(stream)
             writing.cancel()
-            self._tell()
+            self.tell()
 
     def _refused(self, refusal: Refusal) -> None:
         _log.error("%s", refusal)
@@ -264,7 +278,8 @@ class AdsServer:
         self._touched.clear()
         self._settled_at = self.position
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Wakes those who wait for `changed`."""
         if self.acknowledged:
             self._settle()
         news, self._news = self._news, asyncio.Event()

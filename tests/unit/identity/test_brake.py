@@ -29,8 +29,8 @@ def brakes(tmp_path: Path, clock: Clock) -> Brakes:
     return Brakes(tmp_path / "brakes", ENVELOPE, clock)
 
 
-def wanted(what: What = "consumer", value: str = "acme", *, waits: bool = False, until: float = 2000, reason: str = "stolen") -> Brake:
-    return Brake("", what, value, reason, "ann", 0, until, waits)
+def wanted(what: What = "consumer", value: str = "acme", *, until: float = 2000, reason: str = "stolen") -> Brake:
+    return Brake("", what, value, reason, "ann", 0, until)
 
 
 def test_a_brake_holds_until_its_end(brakes: Brakes, clock: Clock) -> None:
@@ -60,7 +60,7 @@ def test_another_process_is_seen(brakes: Brakes, tmp_path: Path, clock: Clock) -
 
 
 def test_a_waiting_one_holds_when_a_second_person_approves(brakes: Brakes) -> None:
-    made = brakes.brake(wanted(waits=True))
+    made = brakes.brake(wanted(), waits=True)
     assert brakes.active(1500) == ()
     assert brakes.held(1500) == (made,)
     with pytest.raises(Forbidden, match="a second person"):

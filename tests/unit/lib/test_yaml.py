@@ -1,8 +1,10 @@
 """YAML 1.2: what plain scalars mean, lines, and what is refused."""
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from bartizan.lib.yaml import YamlError, documents
+from bartizan.lib.yaml import YamlError, documents, written
 
 
 @pytest.mark.parametrize(
@@ -67,3 +69,17 @@ def test_aliases_that_explode_are_refused() -> None:
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
     with pytest.raises(YamlError, match="too large"):
         list(documents("\n".join(lines)))
+
+
+_PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(min_size=1), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.lists(_PLAIN.filter(lambda value: value is not None), max_size=3))
+@example(["0o17", "08", "1e5", "no", "1:30", "~", "", "a\nb", " a\n", "\x7f\x85\u2028\ufeff", {"0x1F": "2001-01-01"}])
+@settings(max_examples=300)
+def test_what_is_written_is_read_as_the_same(values: list[object]) -> None:
+    assert [one.value for one in documents(written(values))] == values

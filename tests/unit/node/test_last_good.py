@@ -189,8 +189,8 @@ def test_another_key_refuses_the_whole(folder: Path) -> None:
 
 
 def test_a_resource_that_is_not_its_version_refuses_the_whole(tmp_path: Path) -> None:
-    LastGood(tmp_path, ENVELOPE).keep(release(1, Resource(ROUTES, "a", "0" * 16, b"a")))
-    refused(tmp_path, "isn't version")
+    LastGood(tmp_path, ENVELOPE).keep(release(1, Resource(ROUTES, "a", bytes(32), b"a")))
+    refused(tmp_path, "isn't what its hash says")
 
 
 def test_what_was_refused_is_replaced_by_the_next_release(folder: Path) -> None:

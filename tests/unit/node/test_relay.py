@@ -9,8 +9,10 @@ import pytest
 from bartizan.lib.sockets import socket_folder
 from bartizan.node.relay import Relay
 from bartizan.xds.control import ControlServer
+from bartizan.xds.link import by_socket
 from bartizan.xds.release import ROUTES, Position, Release, Step, resource
 from bartizan.xds.server import AdsServer
+from tests.signing import SIGNER, believing
 
 A, B = resource(ROUTES, "a", b"a"), resource(ROUTES, "b", b"b")
 
@@ -20,9 +22,9 @@ class Rig:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "control.sock"
-        self.control = ControlServer(self.path)
+        self.control = ControlServer(self.path, SIGNER)
         self.server = AdsServer(folder / "ads.sock")
-        self.relay = Relay(self.path, "n1", self.server, connect_s=0)
+        self.relay = Relay(by_socket(self.path), "n1", self.server, believing(folder), connect_s=0)
         self.running: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -74,7 +76,7 @@ async def test_finds_a_control_plane_that_comes_again(rig: Rig) -> None:
     await rig.control.publish(Release(1, "r1", 1, (Step((A,)),)))
     await rig.holds("a")
     await rig.control.stop()
-    rig.control = ControlServer(rig.path)
+    rig.control = ControlServer(rig.path, SIGNER)
     await rig.control.start()
     await rig.control.publish(Release(2, "r2", 1, (Step((A, B)),)))
     await rig.holds("a", "b")

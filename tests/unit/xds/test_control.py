@@ -8,9 +8,12 @@ import grpc
 import pytest
 
 from bartizan.lib.sockets import socket_folder
-from bartizan.xds.control import ControlServer, additions_first
-from bartizan.xds.frames import METHOD, SERVICE, Answer, Hello, Report, decoded_order, encoded
+from bartizan.secrets.signing import verified
+from bartizan.xds.control import ControlServer, Patience, additions_first
+from bartizan.xds.frames import METHOD, SERVICE, Answer, Hello, Report, encoded
 from bartizan.xds.release import CLUSTER, ROUTES, Position, Release, Resource, State, Step, resource
+from bartizan.xds.signed import decoded_order, opened
+from tests.signing import SIGNER
 
 A, A2, B = resource(ROUTES, "a", b"a"), resource(ROUTES, "a", b"a2"), resource(ROUTES, "b", b"b")
 BAD = resource(CLUSTER, "bad", b"bad")
@@ -40,14 +43,16 @@ class Node:
         await call.write(encoded(Hello(node_id=self.node_id, held=self.state.versions(), report=self._report())))
         async for data in call:
             order = decoded_order(data)
-            self.got.append(order.release)
+            told, release = opened(order.signed, lambda key, signature, text: key == SIGNER.public and verified(key, signature, text))
+            assert told.group == "default" and told.state == self.state.digest_after(release.steps)
+            self.got.append(release)
             self.heard.set()
             if self.silent:
                 continue
-            refused = [one.name for step in order.release.steps for one in step.changed if one.name in self.refuses]
+            refused = [one.name for step in release.steps for one in step.changed if one.name in self.refuses]
             if not refused:
-                self.position = order.release.position
-                for step in order.release.steps:
+                self.position = release.position
+                for step in release.steps:
                     self.state.take(step)
             error = f"bad {refused[0]}" if refused else None
             await call.write(encoded(Answer(report=self._report(), id=order.id, acknowledged=not refused, error=error, took_s=0.25)))
@@ -60,12 +65,19 @@ class Node:
         await self._channel.close()
 
 
+class Counting:
+    """Sequences that are easy to read: one more than what was there."""
+
+    def next(self, above: int = 0) -> int:
+        return above + 1
+
+
 class Rig:
     """A control plane and its nodes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.control = ControlServer(path, answer_s=0.5)
+        self.control = ControlServer(path, SIGNER, patience=Patience(answer_s=0.5, others_s=0.2, first_s=0.3), sequences=Counting())
         self.nodes: list[Node] = []
 
     async def node(self, node_id: str, *held: Resource) -> Node:
@@ -138,11 +150,12 @@ async def test_a_refusal_takes_the_release_back_everywhere(rig: Rig) -> None:
     assert outcomes["n2"].error == "bad bad"
     assert outcomes["n1"].error == "taken back, because n2 refuses it"
     assert good.names() == picky.names() == {"a": b"a"}
-    assert good.position == rig.control.position == Position(1, "r1", 1)
+    assert good.position == rig.control.position == Position(3, "r1", 1), "a way back is a new sequence"
     assert len(picky.got) == 2, "it has undone it by itself"
-    outcomes = await rig.control.publish(release(3, B))
+    assert [one.lag for one in rig.control.nodes()] == [0, 0]
+    outcomes = await rig.control.publish(release(4, B))
     assert all(outcome.acknowledged for outcome in outcomes.values())
-    assert picky.got[-1] == good.got[-1] == release(3, B)
+    assert picky.got[-1] == good.got[-1] == release(4, B)
     late = await rig.node("n3")
     await asyncio.wait_for(late.heard.wait(), 2)
     assert late.names() == {"a": b"a", "b": b"b"}

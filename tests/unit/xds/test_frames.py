@@ -2,7 +2,7 @@
 
 import pytest
 
-from bartizan.xds.frames import Answer, Hello, Order, Report, decoded, decoded_order, encoded, encoded_order
+from bartizan.xds.frames import Answer, Hello, Report, decoded, decoded_release, encoded, encoded_release
 from bartizan.xds.release import CLUSTER, ROUTES, Position, Release, Step, resource
 
 STEPS = (
@@ -10,12 +10,12 @@ STEPS = (
     Step(removed=((CLUSTER, "old"),)),
     Step((resource(ROUTES, "grüße", b"x" * 100_000),)),
 )
-ORDER = Order(3, Release(9, "abc", 4, STEPS))
+RELEASE = Release(9, "abc", 4, STEPS)
 REPORT = Report(position=Position(1, "r", 2), envoy=True, acknowledged=False, kept=True, problem="p")
 
 
 def test_a_release_arrives_as_it_was() -> None:
-    assert decoded_order(encoded_order(ORDER)) == ORDER
+    assert decoded_release(encoded_release(RELEASE)) == RELEASE
 
 
 def test_frames_arrive_as_they_were() -> None:
@@ -26,17 +26,17 @@ def test_frames_arrive_as_they_were() -> None:
 
 
 def test_a_changed_or_cut_body_is_noticed() -> None:
-    data = bytearray(encoded_order(ORDER))
-    with pytest.raises(ValueError, match="isn't version"):
-        decoded_order(bytes(data[:-1]))
+    data = bytearray(encoded_release(RELEASE))
+    with pytest.raises(ValueError, match="isn't what its hash says"):
+        decoded_release(bytes(data[:-1]))
     data[-1] ^= 1
-    with pytest.raises(ValueError, match="isn't version"):
-        decoded_order(bytes(data))
+    with pytest.raises(ValueError, match="isn't what its hash says"):
+        decoded_release(bytes(data))
 
 
 @pytest.mark.parametrize("junk", [b"", b"\xff\xff\xff\xff", b"\x00\x00\x00\x02{}", b"null"])
 def test_junk_is_a_value_error(junk: bytes) -> None:
     with pytest.raises(ValueError):
-        decoded_order(junk)
+        decoded_release(junk)
     with pytest.raises(ValueError):
         decoded(Hello, junk)

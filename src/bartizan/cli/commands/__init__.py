@@ -7,7 +7,23 @@ import argparse
 import importlib
 from typing import Protocol, cast
 
-NAMES = ("up", "check", "test", "status", "explain", "diff", "dump", "key", "schema", "completion", "version")
+NAMES = (
+    "up",
+    "check",
+    "test",
+    "replay",
+    "status",
+    "explain",
+    "diff",
+    "dump",
+    "log",
+    "audit",
+    "key",
+    "node",
+    "schema",
+    "completion",
+    "version",
+)
 
 
 class Command(Protocol):

@@ -1,71 +1,127 @@
-"""`bartizan diff`: candidate files against what runs, or against other files."""
+"""`bartizan diff`: candidate files against what runs, or against other files: what is written, and what it means."""
 
 import argparse
-from collections.abc import Mapping
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bartizan.cli.arguments import as_json, files, state
+from bartizan.cli.arguments import as_json, state
 from bartizan.cli.compiled import compiled
-from bartizan.cli.output import painted, say, show_json, show_problems
+from bartizan.cli.meant import lines, told
+from bartizan.cli.output import complain, painted, say, show_json, show_problems
 from bartizan.cli.remote import asked
 from bartizan.compile import Compiled
+from bartizan.meaning import difference
+from bartizan.rollout.accepted import Accepted
 from bartizan.rollout.loosening import loosenings
 
 NAME = "diff"
-HELP = "Compare candidate files with what runs: resources added, changed, removed. Exit status 2 if they differ."
-EXAMPLES = ("bartizan diff -f candidate/", "bartizan diff -f candidate/ --against policies/")
+HELP = (
+    "Compare candidate files with what runs: resources added, changed, removed, and what that means: who gains and who loses access, "
+    "which conditions and limits change. Exit status 2 if they differ."
+)
+EXAMPLES = (
+    "bartizan diff -f candidate/",
+    "bartizan diff --from policies/ candidate/",
+    "bartizan diff -f candidate/ --against policies/ --json",
+)
+USAGE = 64
+_KEPT_S = 3.0
+"""What runs is written to the disk so long after it was accepted, at the latest."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    files(parser)
-    parser.add_argument("--against", type=Path, metavar="PATH", help="other files, instead of what runs")
+    parser.add_argument("candidate", nargs="?", type=Path, metavar="FILES", help="the YAML file, or the folder of them")
+    parser.add_argument("-f", "--files", type=Path, metavar="PATH", help="the same")
+    parser.add_argument("--from", "--against", dest="against", type=Path, metavar="PATH", help="other files, instead of what runs")
+    parser.add_argument("--text-only", action="store_true", help="compare what is written, and don't tell what it means")
     state(parser)
     as_json(parser)
 
 
 def run(read: argparse.Namespace) -> int:
     """Compares."""
-    new = compiled(read.files)
+    files = read.files or read.candidate
+    if files is None or (read.files and read.candidate):
+        complain("name the candidate files, once: `bartizan diff -f candidate/`\nSee 'bartizan diff --help'.")
+        return USAGE
+    new = compiled(files)
     if not isinstance(new, Compiled):
         show_problems(new)
         return 1
-    loosened: list[str] = []
+    notes: list[str] = []
+    old: Compiled | None
     if read.against is not None:
-        old = compiled(read.against)
-        if not isinstance(old, Compiled):
-            show_problems(old)
+        against = compiled(read.against)
+        if not isinstance(against, Compiled):
+            show_problems(against)
             return 1
-        before = _digests(old)
-        loosened = list(loosenings(old.snapshot, new.snapshot))
+        old, before = against, _digests(against)
     else:
         before = asked(read.state, "/digests")
-    told = {**_difference(before, _digests(new)), "loosened": loosened, "revision": new.snapshot.revision}
-    if read.json:
-        show_json(told)
-    else:
-        _show(told)
-    return 2 if told["added"] or told["changed"] or told["removed"] else 0
+        old = None if read.text_only else _running(read.state, before)
+        if old is None and not read.text_only:
+            notes.append("What runs isn't kept on the disk as files, so what the edit means can't be told: compare with files, by --from.")
+    return _shown(read, _compared(before, old, new), old, new, notes)
 
 
-def _digests(made: Compiled) -> dict[str, str]:
-    return {f"{kind}/{name}": resource.digest for (kind, name), resource in made.snapshot.resources.items()}
+def _running(folder: Path, digests: Mapping[str, str]) -> Compiled | None:
+    """What runs, from the disk. None if what is kept there is something else."""
+    until = time.monotonic() + _KEPT_S
+    while True:
+        kept = Accepted(folder / "accepted.json").compiled()
+        if kept is not None and _resources(kept) == digests:
+            return kept
+        if time.monotonic() > until:
+            return None
+        time.sleep(0.2)
 
 
-def _difference(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, list[str]]:
+def _compared(before: Mapping[str, str], old: Compiled | None, new: Compiled) -> dict[str, Any]:
+    """What is written otherwise."""
+    after = _digests(new) if old is not None else _resources(new)
+    before = _digests(old) if old is not None else before
     return {
         "added": sorted(after.keys() - before.keys()),
         "changed": sorted(name for name in after.keys() & before.keys() if after[name] != before[name]),
         "removed": sorted(before.keys() - after.keys()),
+        "loosened": list(loosenings(old.snapshot, new.snapshot)) if old is not None else [],
+        "revision": new.snapshot.revision,
     }
 
 
-def _show(told: Mapping[str, Any]) -> None:
+def _digests(made: Compiled) -> dict[str, str]:
+    """What everything says: resources, and the files that they name."""
+    return {**_resources(made), **{f"File/{name}": hashlib.sha256(content).hexdigest() for name, content in made.snapshot.files.items()}}
+
+
+def _resources(made: Compiled) -> dict[str, str]:
+    return {f"{kind}/{name}": resource.digest for (kind, name), resource in made.snapshot.resources.items()}
+
+
+def _shown(read: argparse.Namespace, found: dict[str, Any], old: Compiled | None, new: Compiled, notes: list[str]) -> int:
+    differ = bool(found["added"] or found["changed"] or found["removed"])
+    meaning = None if old is None or read.text_only else difference(old, new)
+    if read.json:
+        show_json({**found, "meaning": told(meaning) if meaning is not None else None, "notes": notes})
+    else:
+        for line in _lines(found):
+            say(line)
+        for line in lines(meaning) if meaning is not None and differ else ():
+            say(line)
+        for note in notes:
+            say(painted(note, "yellow"))
+    return 2 if differ else 0
+
+
+def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     for what, sign, colour in (("added", "+", "green"), ("changed", "~", "yellow"), ("removed", "-", "red")):
-        for name in told[what]:
-            say(painted(f"{sign} {name}", colour))
-    for sentence in told["loosened"]:
-        say(painted(f"LOOSENS: {sentence}", "yellow"))
-    if not (told["added"] or told["changed"] or told["removed"]):
-        say("no difference")
+        for name in found[what]:
+            yield painted(f"{sign} {name}", colour)
+    for sentence in found["loosened"]:
+        yield painted(f"LOOSENS: {sentence}", "yellow")
+    if not (found["added"] or found["changed"] or found["removed"]):
+        yield "no difference"

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from bartizan.cli.arguments import as_json, state
-from bartizan.cli.output import painted, say, show_json
+from bartizan.cli.output import painted, printable, say, show_json
 from bartizan.cli.remote import asked
 
 NAME = "status"
@@ -33,15 +33,10 @@ def run(read: argparse.Namespace) -> int:
 def _show(told: dict[str, Any]) -> None:
     enforced = f", enforced in {told['enforced_ms']:.0f} ms" if told["enforced_ms"] is not None else ""
     say(f"revision {painted(told['revision'] or 'none', 'bold')} since {_when(told['since'])}, generation {told['generation']}{enforced}")
+    if told["nodes"]:
+        say(_active(told))
     for node in told["nodes"]:
-        position = node["position"]
-        state_text = painted("acknowledged", "green") if node["acknowledged"] else painted("not acknowledged", "red")
-        kept = painted("kept", "green") if node["kept"] else painted("not kept on its disk", "red")
-        where = "connected" if node["connected"] else "gone"
-        envoy = "Envoy up" if node["envoy"] else "Envoy down"
-        say(f"  node {node['node_id']}: {position['revision']} {state_text} since {_when(node['since'])}, {kept}, {where}, {envoy}")
-        if node["error"]:
-            say(f"    {painted(node['error'], 'red')}")
+        _show_node(node)
     if told["error"]:
         say(painted(f"an error of Bartizan's own: {told['error']}", "red"))
     for problem in told["refused"]:
@@ -52,6 +47,33 @@ def _show(told: dict[str, Any]) -> None:
         say(painted(f"warning: {warning}", "yellow"))
     for source in told["blocked"]:
         say(f"blocked: {source}")
+
+
+def _active(told: dict[str, Any]) -> str:
+    """On how many nodes the revision is, and how long the last of them took."""
+    nodes, revision = told["nodes"], told["revision"]
+    active = sum(node["acknowledged"] and not node["lag"] and node["position"]["revision"] == revision for node in nodes)
+    spreads = [spread for spread in told["propagation"]["last"] if spread["revision"] == revision]
+    took = f" in {max(spreads[0]['ms'].values()):.0f} ms" if spreads and spreads[0]["ms"] else ""
+    text = f"revision {revision or 'none'} is active on {active}/{len(nodes)} nodes{took}"
+    return painted(text, "green" if active == len(nodes) else "red")
+
+
+def _show_node(node: dict[str, Any]) -> None:
+    position = node["position"]
+    group = f" ({node['group']})" if node["group"] != "default" else ""
+    acknowledged = painted("acknowledged", "green") if node["acknowledged"] else painted("not acknowledged", "red")
+    kept = painted("kept", "green") if node["kept"] else painted("not kept on its disk", "red")
+    where = "connected" if node["connected"] else "gone"
+    envoy = "Envoy up" if node["envoy"] else "Envoy down"
+    lag = painted(f", {node['lag']} releases behind", "red") if node["lag"] else ""
+    # What a node of another machine says is shown, never obeyed.
+    revision = printable(position["revision"])
+    say(
+        f"  node {printable(node['node_id'])}{group}: {revision} {acknowledged} since {_when(node['since'])}, {kept}, {where}, {envoy}{lag}"
+    )
+    if node["error"]:
+        say(f"    {painted(printable(node['error']), 'red')}")
 
 
 def _when(seconds: float) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TypeVar
 
-from bartizan.cases import Found, Outcome, Trial, case_files, outcomes, trials
+from bartizan.cases import Found, FoundInvariant, Judge, Kept, Outcome, Trial, case_files, kept, outcomes, trials
 from bartizan.cli.arguments import as_json
 from bartizan.cli.compiled import compiled
 from bartizan.cli.output import complain, show_json, show_problems
@@ -17,7 +18,10 @@ from bartizan.compile import Compiled
 from bartizan.scratch import Scratch
 
 NAME = "test"
-HELP = "Test policies: ask the cases in *.test.yaml files of a scratch instance. Exit status 0 if all pass, else 1."
+HELP = (
+    "Test policies: ask the cases in *.test.yaml files of a scratch instance, and check their invariants for every consumer, route and "
+    "method. Exit status 0 if all pass, else 1."
+)
 EXAMPLES = (
     "bartizan test -f policies/",
     "bartizan test -f policies/ 'refunds*' 'only finance *'",
@@ -69,33 +73,39 @@ def _tested(read: argparse.Namespace) -> Tested | str:
         return Tested("", problems=(*made, *reading.problems))
     if reading.problems:
         return Tested("", problems=reading.problems)
-    if not reading.found:
+    if not reading.found and not reading.invariants:
         return f"there are no cases in {read.files}. {_NONE}"
-    chosen = tuple(_chosen(reading.found, read.globs))
-    if missing := [glob for glob in read.globs if not any(_matches(one, glob) for one in chosen)]:
-        return _nothing(missing[0], reading.found)
-    asked, problems = trials(chosen, made)
-    if problems:
-        return Tested("", problems=problems)
-    found = asyncio.run(_outcomes(made, asked))
+    every: tuple[Found | FoundInvariant, ...] = (*reading.found, *reading.invariants)
+    if missing := [glob for glob in read.globs if not any(_matches(one, glob) for one in every)]:
+        return _nothing(missing[0], every)
+    asked, wrong = trials(_chosen(reading.found, read.globs), made)
+    invariants, judge = tuple(_chosen(reading.invariants, read.globs)), Judge(made)
+    if problems := (*wrong, *judge.problems(invariants)):
+        return Tested("", problems=tuple(sorted(problems)))
+    found, held = asyncio.run(_outcomes(made, asked, judge, invariants))
     declared = {policy.id: policy.model_dump(mode="json", by_alias=True) for policy in made.snapshot.policies}
-    return Tested(made.snapshot.revision, tuple(found), declared, time.monotonic() - began)
+    return Tested(made.snapshot.revision, tuple(found), declared, time.monotonic() - began, invariants=tuple(held))
 
 
-async def _outcomes(made: Compiled, asked: Iterable[Trial]) -> list[Outcome]:
+async def _outcomes(
+    made: Compiled, asked: Iterable[Trial], judge: Judge, invariants: Iterable[FoundInvariant]
+) -> tuple[list[Outcome], list[Kept]]:
     async with Scratch(made.snapshot) as scratch:
-        return await outcomes(scratch, asked)
+        return await outcomes(scratch, asked), await kept(scratch, judge, invariants)
 
 
-def _chosen(found: Iterable[Found], globs: Sequence[str]) -> Iterator[Found]:
+_One = TypeVar("_One", Found, FoundInvariant)
+
+
+def _chosen(found: Iterable[_One], globs: Sequence[str]) -> Iterator[_One]:
     return (one for one in found if not globs or any(_matches(one, glob) for glob in globs))
 
 
-def _matches(one: Found, glob: str) -> bool:
-    return one.case.name == glob or fnmatchcase(one.case.name, glob)
+def _matches(one: Found | FoundInvariant, glob: str) -> bool:
+    return one.name == glob or fnmatchcase(one.name, glob)
 
 
-def _nothing(glob: str, found: Iterable[Found]) -> str:
-    near = get_close_matches(glob, [one.case.name for one in found], n=1, cutoff=0.5)
+def _nothing(glob: str, found: Iterable[Found | FoundInvariant]) -> str:
+    near = get_close_matches(glob, [one.name for one in found], n=1, cutoff=0.5)
     hint = f"Did you mean {near[0]!r}?" if near else "Quote it, so that the shell leaves it alone, and use * for what you leave out."
     return f"no case is called {glob!r}. {hint}"

@@ -7,9 +7,10 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from bartizan.admin.options import ADMIN, ControlOptions
-from bartizan.cli.arguments import files, state
+from bartizan.admin.options import ADMIN, ControlOptions, Door
+from bartizan.cli.arguments import endpoint, files, state
 from bartizan.cli.output import complain, say, show_problems
 from bartizan.errors import Unavailable
 from bartizan.lib.process import Child, end, ending, start
@@ -19,7 +20,11 @@ from bartizan.rollout.verdict import Verdict
 
 NAME = "up"
 HELP = "Run the gateway: control plane, node and Envoy, following every edit of the files."
-EXAMPLES = ("bartizan up -f policies/", "bartizan up -f gateway.yaml --state /var/lib/bartizan --admin 127.0.0.1:9180")
+EXAMPLES = (
+    "bartizan up -f policies/",
+    "bartizan up -f gateway.yaml --state /var/lib/bartizan --admin 127.0.0.1:9180",
+    "bartizan up -f policies/ --nodes 0.0.0.0:9190",
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +32,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     files(parser)
     state(parser)
     parser.add_argument("--admin", default=ADMIN, metavar="HOST:PORT", help="where health and metrics are served")
+    parser.add_argument("--nodes", type=_address, metavar="ADDRESS:PORT", help="where nodes of other machines come in")
+    parser.add_argument("--api", type=_address, metavar="ADDRESS:PORT", help="where the admin API is served over TCP")
+    parser.add_argument("--api-certificate", type=Path, metavar="FILE", help="its certificate (PEM); needed beyond loopback")
+    parser.add_argument("--api-private-key", type=Path, metavar="FILE", help="the certificate's private key (PEM)")
+    parser.add_argument("--store", default="", metavar="URL", help="where revisions are kept: postgresql://...; else a file in the state")
     parser.add_argument("--envoy", type=Path, metavar="PATH", help="another Envoy than the pinned one, of the same minor version")
     parser.add_argument("--concurrency", type=int, metavar="N", help="Envoy's worker threads (default: one for each core)")
 
@@ -36,13 +46,27 @@ def run(read: argparse.Namespace) -> int:
     if not read.files.exists():
         complain(f"{read.files} doesn't exist. Give a YAML file or a folder of them with -f.")
         return 1
-    control = ControlOptions(read.files.absolute(), read.state.absolute(), read.admin)
+    door = Door(read.api, read.api_certificate, read.api_private_key) if read.api else None
+    if door is not None and (wrong := door.problem()):
+        complain(wrong)
+        return 1
+    if urlsplit(read.store).password:
+        complain("a password on the command line can be read by everyone on this machine: put it into PGPASSWORD or a passfile")
+        return 1
+    control = ControlOptions(read.files.absolute(), read.state.absolute(), read.admin, read.store, read.nodes or "", door)
 
     def told(verdict: Verdict) -> None:
         for one in verdict.openings:
             say(f"listening on {one.address} ({one.listener}); health and metrics on http://{control.admin}")
+        if control.nodes:
+            say(f"nodes come in on {control.nodes}; `bartizan node token` makes a token for each")
 
     return asyncio.run(run_gateway(control, EnvoyOptions(binary=read.envoy, concurrency=read.concurrency), told))
+
+
+def _address(text: str) -> str:
+    endpoint(text)
+    return text
 
 
 async def run_gateway(control: ControlOptions, envoy: EnvoyOptions, told: Callable[[Verdict], None], beside: Sequence[Child] = ()) -> int:
@@ -51,8 +75,7 @@ async def run_gateway(control: ControlOptions, envoy: EnvoyOptions, told: Callab
     Then `told` is called, node, Envoy and those `beside` them are started, and all run until a signal comes. Returns the exit status.
     Unavailable if an address is taken or no Envoy fits.
     """
-    own = ("--files", os.fspath(control.files), "--state", os.fspath(control.state), "--admin", control.admin)
-    child = python_child("The control plane", "bartizan.app", *own)
+    child = python_child("The control plane", "bartizan.app", *_own(control))
     ours, its = os.pipe()
     command = replace(child.command, argv=(*child.command.argv, "--tell", str(its)), keeps=(its,))
     try:
@@ -76,6 +99,16 @@ async def run_gateway(control: ControlOptions, envoy: EnvoyOptions, told: Callab
         return await supervise((*children, *beside), {child.name: process})
     finally:
         await end(process)
+
+
+def _own(control: ControlOptions) -> tuple[str, ...]:
+    """The arguments of the control plane's process."""
+    own: tuple[str, ...] = ("--files", os.fspath(control.files), "--state", os.fspath(control.state), "--admin", control.admin)
+    own = (*own, "--nodes", control.nodes, "--store", control.store)
+    if (door := control.door) is None:
+        return own
+    files = (("--api-certificate", door.certificate), ("--api-private-key", door.private_key))
+    return (*own, "--api", door.address, *(text for name, file in files if file is not None for text in (name, os.fspath(file.absolute()))))
 
 
 async def _whole(pipe: int) -> bytes:

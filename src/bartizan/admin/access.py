@@ -1,0 +1,105 @@
+"""Who asks the admin API, and what they may: a token over TCP, the owner of the state's folder over its unix socket."""
+
+import asyncio
+import getpass
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from bartizan.errors import Forbidden, TooMany, Unauthenticated
+from bartizan.identity.operators import Operator, Operators
+
+ATTEMPTS = 10
+WINDOW_S = 60.0
+LOCKED_S = 60.0
+_MOST = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks."""
+
+    name: str
+    origin: str
+    operator: Operator | None
+    """None: the owner of the folder, who may do everything."""
+
+    def may(self, what: str) -> bool:
+        """Whether it is allowed."""
+        return self.operator is None or self.operator.may(what)
+
+
+class Lockout:
+    """Addresses that have shown too many wrong tokens are refused for a while, whatever they show."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._wrong: dict[str, deque[float]] = {}
+        self._until: dict[str, float] = {}
+
+    def check(self, origin: str) -> None:
+        """TooMany if this address is locked out."""
+        if (until := self._until.get(origin)) is None:
+            return
+        if until > self._clock():
+            raise TooMany("Too many wrong tokens came from your address. Wait a minute.", code="locked-out")
+        del self._until[origin]
+
+    def wrong(self, origin: str) -> None:
+        """A wrong token came from there."""
+        now = self._clock()
+        if len(self._wrong) >= _MOST:
+            self._wrong.clear()
+        times = self._wrong.setdefault(origin, deque(maxlen=ATTEMPTS))
+        times.append(now)
+        if len(times) == ATTEMPTS and times[0] > now - WINDOW_S:
+            self._until[origin] = now + LOCKED_S
+            del self._wrong[origin]
+
+
+class Access:
+    """Tells who asks, for one door: the unix socket if `local`, else TCP."""
+
+    def __init__(self, operators: Operators, *, local: bool) -> None:
+        self._operators = operators
+        self._lockout = Lockout()
+        self._owner = f"local:{getpass.getuser()}" if local else ""
+
+    async def caller(self, request: Request) -> Caller:
+        """Who asks. Unauthenticated or TooMany."""
+        if self._owner:
+            return Caller(self._owner, "local", None)
+        origin = request.client.host if request.client else "unknown"
+        self._lockout.check(origin)
+        token = _token(request)
+        try:
+            operator = await asyncio.to_thread(self._operators.who, token)
+        except Unauthenticated:
+            self._lockout.wrong(origin)
+            raise
+        return Caller(operator.name, origin, operator)
+
+
+def _token(request: Request) -> str:
+    kind, _, text = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not text or not text.isascii():
+        raise Unauthenticated("A valid token is needed.", code="token-unknown")
+    return text
+
+
+def allowed(what: str) -> Callable[[Request], Awaitable[Caller]]:
+    """A dependency of an operation: who asks, if that is allowed."""
+
+    async def who(request: Request) -> Caller:
+        access: Access = request.app.state.access
+        caller = await access.caller(request)
+        if caller.operator is not None and caller.operator.once and what != "make-token":
+            raise Forbidden("The first token only makes another: POST /v1/tokens.", code="first-token")
+        if not caller.may("administer" if what == "make-token" else what):
+            raise Forbidden("Your token's role doesn't allow this.", code="role-too-low")
+        return caller
+
+    return who

@@ -1,0 +1,51 @@
+"""The admin API as an application: its operations, its answers, and the OpenAPI document that tells of both."""
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+from starlette.responses import Response
+
+from bartizan import __version__
+from bartizan.admin.access import Access
+from bartizan.admin.answers import Trouble, answers_for, trouble
+from bartizan.admin.limits import Bounded
+from bartizan.admin.plane import Plane
+from bartizan.admin.routes import ROUTERS
+
+_log = logging.getLogger(__name__)
+_TITLE = "Bartizan's admin API"
+_TOLD = "Everything that can be changed or looked at. Errors are RFC 9457 problems; `problems` says where what was given is wrong."
+
+
+def api(plane: Plane, access: Access) -> FastAPI:
+    """The application."""
+    app = FastAPI(title=_TITLE, version=__version__, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app.state.plane, app.state.access = plane, access
+    for router in ROUTERS:
+        app.include_router(router)
+    answers_for(app)
+    app.add_exception_handler(Exception, _bug)
+    app.add_middleware(Bounded)
+    app.openapi = lambda: document(app)  # type: ignore[method-assign]
+    return app
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    _log.error("a bug in answering %s %s", request.method, request.url.path, exc_info=error)
+    return trouble(500, "internal", "This is an error of Bartizan's own. The log says more under this id.")
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI 3.1 document."""
+    if app.openapi_schema is None:
+        made = get_openapi(title=_TITLE, version=__version__, description=_TOLD, routes=app.routes, openapi_version="3.1.0")
+        schema = Trouble.model_json_schema(ref_template="#/components/schemas/{model}")
+        inner = schema.pop("$defs", {})
+        components = made.setdefault("components", {})
+        components.setdefault("schemas", {}).update({"Trouble": schema, **inner})
+        components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        made["security"] = [{"token": []}]
+        app.openapi_schema = made
+    return app.openapi_schema

@@ -1,0 +1,33 @@
+"""Keeps what is sent to the admin API within bounds, before anything of it is read whole."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bartizan.admin.answers import trouble
+
+LARGEST = 32 << 20
+"""Bytes of a body."""
+
+
+class Bounded:
+    """Refuses bodies that are too large, be their size announced or not."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        if not announced.isdigit() or int(announced) > LARGEST:
+            await trouble(413, "body-too-large", f"A body has up to {LARGEST >> 20} MiB.")(scope, receive, send)
+            return
+        left = LARGEST
+
+        async def counted() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            return message if left >= 0 else {"type": "http.disconnect"}
+
+        await self._app(scope, counted, send)

@@ -1,0 +1,72 @@
+"""Tokens of the admin API: made, listed, ended."""
+
+import asyncio
+import time
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, Field
+
+from bartizan.admin.answers import documented
+from bartizan.admin.asked import Admin, Maker, The
+from bartizan.identity.operators import Role
+
+Ident = Annotated[str, Path(pattern=r"^tok_[0-9a-f]{1,32}$")]
+
+
+class Token(BaseModel):
+    """A token, without its text."""
+
+    id: str
+    name: str
+    role: Role
+    created: float
+    expires: float | None
+    once: bool = Field(description="It only makes another, and ends with that.")
+
+
+class NewToken(Token):
+    """A token with its text, which is shown this once."""
+
+    token: str
+
+
+class Wanted(BaseModel):
+    """The token that is to be made."""
+
+    name: str = Field(min_length=1, max_length=256, description="Whose it is: the audit log names it.")
+    role: Role
+    seconds: float | None = Field(
+        default=None, gt=0, le=10 * 365 * 86400, allow_inf_nan=False, description="For how long; by default for good."
+    )
+
+
+router = APIRouter(tags=["tokens"])
+
+
+@router.get("/v1/tokens", operation_id="listTokens", responses=documented())
+async def listed(plane: The, _: Admin) -> list[Token]:
+    """Every token that wasn't ended."""
+    return [Token(**asdict(one)) for one in await asyncio.to_thread(plane.operators.all)]
+
+
+@router.post("/v1/tokens", operation_id="makeToken", responses=documented())
+async def make(plane: The, wanted: Wanted, caller: Maker) -> NewToken:
+    """Makes a token and shows it, once. The first token of a gateway makes one other, and ends."""
+    expires = None if wanted.seconds is None else time.time() + wanted.seconds
+    first = caller.operator if caller.operator is not None and caller.operator.once else None
+    if first is not None:
+        made, text = await asyncio.to_thread(plane.operators.exchange, first, wanted.name, wanted.role, expires)
+    else:
+        made, text = await asyncio.to_thread(plane.operators.new, wanted.name, wanted.role, expires)
+    await plane.audit(caller.name, "token.make", made.id, caller.origin, name=made.name, role=made.role)
+    return NewToken(**asdict(made), token=text.reveal())
+
+
+@router.delete("/v1/tokens/{ident}", operation_id="endToken", responses=documented(404, 409))
+async def end(plane: The, ident: Ident, caller: Admin) -> Token:
+    """Ends a token for good."""
+    ended = await asyncio.to_thread(plane.operators.end, ident)
+    await plane.audit(caller.name, "token.end", ended.id, caller.origin, name=ended.name)
+    return Token(**asdict(ended))

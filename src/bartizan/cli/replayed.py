@@ -1,0 +1,118 @@
+"""What came of a replay: for people, and as JSON for build servers."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bartizan.cli.output import painted, printable, say
+from bartizan.replay import Group, Seen, Tally
+from bartizan.replay.judging import Change
+
+_SHOWN = 20
+_TOLD = 10_000
+_COLOURS: dict[Change, str] = {"newly refused": "red", "newly allowed": "yellow", "refused by another": "dim", "untold": "dim"}
+_BY: dict[Change, str] = {"newly refused": "refused by", "newly allowed": "was refused by", "refused by another": "now by"}
+NEVER_TOLD = (
+    "Records hold no query, no header but the user agent, and no body: policies that ask for them can't be told.",
+    "Limits count anew each time: a request that a limit refused is taken for one that every policy let through.",
+    "Of preflights it is compared that they are answered, not what the answer permits.",
+)
+"""What no record can tell, whatever the candidate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The outcome of a replay."""
+
+    revision: str
+    """The candidate's."""
+    tally: Tally
+    failing: tuple[Change, ...]
+    """Which changes make it differ."""
+    tolerated: int
+    """How many of them don't."""
+    seconds: float
+    skipped: int = 0
+
+    @property
+    def differs(self) -> bool:
+        """Whether more changes than is tolerated."""
+        return sum(self.tally.counts[change] for change in self.failing) > self.tolerated
+
+    def show(self) -> None:
+        """Prints it."""
+        for line in self.lines():
+            say(line)
+
+    def lines(self) -> Iterator[str]:
+        """The report: each change with its groups, then what can't be told, then the sum."""
+        counts = self.tally.counts
+        for change in ("newly refused", "newly allowed", "refused by another"):
+            if counts[change]:
+                yield painted(f"{change}: {_requests(counts[change])}", _COLOURS[change])
+                yield from self._groups(change)
+        yield from self._untold()
+        if self.tally.no_decision:
+            yield painted(f"not decided by policies: {_requests(self.tally.no_decision.total())}", "dim")
+            yield from (f"  {count} {reason}" for reason, count in self.tally.no_decision.most_common())
+        if self.skipped:
+            yield painted(f"{self.skipped} lines are no records", "dim")
+        told = f"{self.tally.judged} of {_requests(self.tally.records)} judged: {counts['same']} the same"
+        changes = [f"{counts[change]} {change}" for change in ("newly refused", "newly allowed", "refused by another")]
+        rate = self.tally.judged / max(self.seconds, 1e-9)
+        summary = f"{told}, {', '.join(changes)}, {counts['untold']} that can't be told"
+        yield painted(summary, "red" if self.differs else "green")
+        yield f"candidate {self.revision}: {'differs' if self.differs else 'ok'} ({self.seconds:.1f} s, {rate:,.0f} a second)"
+
+    def _groups(self, change: Change) -> Iterator[str]:
+        found = self.tally.of(change)
+        for group, seen in found[:_SHOWN]:
+            where = group.where
+            place = f"{where.method} {where.api or 'no API'}{' ' + where.route if where.route else ''}"
+            yield f"  {seen.count:>7} {printable(where.who)}: {printable(place)}, {_BY[change]} {group.policy}"
+            yield painted(f"          such as {', '.join(seen.samples[:2])}", "dim")
+        if len(found) > _SHOWN:
+            yield f"          and {len(found) - _SHOWN} more groups: see --json"
+
+    def _untold(self) -> Iterator[str]:
+        if not self.tally.counts["untold"]:
+            return
+        yield painted(f"can't be told from the records: {_requests(self.tally.counts['untold'])}", "yellow")
+        found = self.tally.untold()
+        for policy, lacks, count in found[:_SHOWN]:
+            asks = f"{policy} asks for " if policy else "for want of "
+            yield f"  {count:>7} {asks}{printable(', '.join(lacks))}"
+        if len(found) > _SHOWN:
+            yield f"          and {len(found) - _SHOWN} more: see --json"
+
+    def told(self) -> dict[str, Any]:
+        """As JSON."""
+        tally = self.tally
+        shown: tuple[Change, ...] = ("newly refused", "newly allowed", "refused by another")
+        return {
+            "verdict": "differs" if self.differs else "ok",
+            "candidate": self.revision,
+            "requests": tally.records,
+            "judged": tally.judged,
+            "same": tally.counts["same"],
+            "newly_refused": tally.counts["newly refused"],
+            "newly_allowed": tally.counts["newly allowed"],
+            "refused_by_another": tally.counts["refused by another"],
+            "untold": tally.counts["untold"],
+            "groups": [_group(*one) for change in shown for one in tally.of(change)[:_TOLD]],
+            "untold_because": [{"policy": policy or None, "lacks": lacks, "count": count} for policy, lacks, count in tally.untold()],
+            "not_decided": dict(tally.no_decision),
+            "never_told": NEVER_TOLD,
+            "skipped_lines": self.skipped,
+            "questions": tally.asked,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def _group(group: Group, seen: Seen) -> dict[str, Any]:
+    where = {name: value or None for name, value in asdict(group.where).items()}
+    return {"change": group.change, "policy": group.policy, **where, "count": seen.count, "request_ids": seen.samples}
+
+
+def _requests(count: int) -> str:
+    return f"{count} request{'' if count == 1 else 's'}"

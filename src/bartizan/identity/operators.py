@@ -1,0 +1,153 @@
+"""Who may use the admin API: tokens with roles, kept as hashes. A token is shown once, when it is made.
+
+The first one is made at the first start, lies in a file that only its owner can read, ends soon, and is good for one thing: to make
+another. A store that is lost later never mints one by itself.
+"""
+
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+from bartizan.errors import Conflict, Invalid, NotFound, Unauthenticated
+from bartizan.model.attributes import text_problem
+from bartizan.secrets.sealed import Secret
+from bartizan.store import Note, Store
+
+Role: TypeAlias = Literal["viewer", "editor", "approver", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)
+"""Each may do what those before it may, but for one thing: an approver changes nothing."""
+FIRST = "first-token"
+_PREFIX = "bzt_"
+_UNDER = "operator/"
+_FIRST_S = 3600.0
+_MAY: dict[Role, frozenset[str]] = {
+    "viewer": frozenset({"view"}),
+    "editor": frozenset({"view", "edit"}),
+    "approver": frozenset({"view", "approve"}),
+    "admin": frozenset({"view", "edit", "approve", "administer"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A token of the admin API, without its text."""
+
+    id: str
+    name: str
+    """Whose it is: the audit log names it."""
+    role: Role
+    created: float
+    """Seconds since the epoch, as is `expires`."""
+    expires: float | None
+    once: bool = False
+    """It only makes another, and ends with that."""
+
+    def may(self, what: str) -> bool:
+        """Whether its role allows this."""
+        return what in _MAY[self.role]
+
+
+class Operators:
+    """The tokens in a store. Every method reads what is there now, so that one that is ended counts nowhere any more."""
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
+        self._notes = store.notes
+        self._store = store
+        self._clock = clock
+
+    def new(self, name: str, role: Role, expires: float | None = None, *, once: bool = False) -> tuple[Operator, Secret]:
+        """Makes a token: what it is, and its text."""
+        if problem := text_problem(name):
+            raise Invalid(f"The name of a token {problem}.", code="token-invalid")
+        if role not in ROLES:
+            raise Invalid(f"{role!r} is no role. Roles: {', '.join(ROLES)}.", code="token-invalid")
+        now = float(self._clock())
+        if expires is not None and not now < expires < 1e11:
+            raise Invalid("A token has to expire in the future.", code="token-invalid")
+        made = Operator(f"tok_{secrets.token_hex(6)}", name, role, now, expires, once)
+        text = _PREFIX + secrets.token_urlsafe(32)
+        self._notes.put(_UNDER + made.id, {**_told(made), "hash": _digest(text)})
+        return made, Secret(text)
+
+    def who(self, text: str) -> Operator:
+        """Whose token this is. Unauthenticated if it is nobody's, or has expired: both look alike."""
+        wanted = _digest(text)
+        for note in self._held():
+            kept: Any = note.value
+            if secrets.compare_digest(str(kept["hash"]), wanted):
+                found = _operator(note)
+                if found.expires is None or found.expires > self._clock():
+                    return found
+        raise Unauthenticated("A valid token is needed.", code="token-unknown")
+
+    def all(self) -> tuple[Operator, ...]:
+        """Every token that wasn't ended, expired ones too."""
+        return tuple(map(_operator, self._held()))
+
+    def _held(self) -> Iterator[Note]:
+        return (note for note in self._notes.under(_UNDER) if not _has_ended(note))
+
+    def end(self, ident: str) -> Operator:
+        """Ends a token for good."""
+        note = self._notes.get(_UNDER + ident)
+        if note is None or _has_ended(note):
+            raise NotFound(f"There is no token {ident}, or it was ended already.", code="token-missing")
+        self._notes.put(note.key, {**_told(_operator(note)), "hash": "", "ended": float(self._clock())}, note.version)
+        return _operator(note)
+
+    def exchange(self, first: Operator, name: str, role: Role, expires: float | None) -> tuple[Operator, Secret]:
+        """Makes a token with one that is good for that only, which ends."""
+        made = self.new(name, role, expires)
+        try:
+            self.end(first.id)
+        except (NotFound, Conflict):
+            self.end(made[0].id)  # somebody else was faster with it
+            raise Unauthenticated("A valid token is needed.", code="token-unknown") from None
+        return made
+
+    def first(self, state: Path) -> Path | None:
+        """At the very first start: makes the first token, and returns the file it lies in. None at any other."""
+        file = state / FIRST
+        if self._notes.get("operators") is not None or _served_before(self._store, state):
+            return None
+        self._notes.put("operators", {"first": float(self._clock())})
+        _, text = self.new("first", "admin", self._clock() + _FIRST_S, once=True)
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as opened:
+            opened.write(text.reveal() + "\n")
+        return file
+
+
+def forget_first(state: Path) -> None:
+    """The file of the first token has had its time."""
+    with suppress(FileNotFoundError):
+        (state / FIRST).unlink()
+
+
+def _served_before(store: Store, state: Path) -> bool:
+    """Whether there are nodes or revisions already: then the store was lost, not begun."""
+    return store.revisions.head() is not None or (state / "last-good").exists()
+
+
+def _told(one: Operator) -> dict[str, Any]:
+    return {"name": one.name, "role": one.role, "created": one.created, "expires": one.expires, "once": one.once}
+
+
+def _operator(note: Note) -> Operator:
+    kept: Any = note.value
+    return Operator(note.key.removeprefix(_UNDER), kept["name"], kept["role"], kept["created"], kept["expires"], kept["once"])
+
+
+def _has_ended(note: Note) -> bool:
+    kept: Any = note.value
+    return "ended" in kept
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,60 @@
+"""What an edit means: who gains and who loses access where, whose access hangs on other conditions, and which limits change."""
+
+from dataclasses import replace
+
+from bartizan.compile import Compiled
+from bartizan.meaning.access import Access, Asked
+from bartizan.meaning.changes import Group, Meaning
+from bartizan.meaning.comparison import Comparison, Side
+from bartizan.meaning.people import People, people_of, set_of
+from bartizan.meaning.who import Teller
+from bartizan.meaning.words import policies
+from bartizan.meaning.world import World
+from bartizan.model.snapshot import Snapshot
+
+
+def difference(before: Compiled, after: Compiled) -> Meaning:
+    """What it means to go from one to the other. Both are good."""
+    people = people_of((before.snapshot, after.snapshot))
+    old, new = Access(before), Access(after)
+    # Policies are compared for everyone as they are after the edit; what became of the people themselves is told apart.
+    now = replace(before.snapshot, consumers=after.snapshot.consumers, issuers=after.snapshot.issuers)
+    asked = Asked(World(after.snapshot, people))
+    former = asked if _same_frame(before.snapshot, after.snapshot) else Asked(World(now, people))
+    left, right = Side(old, former, policies(before)), Side(new, asked, policies(after))
+    comparison = Comparison(left, right, Teller(asked.world))
+    callers, changed = _callers(before.snapshot, after.snapshot, people)
+    live: tuple[Group, ...] = ()
+    if changed:
+        earlier = Side(old, Asked(World(before.snapshot, people)), left.held)
+        live = Comparison(earlier, left, Teller(former.world), changed).groups()
+    return Meaning(comparison.groups(), comparison.limits(), callers, live)
+
+
+def _same_frame(before: Snapshot, after: Snapshot) -> bool:
+    """Whether both tell Envoy the same of a principal."""
+
+    def frame(of: Snapshot) -> tuple[object, ...]:
+        cas = [(policy.id, getattr(policy, "client_cas", None)) for policy in of.policies if getattr(policy, "client_cas", None)]
+        return of.gateway.attributes, of.gateway.api_keys, cas
+
+    return frame(before) == frame(after)
+
+
+def _callers(before: Snapshot, after: Snapshot, people: People) -> tuple[tuple[str, ...], int]:
+    """The consumers and issuers that are declared otherwise: in words, and as a set."""
+    told: list[str] = []
+    touched: set[tuple[str, str]] = set()
+    for sort, kind, old, new in (
+        ("consumer", "consumer", before.consumers, after.consumers),
+        ("token", "issuer", before.issuers, after.issuers),
+    ):
+        added, removed = sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys())
+        changed = sorted(name for name in new.keys() & old.keys() if new[name] is not old[name] and new[name] != old[name])
+        for what, names in (("new", added), ("gone", removed), ("changed", changed)):
+            if names:
+                more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+                told.append(f"{len(names):,} {kind}{'s' if len(names) > 1 else ''} {what}: {', '.join(names[:5])}{more}")
+                touched.update((sort, name) for name in names)
+    held = (place for place, person in enumerate(people.all) if (person.sort, person.name) in touched)
+    return tuple(told), set_of(held, len(people.all))

@@ -1,0 +1,125 @@
+"""What each stage of a rollout looks at before the next one begins: tests, recorded requests, live requests beside the active revision."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from bartizan.cases import case_files, outcomes, trials
+from bartizan.compile import Compiled
+from bartizan.model.releases import Replay as ReplayStage
+from bartizan.model.releases import Shadow, Stage
+from bartizan.replay import Candidate, Records, Replay, Tally, Window
+from bartizan.replay.judging import Change
+from bartizan.scratch import Scratch
+from bartizan.telemetry.tail import followed
+
+Figures: TypeAlias = Mapping[str, float | int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a stage has found. `why` says what is wrong; empty if nothing is."""
+
+    figures: Figures = field(default_factory=dict)
+    why: str = ""
+
+
+Report = Callable[[Figures], Awaitable[None]]
+"""Told how far a stage is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """The stages that decide nothing yet. `files`: where test files are; `folder`: where the records are."""
+
+    files: Path
+    folder: Path
+
+    async def run(self, stage: Stage, candidate: Compiled, active: Compiled, report: Report) -> Found:
+        """Runs a stage to its end; that of tests is `tests`."""
+        if stage.replay is not None:
+            return await self._replay(stage.replay, candidate)
+        if stage.shadow is not None:
+            return await self._shadow(stage.shadow, candidate, active, report)
+        raise ValueError(stage.name)
+
+    def has_tests(self) -> bool:
+        """Whether there are test files."""
+        return bool(case_files(self.files).paths)
+
+    async def tests(self, candidate: Compiled) -> Found:
+        """The policy tests beside the policies, asked of the candidate."""
+        reading = case_files(self.files).read()
+        asked, problems = trials(reading.found, candidate) if not reading.problems else ((), reading.problems)
+        if problems:
+            return Found({"problems": len(problems)}, f"the tests can't be read: {problems[0]}")
+        async with Scratch(candidate.snapshot) as scratch:
+            found = await outcomes(scratch, asked)
+        wrong = [one for one in found if not one.passed]
+        figures = {"cases": len(found), "failed": len(wrong)}
+        if not wrong:
+            return Found(figures)
+        first = wrong[0]
+        return Found(figures, f"{len(wrong)} of {len(found)} tests fail, such as {first.trial.found.case.name!r}: {first.mismatches[0]}")
+
+    async def _replay(self, stage: ReplayStage, candidate: Compiled) -> Found:
+        window = Window(datetime.now(UTC) - stage.last)
+        with Records.folder(self.folder / "records", window, stage.most) as records:
+            async with Candidate(candidate) as asked:
+                tally = await Replay(asked).run(records.read())
+        return _judged(tally, stage.refused, stage.allowed)
+
+    async def _shadow(self, stage: Shadow, candidate: Compiled, active: Compiled, report: Report) -> Found:
+        """Every request that the record tells of is judged by the candidate too, in an instance of its own: no answer waits for it."""
+        ends = time.monotonic() + stage.lasts / timedelta(seconds=1)
+        chance = random.Random()  # noqa: S311 - a sample, not a secret
+        async with Candidate(candidate) as asked:
+            replay = Replay(asked)
+            following = followed(self.folder / "records" / "requests.jsonl")
+            while time.monotonic() < ends and not (stage.requests and replay.tally.judged >= stage.requests):
+                batch = await _next(following, ends)
+                await replay.run(one for one in batch if stage.sample >= 1 or chance.random() < stage.sample)
+                found = _judged(replay.tally, stage.refused, stage.allowed)
+                if found.why:
+                    return found
+                await report(found.figures)
+        return _judged(replay.tally, stage.refused, stage.allowed)
+
+
+async def _next(following: AsyncIterator[list[dict[str, Any]]], ends: float) -> list[dict[str, Any]]:
+    """The next records; none if there are none until then."""
+    try:
+        async with asyncio.timeout(max(0.0, ends - time.monotonic())):
+            return await anext(following)
+    except TimeoutError:
+        return []
+
+
+def _judged(tally: Tally, refused: int, allowed: int) -> Found:
+    figures: dict[str, float | int | str] = {
+        "requests": tally.records,
+        "judged": tally.judged,
+        "newly_refused": tally.counts["newly refused"],
+        "newly_allowed": tally.counts["newly allowed"],
+        "untold": tally.counts["untold"],
+    }
+    bounds: tuple[tuple[Change, int], ...] = (("newly refused", refused), ("newly allowed", allowed))
+    for change, most in bounds:
+        count = tally.counts[change]
+        if count > most:
+            return Found(figures, f"{count} of {tally.judged} requests are {change}{_example(tally, change)}; {most} may be")
+    return Found(figures)
+
+
+def _example(tally: Tally, change: Change) -> str:
+    groups = [(seen.count, group, seen) for group, seen in tally.groups.items() if group.change == change]
+    if not groups:
+        return ""
+    count, group, seen = max(groups, key=lambda one: one[0])
+    sample = f", such as {seen.samples[0]}" if seen.samples else ""
+    return f": {count} of them {group.where.method} {group.where.api}{group.where.route} by {group.where.who} ({group.policy}{sample})"

@@ -1,0 +1,245 @@
+"""Where changes of policy come in, by whichever door, and what counts now: which policies decide, and which are on their way out."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from bartizan.compile import Compiled, compile
+from bartizan.errors import Invalid
+from bartizan.model.problem import Place, Problem
+from bartizan.model.snapshot import LIVE_KINDS, Snapshot
+from bartizan.plane.line import Line
+from bartizan.rollout.asking import By
+from bartizan.rollout.combined import combined
+from bartizan.rollout.doors import Counts, counts
+from bartizan.rollout.kept import content_of, snapshot_of
+from bartizan.rollout.loosening import loosenings
+from bartizan.rollout.stages import Rollout, stages_of
+from bartizan.rollout.standing import Standing
+from bartizan.store import Change, Commit, Door
+
+_log = logging.getLogger("bartizan")
+_LONGEST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a desk has to do with the rest of the control plane."""
+
+    wake: Callable[[], None]
+    """There is something to publish."""
+    taken: Callable[[Snapshot | None, Snapshot], None]
+    """Live data was declared anew: what it was, and what it is."""
+    has_tests: Callable[[], bool]
+    """Whether there are policy tests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A change that somebody asks for."""
+
+    by: By
+    door: Door = "api"
+    parent: int | None = None
+    """The commit it was made from; None: whatever is the newest."""
+    at_once: bool = False
+    """It is let out everywhere without stages: a way back."""
+
+
+class Desk:
+    """The policies of one gateway."""
+
+    def __init__(self, line: Line, standing: Standing, around: Around) -> None:
+        self.line = line
+        self.standing = standing
+        self.compiled: Compiled | None = None
+        """What is to be served everywhere."""
+        self.files: Snapshot | None = None
+        """What the files say, and so who may call."""
+        self.candidate: Compiled | None = None
+        """What is on its way out."""
+        self.before: Snapshot | None = None
+        """What was active before, if this process has seen it."""
+        self.loosens: tuple[str, ...] = ()
+        self._around = around
+        self._changing = asyncio.Lock()
+
+    @property
+    def rollout(self) -> Rollout | None:
+        """The newest rollout."""
+        return self.line.rollout
+
+    async def take_files(self, made: Compiled) -> None:
+        """The files say this now."""
+        async with self._changing:
+            before, self.files = self.files, made.snapshot
+            if not self.line.loaded:
+                await self.line.load()
+            what = self._counts(made.snapshot)
+            if what is Counts.FILES:
+                wanted = Wanted(By("files", _told(before, made.snapshot), "files"), "files")
+                if self.line.newest is None or (self.compiled is not None and not self._staged(self.compiled)):
+                    self._take_at_once(made, wanted)
+                else:
+                    await self._take_change(made, wanted)
+            else:
+                await self._go_on(made, what)
+            self._around.taken(before, made.snapshot)
+        self._around.wake()
+
+    def _counts(self, files: Snapshot) -> Counts:
+        """What counts, told in the status too."""
+        found = counts(files.revision, self.line.base, self.line.newest)
+        self.standing.drift = _drift(found, files.revision, self.line.newest)
+        return found
+
+    async def _go_on(self, made: Compiled, what: Counts) -> None:
+        """The policies stay what they are; consumers and issuers are those of the files."""
+        active = self.compiled.snapshot if self.compiled else await self._kept_active(made)
+        self.compiled = made if active.revision == made.snapshot.revision else self._with_live(active, made.snapshot)
+        if what is Counts.IN_STEP:
+            await self.line.in_step(made.snapshot.revision)
+        if what is Counts.DRIFT:
+            self._refuse_drift(made.snapshot.revision)
+        if self.candidate is None and self.rollout is not None and not self.rollout.ended:
+            await self.resume()
+
+    async def _kept_active(self, made: Compiled) -> Snapshot:
+        active = self.line.active
+        if active is None or active.revision == made.snapshot.revision:
+            return made.snapshot
+        _log.info("revision %s goes on; the files say %s", active.revision, made.snapshot.revision)
+        return snapshot_of(await self.line.content(active), made.snapshot)
+
+    async def resume(self) -> None:
+        """Goes on with a rollout that a restart has interrupted."""
+        if self.rollout is not None and self.files is not None:
+            commit = await self.line.commit_of(self.rollout.number)
+            self.candidate = self._with_live(snapshot_of(await self.line.content(commit), self.files), self.files)
+
+    def _with_live(self, policies: Snapshot, live: Snapshot) -> Compiled:
+        """These policies with this live data. Invalid if they don't go together."""
+        found = combined(policies, live)
+        if not isinstance(found, Snapshot):
+            raise Invalid("The policies that are active and the consumers and issuers of the files don't go together.", problems=found)
+        made = compile(found, before=self.compiled)
+        if made.problems:
+            raise Invalid("These policies can't be compiled.", problems=made.problems)
+        return made
+
+    async def change(self, policies: Snapshot, wanted: Wanted) -> Commit:
+        """A change by another door than the files. Invalid with every problem it has; Conflict if someone was faster."""
+        async with self._changing:
+            if self.files is None:
+                raise Invalid("There are no files that are in order yet.")
+            made = self._with_live(policies, self.files)
+            commit = await self._take_change(made, wanted)
+            self._counts(self.files)
+        self._around.wake()
+        return commit
+
+    async def _take_change(self, made: Compiled, wanted: Wanted) -> Commit:
+        """Keeps a change, and lets it out at once or begins its rollout."""
+        old = self.compiled or await self._compiled_active()
+        self.loosens = tuple(loosenings(old.snapshot, made.snapshot)) if old is not None else ()
+        by = wanted.by
+        change = Change(wanted.parent, by.author, by.message[:_LONGEST], wanted.door, self.loosens)
+        commit = await self.line.commit(content_of(made.snapshot), change, any_parent=wanted.parent is None)
+        self._tell_loosening(commit.revision)
+        if old is None:
+            self.compiled = made
+            return commit
+        stages, implied = stages_of(old.snapshot.gateway.releases, tests=self._around.has_tests())
+        if wanted.at_once or by.emergency:
+            stages, implied = ("everywhere",), 0
+        self.before = old.snapshot
+        at_once = wanted.at_once or by.emergency or not self._staged(old)
+        self.compiled, self.candidate = (made, None) if at_once else (old, made)
+        begun = Rollout(commit.number, commit.revision, old.snapshot.revision, by.author, stages, implied)
+        await self.line.begin(replace(begun, began=time.time(), since=time.time(), emergency=by.emergency or wanted.at_once))
+        return commit
+
+    def _staged(self, old: Compiled) -> bool:
+        """Whether a change of these policies doesn't decide at once."""
+        releases = old.snapshot.gateway.releases
+        return releases.staged or releases.guards is not None or self._around.has_tests()
+
+    def _take_at_once(self, made: Compiled, wanted: Wanted) -> None:
+        """An edit of the files that needs no stages: nobody waits for the disk. If a crash comes first, the files are there to be read."""
+        self.loosens = tuple(loosenings(self.compiled.snapshot, made.snapshot)) if self.compiled is not None else ()
+        self.line.commit_soon(made.snapshot, Change(None, wanted.by.author, wanted.by.message[:_LONGEST], wanted.door, self.loosens))
+        self._tell_loosening(made.snapshot.revision)
+        self.before = self.compiled.snapshot if self.compiled is not None else None
+        self.compiled, self.candidate = made, None
+
+    async def _compiled_active(self) -> Compiled | None:
+        if self.line.active is None or self.files is None:
+            return None
+        return self._with_live(snapshot_of(await self.line.content(self.line.active), self.files), self.files)
+
+    def _tell_loosening(self, revision: str) -> None:
+        for sentence in self.loosens:
+            _log.warning("revision %s LOOSENS: %s", revision, sentence)
+            self.standing.loosened.append(f"{revision}: {sentence}")
+        del self.standing.loosened[:-50]
+
+    async def roll_back(self, to: str | None, by: By) -> Commit:
+        """Back to a kept revision; by default to the one before the one that is active. Decides everywhere at once."""
+        commit = await self.line.before(to)
+        if self.files is None:
+            raise Invalid("There are no files that are in order yet.")
+        policies = snapshot_of(await self.line.content(commit), self.files)
+        return await self.change(policies, Wanted(by, "rollback", at_once=True))
+
+    def refused(self, back: Compiled) -> None:
+        """An Envoy has refused what was to be served; this is served everywhere again."""
+        self.compiled = back
+
+    def let_out(self) -> None:
+        """The candidate decides everywhere from now on."""
+        if self.candidate is not None:
+            self.compiled, self.candidate = self.candidate, None
+            self._around.wake()
+
+    def drop(self) -> None:
+        """The candidate is given up."""
+        self.candidate = None
+
+    def _refuse_drift(self, revision: str) -> None:
+        self.standing.refused = (_drifted(revision, self.line.newest or ""),)
+        self.standing.refused_at = time.time()
+        self.standing.refusals += 1
+        _log.error("the edit of the files isn't taken: %s", self.standing.refused[0])
+
+
+def _drifted(files: str, newest: str) -> Problem:
+    told = f"the files say revision {files}, but since they were taken last, revision {newest} came by another way"
+    hint = "Compare with `bartizan diff`; then `bartizan apply` takes the files, or `bartizan dump` writes what is active into them."
+    return Problem(Place(".", 1), "files-drifted", told, hint)
+
+
+def _drift(what: Counts, files: str, newest: str | None) -> str:
+    if what is Counts.STORE:
+        return f"the files say {files}; {newest} came by another way and is newer"
+    return f"the files say {files} and {newest} came by another way: neither follows the other" if what is Counts.DRIFT else ""
+
+
+def _told(before: Snapshot | None, after: Snapshot) -> str:
+    """What has changed, as a message."""
+    if before is None:
+        return "the files as they were found"
+    sentences = [f"{what} {', '.join(names)}" for what, names in _changes(before, after) if names]
+    return "; ".join(sentences) or "the files that policies name"
+
+
+def _changes(before: Snapshot, after: Snapshot) -> Iterator[tuple[str, list[str]]]:
+    old, new = (dict(_digests(one)) for one in (before, after))
+    yield "changed", sorted(name for name in old.keys() & new.keys() if old[name] != new[name])
+    yield "added", sorted(new.keys() - old.keys())
+    yield "removed", sorted(old.keys() - new.keys())
+
+
+def _digests(snapshot: Snapshot) -> Iterable[tuple[str, str]]:
+    return ((f"{kind}/{name}", one.digest) for (kind, name), one in snapshot.resources.items() if kind not in LIVE_KINDS)

@@ -1,0 +1,60 @@
+"""The control plane's side of all its nodes: the one beside it, over a unix socket, and those of other machines, over TLS."""
+
+import asyncio
+from pathlib import Path
+
+from bartizan.admin.options import ControlOptions
+from bartizan.fleet.authority import Authority
+from bartizan.fleet.door import Door
+from bartizan.fleet.registry import Registry
+from bartizan.lib.supervise import supervised
+from bartizan.node.options import control_socket
+from bartizan.node.trust import write_trust
+from bartizan.rollout.sequence import Sequence
+from bartizan.secrets.envelope import Envelope
+from bartizan.secrets.keyring import load_or_create
+from bartizan.secrets.signing import SigningKey
+from bartizan.xds.control import ControlServer
+from bartizan.xds.plan import in_order
+
+
+class Nodes:
+    """What nodes connect to. The node beside it trusts the key of the state that both share."""
+
+    def __init__(self, options: ControlOptions, key: SigningKey) -> None:
+        state = options.state
+        write_trust(state, [key.public])
+        self.server = ControlServer(control_socket(state), key, plan=in_order, sequences=Sequence(state / "sequence"))
+        self._door: Door | None = None
+        self._watch: asyncio.Task[None] | None = None
+        if options.nodes:
+            envelope = load_or_create(state / "control.key")
+            fleet = registry(state, envelope)
+            host, _, port = options.nodes.rpartition(":")
+            self.server.roster = lambda: {node.name: node.group for node in fleet.nodes()}
+            self._door = Door((host.removeprefix("[").removesuffix("]"), int(port)), self.server, fleet, authority(state, envelope))
+
+    async def start(self) -> None:
+        """Lets nodes in. Unavailable if an address can't be used."""
+        await self.server.start()
+        if self._door:
+            await self._door.start()
+            self._watch = asyncio.create_task(supervised("the watch over the fleet", self._door.watch))
+
+    async def stop(self) -> None:
+        """Sends them away."""
+        if self._watch:
+            self._watch.cancel()
+        if self._door:
+            await self._door.stop()
+        await self.server.stop()
+
+
+def registry(state: Path, envelope: Envelope) -> Registry:
+    """Who belongs to the fleet of a control plane with this state."""
+    return Registry(state / "fleet.journal", envelope)
+
+
+def authority(state: Path, envelope: Envelope) -> Authority:
+    """Its authority, made if there is none."""
+    return Authority(state / "fleet.authority", envelope)

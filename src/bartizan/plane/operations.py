@@ -1,0 +1,173 @@
+"""What can be asked of the control plane, by the admin API and so by the command line."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bartizan.admin.plane import Envoy
+from bartizan.compile.read import Read, assemble, read
+from bartizan.errors import Invalid, Unavailable
+from bartizan.identity.brake import Brake, Brakes
+from bartizan.identity.operators import Operators
+from bartizan.model.problem import Problem
+from bartizan.model.snapshot import Snapshot, share_of
+from bartizan.plane.desk import Desk, Wanted
+from bartizan.plane.living import Living
+from bartizan.plane.publishing import Publisher
+from bartizan.plane.rollouts import Rollouts
+from bartizan.rollout.asking import By
+from bartizan.rollout.covering import told_of_route
+from bartizan.rollout.kept import snapshot_of
+from bartizan.rollout.stages import Asked, Rollout
+from bartizan.store import Commit, Event, Store
+from bartizan.telemetry.impact import impact, met_by
+
+_ENFORCE_S = 10.0
+_DAY_S = 86400.0
+_TELLING = 100
+"""Fewer requests than this tell nothing of how much a brake would meet."""
+
+
+@dataclass(slots=True)
+class Operations:
+    """The operations, over the parts that do the work."""
+
+    desk: Desk
+    living: Living
+    publisher: Publisher
+    rollouts: Rollouts
+    envoy: Envoy
+    store: Store
+    operators: Operators
+    folder: Path
+    told: Callable[[], dict[str, Any]]
+
+    @property
+    def brakes(self) -> Brakes:
+        """The emergency brakes."""
+        return self.living.brakes
+
+    @property
+    def rollout(self) -> Rollout | None:
+        """The rollout that is under way, or the last one."""
+        return self.desk.rollout
+
+    def status(self) -> dict[str, Any]:
+        """What `bartizan status` shows."""
+        return self.told()
+
+    def active(self) -> Snapshot:
+        """What is active. Unavailable if nothing is yet."""
+        if self.publisher.state is None:
+            raise Unavailable("Nothing is active yet: the gateway has no files that are in order.", code="nothing-active")
+        return self.publisher.state.compiled.snapshot
+
+    def digests(self) -> dict[str, str]:
+        """What each resource that is active says, as a hash."""
+        held = self.publisher.state.compiled.snapshot.resources if self.publisher.state else {}
+        return {f"{kind}/{name}": one.digest for (kind, name), one in held.items()}
+
+    def declared(self, kind: str, name: str) -> dict[str, Any] | None:
+        """A resource as it is active, or None."""
+        held = self.publisher.state.compiled.snapshot.resources if self.publisher.state else {}
+        found = held.get((kind, name))
+        return found.value.model_dump(mode="json", by_alias=True) if found else None
+
+    def covering(self, api: str, route: str, method: str) -> dict[str, Any]:
+        """The policies that cover a route, as they are active."""
+        state = self.publisher.state
+        return told_of_route(state.compiled, state.stamps, api, route, method) if state else {}
+
+    async def newest(self) -> Snapshot:
+        """What the newest revision says, be it active or on its way out. Unavailable if there is none yet."""
+        desk = self.desk
+        for made in (desk.candidate, desk.compiled):
+            if made is not None and made.snapshot.revision == desk.line.newest:
+                return made.snapshot
+        if desk.files is None or desk.line.newest is None:
+            raise Unavailable("Nothing is active yet: the gateway has no files that are in order.", code="nothing-active")
+        commit = await asyncio.to_thread(self.store.revisions.find, desk.line.newest)
+        return snapshot_of(await desk.line.content(commit), desk.files)
+
+    async def audit(self, actor: str, action: str, target: str, origin: str, **details: Any) -> None:
+        """Notes that somebody did something."""
+        await self.desk.line.audit(Event(actor, action, target, origin, "done", details))
+
+    async def change(self, documents: dict[tuple[str, str], bytes | None], by: By, parent: int | None) -> Commit:
+        """Documents put or, with None, taken away, as one change of what is newest. One that changes nothing gives the newest commit."""
+        before = await self.newest()
+        after = _changed(before, documents)
+        if after.revision == before.revision and parent is None:
+            return await asyncio.to_thread(self.store.revisions.find, before.revision)
+        problems = tuple(self.living.certificates.problems(after))
+        if problems:
+            raise Invalid("The change can't be taken.", problems=problems)
+        return await self.desk.change(after, Wanted(by, parent=parent))
+
+    async def roll_back(self, to: str | None, by: By) -> dict[str, Any]:
+        """Back to a kept revision; returns when it is enforced."""
+        began = time.perf_counter()
+        commit = await self.desk.roll_back(to, by)
+        await self._enforced(commit.revision)
+        took = (time.perf_counter() - began) * 1000
+        nodes = len(self.publisher.server.nodes())
+        await self.audit(
+            by.author, "revision.rollback", f"revision/{commit.revision}", by.origin, reason=by.message, enforced_ms=round(took, 1)
+        )
+        return {"revision": commit.revision, "commit": commit.number, "enforced_ms": took, "nodes": nodes}
+
+    async def _enforced(self, revision: str) -> None:
+        """Returns when this is active. Unavailable if it isn't in time, or an Envoy refuses it."""
+        standing = self.publisher.standing
+        standing.error = ""
+        deadline = time.monotonic() + _ENFORCE_S
+        while standing.revision != revision:
+            if standing.error:
+                raise Unavailable(f"It wasn't taken: {standing.error}", code="refused-by-envoy")
+            if time.monotonic() > deadline:
+                raise Unavailable("It is kept, but no node has it yet: see `bartizan status`.", code="not-enforced")
+            await asyncio.sleep(0.001)
+
+    async def ask(self, what: Asked, by: By) -> Rollout:
+        """Something is asked of the rollout that is under way."""
+        now = await self.rollouts.ask(what, by)
+        await self.audit(by.author, f"rollout.{what}", f"revision/{now.revision}", by.origin, stage=now.stage, status=now.status)
+        return now
+
+    async def brake(self, wanted: Brake, by: By, *, emergency: bool, dry: bool) -> dict[str, Any]:
+        """Sets a brake, after looking at how much of yesterday's traffic it would have refused; `dry`: only looks."""
+        checked = self.brakes.checked(wanted)
+        since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - _DAY_S))
+        met = await asyncio.to_thread(impact, self.folder / "records", since, met_by(checked.what, checked.value))
+        told = {"requests": met.requests, "matched": met.matched, "share": met.share, "consumers": list(met.consumers), "block": None}
+        if dry:
+            return told
+        much = met.requests >= _TELLING and met.share > self.active().gateway.releases.brake_share
+        waits = much and not emergency
+        made = await asyncio.to_thread(self.brakes.brake, checked, waits=waits)
+        details = {"what": made.what, "value": made.value, "until": made.until, "reason": made.reason, "share": met.share}
+        await self.audit(by.author, "block.ask" if waits else "block", made.id, by.origin, emergency=emergency, **details)
+        self.living.take_brakes()
+        return {**told, "block": asdict(made)}
+
+
+def _changed(before: Snapshot, documents: dict[tuple[str, str], bytes | None]) -> Snapshot:
+    """What was there with these documents put or taken away. Invalid with every problem."""
+    reads = [read(body.decode(), f"api/{kind}/{name}") for (kind, name), body in documents.items() if body is not None]
+    rest = share_of(tuple(one for key, one in before.resources.items() if key not in documents))
+    files = {name: body for name, body in before.files.items()}
+    missing = [
+        Problem(one.place(), "file-unknown", f"the file {name} isn't part of the revision", "`bartizan apply -f` sends it along.")
+        for made in reads
+        for name, one in made.named
+        if name not in files
+    ]
+    if missing:
+        raise Invalid("The change names files that aren't there.", problems=tuple(missing))
+    found = assemble((*reads, Read(rest, ())), files)
+    if not isinstance(found, Snapshot):
+        raise Invalid("The change has problems.", problems=found)
+    return found

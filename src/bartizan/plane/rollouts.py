@@ -1,0 +1,189 @@
+"""Runs rollouts: stage by stage, until they are everywhere or something is in the way; with guards that stop them by themselves."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from pydantic import JsonValue
+
+from bartizan.errors import BartizanError, NotFound
+from bartizan.model.releases import Releases
+from bartizan.plane.checks import Checks, Found
+from bartizan.plane.desk import Desk
+from bartizan.plane.publishing import Publisher
+from bartizan.rollout.asking import By
+from bartizan.rollout.loosening import loosenings
+from bartizan.rollout.stages import Asked, Rollout, asked, failed, noted, obstacle, passed
+from bartizan.store import Event
+from bartizan.telemetry.guard import Measure, Side
+from bartizan.telemetry.tail import followed
+
+_log = logging.getLogger("bartizan")
+_EVERY_S = 0.1
+_KEEP_BEFORE_S = 300.0
+_BY = "rollout"
+
+
+class Rollouts:
+    """The rollouts of one desk, one at a time: a new one supersedes the one before."""
+
+    def __init__(self, desk: Desk, publisher: Publisher, checks: Checks) -> None:
+        self._desk, self._publisher, self._checks = desk, publisher, checks
+        self._stage: asyncio.Task[Found] | None = None
+        self._of: tuple[int, int] = (0, 0)
+        self._measure = Measure()
+        self._measured = time.monotonic()
+
+    async def run(self) -> None:
+        """Never returns."""
+        try:
+            while True:
+                await self._turn()
+                await asyncio.sleep(_EVERY_S)
+        finally:
+            await self._end_stage()
+
+    async def watch(self) -> None:
+        """Measures live traffic while the active revision has guards. Never returns."""
+        async for batch in followed(self._checks.folder / "records" / "requests.jsonl"):
+            now = self._desk.rollout
+            under_way = now is not None and not now.ended
+            if not under_way and time.monotonic() > self._measured + _KEEP_BEFORE_S:
+                self._measured = time.monotonic()
+                self._measure.before = Side(callers=self._measure.before.callers)
+            if self._releases().guards is not None:
+                self._measure.count(batch, now.revision if now is not None and under_way else "")
+
+    def _releases(self) -> Releases:
+        """How changes are let out: the active revision says so, not the one that is on its way."""
+        state = self._publisher.state
+        return state.compiled.snapshot.gateway.releases if state is not None else Releases()
+
+    async def ask(self, what: Asked, by: By) -> Rollout:
+        """A person asks for something."""
+        now = self._desk.rollout
+        if now is None:
+            raise NotFound("There was no rollout yet: the first revision is active at once.", code="rollout-missing")
+        then = asked(now, what, by.author, time.time())
+        if what != "approve":
+            await self._end_stage()
+        await self._desk.line.step(then)
+        if then.status == "aborted":
+            await self._take_back(now, By(by.author, f"aborted by {by.author}", by.origin))
+        elif what == "promote" and now.stage == "everywhere":
+            self._desk.let_out()
+        return then
+
+    async def _turn(self) -> None:
+        now = self._desk.rollout
+        if now is None or now.ended or now.status == "paused":
+            return
+        if now.number != self._of[0]:
+            await self._begin(now)
+        if now.stage in {"canary", "everywhere"} and (why := self._in_the_way(now)) is not None:
+            if now.why != why:
+                await self._desk.line.step(noted(now, time.time(), f"waits: {why}", "waiting", why))
+            return
+        if now.status == "waiting":
+            await self._desk.line.step(now := noted(now, time.time(), f"{now.stage} begins", "running"))
+        if self._stage is None or self._of != (now.number, now.at):
+            await self._end_stage()
+            self._of = now.number, now.at
+            self._stage = asyncio.create_task(self._run(now))
+        if self._stage.done():
+            await self._finish(now)
+
+    async def _begin(self, now: Rollout) -> None:
+        await self._end_stage()
+        self._of = now.number, -1
+        self._measure.after, self._measure.lost = Side(), set()
+
+    def _in_the_way(self, now: Rollout) -> str | None:
+        if self._is_out(now):
+            return None
+        releases = self._releases()
+        return obstacle(now, releases, releases.closed(datetime.now(UTC)))
+
+    def _is_out(self, now: Rollout) -> bool:
+        state = self._publisher.state
+        return state is not None and state.compiled.snapshot.revision == now.revision
+
+    async def _run(self, now: Rollout) -> Found:
+        """The stage that it is in."""
+        if now.stage == "everywhere":
+            return await self._everywhere(now)
+        candidate, active = self._desk.candidate, self._desk.compiled
+        if candidate is None or active is None:
+            return Found(why="what was on its way out is gone")
+        if now.stage == "test":
+            return await self._checks.tests(candidate)
+        stage = self._releases().stages[now.at - now.implied]
+        return await self._checks.run(stage, candidate, active, self._report)
+
+    async def _report(self, figures: Mapping[str, float | int | str]) -> None:
+        if (now := self._desk.rollout) is not None:
+            self._desk.line.rollout = replace(now, figures={**now.figures, now.stage: figures})
+
+    async def _everywhere(self, now: Rollout) -> Found:
+        """Lets it out, and has the guards watch it for a while."""
+        self._desk.let_out()
+        while not self._is_out(now):
+            if self._publisher.standing.error:
+                return Found(why=f"an Envoy refuses it: {self._publisher.standing.error}")
+            await asyncio.sleep(0.005)
+        guards = self._releases().guards
+        if guards is None:
+            return Found()
+        ends = time.monotonic() + guards.lasts / timedelta(seconds=1)
+        while time.monotonic() < ends:
+            if tripped := list(self._measure.tripped(guards)):
+                return Found(self._measure.figures(), "; ".join(tripped))
+            await asyncio.sleep(_EVERY_S)
+        return Found(self._measure.figures())
+
+    async def _finish(self, now: Rollout) -> None:
+        stage, self._stage = self._stage, None
+        try:
+            found = stage.result() if stage is not None else Found()
+        except BartizanError as error:
+            found = Found(why=error.message)
+        at = time.time()
+        if not found.why:
+            then = passed(now, at, found.figures)
+        elif now.stage == "everywhere" and self._loosens_back(now):
+            # Going back would let through what is refused now: that is a person's to decide.
+            why = f"{found.why}; going back would loosen, so it stays until someone decides"
+            then = replace(noted(now, at, f"paused by a guard: {why}", "paused", why), figures={**now.figures, now.stage: found.figures})
+        else:
+            then = failed(now, at, found.why, found.figures)
+        await self._tell(now, then, found)
+        await self._desk.line.step(then)
+        if then.status == "failed":
+            await self._take_back(now, By(_BY, f"taken back: {found.why}"))
+
+    async def _tell(self, now: Rollout, then: Rollout, found: Found) -> None:
+        _log.log(logging.WARNING if found.why else logging.INFO, "revision %s: %s", now.revision, then.history[-1][1])
+        details: dict[str, JsonValue] = {"stage": now.stage, "why": found.why, "figures": dict(found.figures)}
+        result = "done" if not found.why else then.status
+        await self._desk.line.audit(Event(_BY, "rollout.stage", f"revision/{now.revision}", _BY, result, details))
+
+    def _loosens_back(self, now: Rollout) -> bool:
+        state, before = self._publisher.state, self._desk.before
+        return state is None or before is None or any(loosenings(state.compiled.snapshot, before))
+
+    async def _take_back(self, now: Rollout, by: By) -> None:
+        """The revision before decides everywhere again, if this one did."""
+        self._desk.drop()
+        if self._is_out(now) or (self._desk.compiled is not None and self._desk.compiled.snapshot.revision == now.revision):
+            await self._desk.roll_back(now.before, by)
+
+    async def _end_stage(self) -> None:
+        if self._stage is not None:
+            self._stage.cancel()
+            with suppress(asyncio.CancelledError, BartizanError):
+                await self._stage
+            self._stage = None
