@@ -13,7 +13,7 @@ from pathlib import Path
 from bartizan import __version__
 from bartizan.envoy import binary
 from bartizan.node.envoy_process import checked_version
-from bench import measures, releases
+from bench import fleet, measures, releases, replays
 from bench.measures import FULL, QUICK, Effort, Figures, World
 from bench.programs import Missing, found
 from bench.world import Size, chain_kinds
@@ -32,11 +32,15 @@ MUST: dict[str, float] = {
     "boot_rss_mb": 500,
     "failed_requests_during_edits": 0,
     "invalid_credential_cpu_ratio": 2,
+    "propagation_ms_p50": 200,
+    "propagation_ms_p99": 1000,
     "semantic_diff_s": 10,
     "diff_wrong": 0,
 }
+AT_LEAST: dict[str, float] = {"replay_per_s": 5000, "replay_self_agreement": 1}
 _ON_BIG: dict[str, Callable[[World, Effort, bool], Figures]] = {
     "boot": lambda one, effort, quick: measures.boot(one),
+    "replay": lambda one, effort, quick: replays.replays(one, effort),
     "full_chain": lambda one, effort, quick: measures.full_chain(one, effort),
     "python": lambda one, effort, quick: measures.python_share(one, effort),
     "edit": lambda one, effort, quick: measures.edits(one, effort),
@@ -78,6 +82,9 @@ def _of_releases(folder: Path, quick: bool, chosen: list[str]) -> Figures:
         _say("measuring semantic_diff and diff_wrong ...")
         for found in releases.measured(folder, quick):
             figures |= found
+    if _wanted("propagation", chosen):
+        _say("measuring propagation ...")
+        figures |= fleet.propagation(folder / "fleet", QUICK if quick else FULL)
     return figures
 
 
@@ -118,9 +125,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bartizan-bench-") as folder:
         figures = _measured(Path(folder), read.quick, read.keys)
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"about": about, "figures": figures, "must_be_at_most": MUST}, indent=2) + "\n")
+    bounds = {"must_be_at_most": MUST, "must_be_at_least": AT_LEAST}
+    RESULTS.write_text(json.dumps({"about": about, "figures": figures, **bounds}, indent=2) + "\n")
     for key, value in figures.items():
         bound = f"<= {MUST[key]:g} {'yes' if value <= MUST[key] else 'NO'}" if key in MUST else ""
+        if key in AT_LEAST:
+            bound = f">= {AT_LEAST[key]:g} {'yes' if value >= AT_LEAST[key] else 'NO'}"
         print(f"{key:<40} {value:>12.3f}  {bound}")
     return 0
 

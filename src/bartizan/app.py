@@ -63,7 +63,7 @@ _FAILURES_BYTES = 4 << 20
 class ControlPlane:
     """The whole control plane of one gateway."""
 
-    def __init__(self, options: ControlOptions, drafts: Drafts, server: ControlServer, store: Store) -> None:
+    def __init__(self, options: ControlOptions, drafts: Drafts, server: ControlServer, store: Store, seal: Signatures) -> None:
         self.options = options
         self.server = server
         self.standing = Standing()
@@ -78,7 +78,7 @@ class ControlPlane:
         self.desk = Desk(self.line, self.standing, Around(self._due.set, self.living.take, checks.has_tests))
         self.rollouts = Rollouts(self.desk, self.publisher, checks)
         self.operations = Operations(
-            self.desk, self.living, self.publisher, self.rollouts, self.envoy, store, Operators(store), options.state, self.status
+            self.desk, self.living, self.publisher, self.rollouts, self.envoy, store, Operators(store, seal), options.state, self.status
         )
 
     async def run(self) -> None:
@@ -155,7 +155,7 @@ class ControlPlane:
         if compiled is None:
             return
         self.publisher.loosens = self.desk.loosens
-        alive = self.living.now(compiled, state.compiled if state else None)
+        alive = self.living.now(compiled, state.compiled if state else None, self.desk.candidate)
         if await self.publisher.bring(compiled, alive, began):
             self.line.activate(compiled.snapshot.revision)
         elif self.publisher.state is not None:
@@ -217,20 +217,21 @@ async def run_control(options: ControlOptions, drafts: Drafts) -> None:
     private_folder(options.state)
     (options.state / "records").mkdir(mode=0o700, exist_ok=True)
     key = SigningKey(options.state / "signing.key", load_or_create(options.state / "control.key"))
-    nodes = Nodes(options, key)
+    nodes = Nodes(options)
     await nodes.start()  # before the keys are read, so that nodes needn't try again
     try:
-        store = await asyncio.to_thread(_store, options, key)
+        seal = Signatures(key)
+        store = await asyncio.to_thread(_store, options, seal)
         try:
-            await ControlPlane(options, drafts, nodes.server, store).run()
+            await ControlPlane(options, drafts, nodes.server, store, seal).run()
         finally:
             store.close()
     finally:
         await nodes.stop()
 
 
-def _store(options: ControlOptions, key: SigningKey) -> Store:
-    return open_store(options.store or embedded(options.state), Signatures(key), head=options.state / HEAD)
+def _store(options: ControlOptions, seal: Signatures) -> Store:
+    return open_store(options.store or os.environ.get("BARTIZAN_STORE") or embedded(options.state), seal, head=options.state / HEAD)
 
 
 async def _until_signalled(options: ControlOptions, drafts: Drafts) -> int:

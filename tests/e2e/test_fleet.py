@@ -49,6 +49,10 @@ async def test_three_nodes_join_each_with_its_own_address_and_follow_edits(fleet
     for node in nodes:
         assert await node.serves("two")
         assert node.status().proven and node.status().lag == 0
+    await fleet.publish(listener(free_port()), routes("three"))  # a listener that the policies move stays where this machine has it
+    for node in nodes:
+        await eventually(lambda node=node: node.serves("three"))
+        assert node.status().error is None
     last = fleet.control.propagation.to_json()["last"]
     assert set(last[-1]["ms"]) == {"edge-0", "edge-1", "edge-2"}  # type: ignore[index]
 
@@ -241,3 +245,21 @@ def test_another_authority_has_another_fingerprint(tmp_path: Path) -> None:
     one, two = (Authority(tmp_path / name, envelope) for name in ("one", "two"))
     assert one.fingerprint != two.fingerprint
     assert Authority(tmp_path / "one", envelope).fingerprint == one.fingerprint
+
+
+async def test_who_talks_on_when_its_certificate_has_ended_is_cut_off(fleet: FleetRig, tmp_path: Path) -> None:
+    fleet.door.lifetime_s = 2.0
+    await fleet.publish(listener(free_port()), routes("one"))
+    known = await join(tmp_path / "edge", ("127.0.0.1", fleet.port), fleet.token(), "edge")
+    context = context_of(tmp_path / "edge", known, NODE_PROTOCOL)
+    async with by_tls("127.0.0.1", fleet.port, lambda: context)() as call:
+        await call.write(encoded(Hello(node_id="edge", held={}, report=Report(position=Position(), envoy=True, acknowledged=True))))
+        frames = aiter(call)
+        assert decoded_order(await anext(frames)).id == 1
+        began = time.monotonic()
+        async with asyncio.timeout(5):
+            assert await anext(frames, None) is None
+        assert time.monotonic() - began < 3
+    with contextlib.suppress(Lost):
+        sent = await _hello(fleet, context)
+        assert sent is None or decoded_order(sent).id == 0

@@ -135,7 +135,7 @@ async def test_a_fleet_from_the_first_token_to_a_removed_node(up: Up) -> None:
     assert await _asks(ports["edge-1"], revoked["key"]) == 401
     listed = json.loads(await up.told("node", "list", "--json", "--state", up.state))
     assert [node["name"] for node in listed["nodes"]] == ["edge-1", "edge-2"]
-    assert json.loads(await up.told("node", "trust", "--json", "--state", up.folder / "edge-1"))["keys"] == [listed["signing_key"]]
+    assert json.loads(await up.told("node", "trust", "--json", "--state", up.folder / "edge-1"))["keys"] == [listed["release_key"]]
     # It comes back, and finds them again; one is removed.
     admin = f"127.0.0.1:{free_port()}"
     await up.start("up", "up", "-f", up.folder / "files", "--state", up.state, "--admin", admin, "--nodes", f"127.0.0.1:{up.nodes}")

@@ -1,5 +1,6 @@
 """What is told of who may call what is what the real Envoy does: sampled over generated gateways, and `bartizan diff` as people run it."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from bartizan.meaning import Access, Asked, Verdict, Where, World, people_of
 from bartizan.scratch import Scratch
+from tests.e2e.gateway import gateway, upstream
 from tests.e2e.meaning_maker import Maker, asks, principal_of, spots
 from tests.e2e.test_cases import RESOURCES
 
@@ -154,6 +156,23 @@ def test_a_changed_consumer_is_told_apart_from_policies(folders: tuple[Path, Pat
     assert meaning["callers"] == ["1 consumer changed: globex"]
     (group,) = meaning["live"]
     assert [(one["what"], one["who"]["names"]) for one in group["changes"]] == [("gains", ["globex"])]
+
+
+async def test_what_runs_is_compared_by_what_it_means(tmp_path: Path, folders: tuple[Path, Path]) -> None:
+    _, new = folders
+    with upstream() as port:
+        text = RESOURCES.replace("127.0.0.1:8080", "127.0.0.1:{port}").replace("127.0.0.1:9101", f"127.0.0.1:{port}")
+        async with gateway(tmp_path / "gw", {"all.yaml": text}) as gw:
+            runs = (gw.folder / "files" / "all.yaml").read_text()
+            (new / "all.yaml").write_text(runs)
+            same = await asyncio.to_thread(bartizan, "diff", new, "--state", gw.folder / "state")
+            _edit(new, 'allow: principal.department == "finance"', 'allow: principal.department == "sales"')
+            done = await asyncio.to_thread(bartizan, "diff", new, "--state", gw.folder / "state", "--json")
+    assert (same.returncode, same.stdout) == (0, "no difference\n"), same.stdout + same.stderr
+    assert done.returncode == 2, done.stderr + done.stdout
+    found = json.loads(done.stdout)
+    assert found["notes"] == [] and found["changed"] == ["Authorize/refunds"] and found["loosened"]
+    assert [one["what"] for group in found["meaning"]["access"] for one in group["changes"]] == ["loses", "gains", "conditions"]
 
 
 def test_wrong_use_and_files_with_mistakes(folders: tuple[Path, Path]) -> None:

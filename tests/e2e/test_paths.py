@@ -430,6 +430,23 @@ async def test_what_is_no_host_is_refused(world: World, host: str) -> None:
     assert status == 400, body
 
 
+async def test_hosts_without_end_change_no_answer(world: World) -> None:
+    """The gate remembers hosts that it has seen, good or not, and forgets them all when there are many."""
+    asked = {"api.example.com": 401, "a": 200, NO_HOSTS[0]: 400}
+
+    async def as_ever() -> None:
+        assert {host: (await world.get("/x", host))[0] for host in asked} == asked
+
+    await as_ever()
+    for i in range(2100):
+        good = i % 2 == 0
+        assert (await world.get("/x", f"h{i}.example.org" if good else f"h{i}..example.org"))[0] == (200 if good else 400)
+        if i % 300 == 0:
+            await as_ever()
+    await as_ever()
+    assert (await world.get("/x", "a" * 300))[0] == 400
+
+
 async def test_an_absolute_target_counts_instead_of_the_host(world: World) -> None:
     assert (await world.get("http://api.example.com/x", "a"))[0] == 401
     status, body = await world.get("http://a/x", "api.example.com")

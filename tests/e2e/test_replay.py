@@ -301,7 +301,7 @@ def changes(told: dict[str, Any]) -> dict[tuple[str, str, str], set[tuple[str, s
 
 def expected(world: World, **fields: Any) -> int:
     """How many records have these fields, and were let through."""
-    through = re.compile("via_upstream|upstream_|response_timeout")
+    through = re.compile("via_upstream|upstream_|response_timeout|downstream_|client_|http1.remote")
     found = [one for one in world.gw.records() if all(one.get(name) == value for name, value in fields.items())]
     return sum(bool(through.match(str(one["details"]))) for one in found)
 
@@ -462,3 +462,61 @@ async def test_a_candidate_with_problems_is_not_asked(world: World) -> None:
     candidate = world.candidate(("principal.level >= 5", "principal.leve >= 5"))
     status, out, _ = await replayed("--candidate", str(candidate), "--state", str(world.gw.state))
     assert status == 1 and "did you mean principal.level?" in out
+
+
+QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
+GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "replay.md").read_text()
+SHOWN = re.findall(r"```console\n\$ bartizan replay (.*)\n((?:.*\n)*?)```", GUIDE)
+
+
+def happened() -> list[dict[str, Any]]:
+    """Records as the quickstart's gateway writes them."""
+    acme = {"principal": "acme", "auth_method": "api_key", "attributes": {"plan": "gold", "department": "finance"}}
+    globex = {"principal": "globex", "auth_method": "api_key", "attributes": {"plan": "free", "department": "sales"}}
+    token = {
+        "principal": "https://issuer.quickstart.invalid|ines",
+        "auth_method": "jwt",
+        "issuer": "demo",
+        "attributes": {"department": ""},
+    }
+    nobody: dict[str, Any] = {"principal": "", "attributes": {}}
+    denied = "rbac_access_denied_matched_policy[Authorize/refunds-by-finance]"
+    kinds: list[tuple[int, dict[str, Any], str, str, str, int]] = [
+        (400, acme, "GET /orders", "/orders", "via_upstream", 200),
+        (310, globex, "GET /orders", "/orders", "via_upstream", 200),
+        (40, acme, "POST /orders/refunds", "/orders/refunds", "via_upstream", 200),
+        (12, globex, "GET /orders/refunds/7", "/orders/refunds", "via_upstream", 200),
+        (3, globex, "POST /orders/refunds", "/orders/refunds", denied, 403),
+        (2, token, "GET /orders/refunds", "/orders/refunds", "via_upstream", 200),
+        (5, nobody, "GET /orders", "/orders", "unknown_api_key", 401),
+        (60, nobody, "GET /orders/health", "/orders/health", "via_upstream", 200),
+        (9, globex, "GET /orders", "/orders", "local_rate_limited", 429),
+        (4, nobody, "GET /orders", "", "http1.codec_error", 400),
+    ]
+    found: list[dict[str, Any]] = []
+    for count, who, line, route, details, status in kinds:
+        method, path = line.split()
+        public = "Authenticate/orders-callers" if route != "/orders/health" else ""
+        same = {"host": "localhost", "source": "192.0.2.7", "protocol": "HTTP/1.1", "policies": public, "status": status}
+        for _ in range(count):
+            ident = f"7f671899-5a5a-4b79-8517-{len(found):012x}"
+            moment = f"2026-11-22T08:{len(found) // 60:02}:{len(found) % 60:02}.000Z"
+            told = {"time": moment, "request_id": ident, "api": "orders" if route else "", "route": route, "http_method": method}
+            found.append({**told, **same, **who, "path": path, "details": details})
+    return found
+
+
+@pytest.mark.parametrize(("command", "output"), SHOWN)
+async def test_what_the_guide_shows_is_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, output: str) -> None:
+    shutil.copytree(QUICKSTART, tmp_path / "candidate")
+    text = (tmp_path / "candidate" / "policies.yaml").read_text()
+    assert "methods: [POST], " in text
+    (tmp_path / "candidate" / "policies.yaml").write_text(text.replace("methods: [POST], ", ""))
+    records = tmp_path / ".bartizan" / "records"
+    records.mkdir(parents=True)
+    (records / "requests.jsonl").write_text("".join(json.dumps(one) + "\n" for one in happened()))
+    monkeypatch.chdir(tmp_path)
+    status, out, error = await replayed(*command.split())
+    assert (status, error) == (2, "")
+    speed = re.compile(r"candidate \w{16}|\([\d.]+ s, [\d,]+ a second\)|[\da-f]{12}\b")  # which ids are told is chance
+    assert speed.sub("", out) == speed.sub("", output), out

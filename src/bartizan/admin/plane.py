@@ -1,6 +1,7 @@
 """What the admin API asks of the control plane."""
 
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeAlias
 
 from bartizan.identity.brake import Brake, Brakes
 from bartizan.identity.operators import Operators
@@ -8,6 +9,8 @@ from bartizan.model.snapshot import Snapshot
 from bartizan.rollout.asking import By
 from bartizan.rollout.stages import Asked, Rollout
 from bartizan.store import Commit, Store
+
+Documents: TypeAlias = Mapping[tuple[str, str], bytes | None]
 
 
 class Envoy(Protocol):
@@ -47,8 +50,8 @@ class Plane(Protocol):
         """Notes that somebody did something."""
         ...
 
-    async def change(self, documents: dict[tuple[str, str], bytes | None], by: By, parent: int | None) -> Commit:
-        """Documents put or, with None, taken away, as one change of what is newest."""
+    async def change(self, documents: Documents, by: By, parent: int | None, files: Mapping[str, bytes] = ...) -> Commit:
+        """Documents put or, with None, taken away, as one change of what is newest; and contents of files that policies name."""
         ...
 
     async def roll_back(self, to: str | None, by: By) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from typing import NoReturn
 
 from bartizan import __version__
 from bartizan.cli.commands import NAMES, command
-from bartizan.cli.output import complain
-from bartizan.errors import BartizanError
+from bartizan.cli.output import complain, show_problems
+from bartizan.errors import BartizanError, Invalid
+from bartizan.model.problem import Problem
 
 USAGE = 64
 
@@ -55,6 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
         return int(arguments.run(arguments))
     except BartizanError as error:
         complain(str(error))
+        if isinstance(error, Invalid) and error.problems:
+            show_problems(one for one in error.problems if isinstance(one, Problem))
         return 1
     except KeyboardInterrupt:
         return 130

@@ -1,23 +1,95 @@
-"""Asks the running control plane, over its unix socket. The client is imported when it is used: it takes longer than most commands."""
+"""Asks a control plane: the one of this machine over its unix socket, or with `--server` another over its admin API.
 
+The client is imported when it is used: it takes longer than most commands.
+"""
+
+import argparse
+import os
 from pathlib import Path
 from typing import Any
 
 from bartizan.admin.options import api_socket
-from bartizan.errors import Unavailable
+from bartizan.errors import BartizanError, Conflict, Forbidden, Invalid, NotFound, TooMany, Unauthenticated, Unavailable
+from bartizan.model.problem import Problem
+
+TOKEN = "BARTIZAN_TOKEN"  # noqa: S105 - the name of a variable
+_ERRORS: dict[int, type[BartizanError]] = {
+    one.status: one for one in (NotFound, Conflict, Forbidden, Unauthenticated, TooMany, Unavailable, Invalid)
+}
 
 
 def asked(state: Path, path: str) -> Any:
-    """What the control plane answers to a GET. Unavailable if none runs with this state."""
+    """What the control plane of this machine answers to a GET. Unavailable if none runs with this state."""
+    return _call(_local(state), "GET", path, None, f"No gateway runs with the state in {state}.")
+
+
+def remote(parser: argparse.ArgumentParser) -> None:
+    """`--state`, or `--server` and `--token-file`: which control plane is meant."""
+    parser.add_argument("--state", type=Path, default=Path(".bartizan"), metavar="DIR", help="the gateway's state (default: .bartizan)")
+    parser.add_argument("--server", metavar="URL", help="the admin API of another machine, such as https://gateway.example:9181")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help=f"the file with its token (else the variable {TOKEN})")
+    parser.add_argument("--ca", type=Path, metavar="FILE", help="the certificates of whoever issued its certificate (PEM)")
+
+
+def called(read: argparse.Namespace, method: str, path: str, body: Any = None) -> Any:
+    """What the control plane that is meant answers. The errors that it tells are raised, with their problems."""
+    if read.server is None:
+        return _call(_local(read.state), method, path, body, f"No gateway runs with the state in {read.state}.")
     import httpx
 
-    where = api_socket(state.absolute())
+    token = _token(read.token_file)
+    verify: Any = _trusting(read.ca) if read.ca is not None else True
+    client = httpx.Client(base_url=read.server, headers={"authorization": f"Bearer {token}"}, verify=verify, timeout=60)
+    return _call(client, method, path, body, f"The admin API at {read.server} can't be reached.")
+
+
+def _trusting(ca: Path) -> Any:
+    import ssl
+
     try:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(where)), timeout=10) as client:
-            answer = client.get(f"http://control{path}")
-    except httpx.HTTPError as error:
-        raise Unavailable(
-            f"No gateway runs with the state in {state}. Start one with `bartizan up`, or name its folder with --state."
-        ) from error
-    answer.raise_for_status()
-    return answer.json()
+        return ssl.create_default_context(cafile=str(ca))
+    except (OSError, ssl.SSLError) as error:
+        raise Unavailable(f"The certificates in {ca} can't be used: {error}.") from error
+
+
+def _token(file: Path | None) -> str:
+    try:
+        text = file.read_text(encoding="ascii") if file is not None else os.environ.get(TOKEN, "")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unavailable(f"The token in {file} can't be read.") from error
+    if not text.strip():
+        raise Unauthenticated(f"A token is needed: give --token-file, or set {TOKEN}.")
+    return text.strip()
+
+
+def _local(state: Path) -> Any:
+    import httpx
+
+    transport = httpx.HTTPTransport(uds=str(api_socket(state.absolute())))
+    return httpx.Client(transport=transport, base_url="http://control", timeout=60)
+
+
+def _call(client: Any, method: str, path: str, body: Any, missing: str) -> Any:
+    import httpx
+
+    try:
+        with client:
+            answer = client.request(method, path, **({"json": body} if body is not None else {}))
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        hint = "Start one with `bartizan up`, or name its folder with --state." if "state" in missing else f"{error}"
+        raise Unavailable(f"{missing} {hint}") from error
+    if answer.is_success:
+        return answer.json()
+    raise _told(answer)
+
+
+def _told(answer: Any) -> BartizanError:
+    """What the answer says is wrong."""
+    try:
+        told = answer.json()
+        message = str(told.get("detail") or told["title"])
+        problems = tuple(Problem.from_json(one) for one in told.get("problems", ()) if one.get("path"))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Unavailable(f"It answered {answer.status_code}, and not as the admin API does.")
+    kind = _ERRORS.get(answer.status_code, Invalid if answer.status_code == 412 else Unavailable)
+    return Invalid(message, problems=problems) if kind is Invalid else kind(message)

@@ -36,6 +36,14 @@ def _route(key: str) -> str:
     return _metadata("METADATA", "ROUTE:bartizan", key)
 
 
+_TLS = {
+    "ja4": "%TLS_JA4_FINGERPRINT%",
+    "certificate": "%DOWNSTREAM_PEER_FINGERPRINT_256%",
+    "tls": "%DOWNSTREAM_TLS_VERSION%",
+}
+"""What only a listener with TLS can know."""
+
+
 def _fields(gateway: Gateway) -> dict[str, Any]:
     return {
         "time": "%START_TIME%",  # as RFC 3339 with milliseconds, which Envoy keeps ready for each second
@@ -59,9 +67,6 @@ def _fields(gateway: Gateway) -> dict[str, Any]:
         "policies": _route("policies"),
         "source": _MASKED if gateway.records.pseudonymise else _ADDRESS,
         "user_agent": "%REQ(USER-AGENT):256%",
-        "ja4": "%TLS_JA4_FINGERPRINT%",
-        "certificate": "%DOWNSTREAM_PEER_FINGERPRINT_256%",
-        "tls": "%DOWNSTREAM_TLS_VERSION%",
         "protocol": "%PROTOCOL%",
         "traceparent": "%REQ(TRACEPARENT):64%",
         "bytes_in": "%BYTES_RECEIVED%",
@@ -111,9 +116,9 @@ def _log(path: str, fields: dict[str, Any], only: dict[str, Any]) -> dict[str, A
     return {**log, "filter": only}
 
 
-def access_logs(gateway: Gateway) -> list[dict[str, Any]]:
-    """The record of every request, and apart the failed attempts to authenticate."""
-    fields = _fields(gateway)
+def access_logs(gateway: Gateway, *, tls: bool) -> list[dict[str, Any]]:
+    """The record of every request to a listener with or without TLS, and apart the failed attempts to authenticate."""
+    fields = {**_fields(gateway), **(_TLS if tls else {})}
     return [
         _log(REQUESTS, fields, _noted(False)),
         _log(REQUESTS, {**fields, **_SHADOWS}, _noted(True)),

@@ -17,7 +17,8 @@ from typing import Any, Literal, TypeAlias, get_args
 from bartizan.errors import Conflict, Invalid, NotFound, Unauthenticated
 from bartizan.model.attributes import text_problem
 from bartizan.secrets.sealed import Secret
-from bartizan.store import Note, Store
+from bartizan.store import Note, Seal, Store
+from bartizan.store.model import canonical
 
 Role: TypeAlias = Literal["viewer", "editor", "approver", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -56,9 +57,10 @@ class Operator:
 class Operators:
     """The tokens in a store. Every method reads what is there now, so that one that is ended counts nowhere any more."""
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: Store, seal: Seal, clock: Callable[[], float] = time.time) -> None:
         self._notes = store.notes
         self._store = store
+        self._seal = seal
         self._clock = clock
 
     def new(self, name: str, role: Role, expires: float | None = None, *, once: bool = False) -> tuple[Operator, Secret]:
@@ -72,8 +74,22 @@ class Operators:
             raise Invalid("A token has to expire in the future.", code="token-invalid")
         made = Operator(f"tok_{secrets.token_hex(6)}", name, role, now, expires, once)
         text = _PREFIX + secrets.token_urlsafe(32)
-        self._notes.put(_UNDER + made.id, {**_told(made), "hash": _digest(text)})
+        self._put(made.id, {**_told(made), "hash": _digest(text)})
         return made, Secret(text)
+
+    def _put(self, ident: str, value: dict[str, Any], seen: int = 0) -> None:
+        """Signed, so that who can write the database can't give herself a role."""
+        signer = self._seal.signer
+        signature = self._seal.sign(_signed(ident, value, signer)).hex()
+        self._notes.put(_UNDER + ident, {**value, "signer": signer, "signature": signature}, seen)
+
+    def _is_ours(self, note: Note) -> bool:
+        value: Any = dict(note.value) if isinstance(note.value, dict) else {}
+        signer, signature = str(value.pop("signer", "")), str(value.pop("signature", ""))
+        try:
+            return self._seal.verify(signer, _signed(note.key.removeprefix(_UNDER), value, signer), bytes.fromhex(signature))
+        except ValueError:
+            return False
 
     def who(self, text: str) -> Operator:
         """Whose token this is. Unauthenticated if it is nobody's, or has expired: both look alike."""
@@ -91,14 +107,14 @@ class Operators:
         return tuple(map(_operator, self._held()))
 
     def _held(self) -> Iterator[Note]:
-        return (note for note in self._notes.under(_UNDER) if not _has_ended(note))
+        return (note for note in self._notes.under(_UNDER) if not _has_ended(note) and self._is_ours(note))
 
     def end(self, ident: str) -> Operator:
         """Ends a token for good."""
         note = self._notes.get(_UNDER + ident)
         if note is None or _has_ended(note):
             raise NotFound(f"There is no token {ident}, or it was ended already.", code="token-missing")
-        self._notes.put(note.key, {**_told(_operator(note)), "hash": "", "ended": float(self._clock())}, note.version)
+        self._put(ident, {**_told(_operator(note)), "hash": "", "ended": float(self._clock())}, note.version)
         return _operator(note)
 
     def exchange(self, first: Operator, name: str, role: Role, expires: float | None) -> tuple[Operator, Secret]:
@@ -147,6 +163,10 @@ def _operator(note: Note) -> Operator:
 def _has_ended(note: Note) -> bool:
     kept: Any = note.value
     return "ended" in kept
+
+
+def _signed(ident: str, value: dict[str, Any], signer: str) -> bytes:
+    return b"bartizan operator 1\0" + canonical({"id": ident, "signer": signer, **value})
 
 
 def _digest(text: str) -> str:

@@ -68,12 +68,14 @@ class Wanted:
     """Other attributes with their types that tables may still be written with."""
 
 
-def principal_of(compiled: Compiled, before: Compiled | None, generation: int) -> bytes:
-    """The rules for what is compiled. What `before` asked for stays for as long as a request may meet a route or a table of it."""
+def principal_of(compiled: Compiled, before: Compiled | None, generation: int, candidate: Compiled | None = None) -> bytes:
+    """The rules for what is compiled. What `before` asked for stays for as long as a request may meet a route or a table of it. What a
+    `candidate` asks for is noted too, so that the records tell what it would decide."""
     served = (compiled, before) if before is not None else (compiled,)
+    asking = (*served, candidate) if candidate is not None else served
     gateway, issuers = compiled.snapshot.gateway, compiled.snapshot.issuers
     wanted = Wanted(
-        frozenset().union(*(one.asked() for one in served)),
+        frozenset().union(*(one.asked() for one in asking)),
         any(isinstance(policy, Tls) and policy.client_cas for one in served for policy in one.snapshot.policies),
         served[-1].snapshot.gateway.attributes,
     )

@@ -71,8 +71,6 @@ class Comparison:
     left: Side
     right: Side
     teller: Teller
-    among: int = -1
-    """The people that are compared; by default all."""
 
     def groups(self) -> tuple[Group, ...]:
         """Places by what changes there."""
@@ -115,7 +113,7 @@ class Comparison:
         was, will = self.left.asked.verdicts(before, where), self.right.asked.verdicts(after, where)
         for old, some in was.items():
             for new, others in will.items():
-                both = some & others & self.among
+                both = some & others
                 what = self._what(old, new) if both else None
                 if what is not None:
                     left, right = self.left.told(old), self.right.told(new)

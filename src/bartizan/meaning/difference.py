@@ -1,16 +1,20 @@
 """What an edit means: who gains and who loses access where, whose access hangs on other conditions, and which limits change."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from bartizan.compile import Compiled
 from bartizan.meaning.access import Access, Asked
 from bartizan.meaning.changes import Group, Meaning
 from bartizan.meaning.comparison import Comparison, Side
-from bartizan.meaning.people import People, people_of, set_of
+from bartizan.meaning.people import people_of
 from bartizan.meaning.who import Teller
 from bartizan.meaning.words import policies
 from bartizan.meaning.world import World
+from bartizan.model.consumer import Consumer, Issuer
 from bartizan.model.snapshot import Snapshot
+
+_NAMED = 5
 
 
 def difference(before: Compiled, after: Compiled) -> Meaning:
@@ -23,11 +27,11 @@ def difference(before: Compiled, after: Compiled) -> Meaning:
     former = asked if _same_frame(before.snapshot, after.snapshot) else Asked(World(now, people))
     left, right = Side(old, former, policies(before)), Side(new, asked, policies(after))
     comparison = Comparison(left, right, Teller(asked.world))
-    callers, changed = _callers(before.snapshot, after.snapshot, people)
+    callers = tuple(_callers(before.snapshot, after.snapshot))
     live: tuple[Group, ...] = ()
-    if changed:
+    if callers:
         earlier = Side(old, Asked(World(before.snapshot, people)), left.held)
-        live = Comparison(earlier, left, Teller(former.world), changed).groups()
+        live = Comparison(earlier, left, Teller(former.world)).groups()
     return Meaning(comparison.groups(), comparison.limits(), callers, live)
 
 
@@ -41,20 +45,16 @@ def _same_frame(before: Snapshot, after: Snapshot) -> bool:
     return frame(before) == frame(after)
 
 
-def _callers(before: Snapshot, after: Snapshot, people: People) -> tuple[tuple[str, ...], int]:
-    """The consumers and issuers that are declared otherwise: in words, and as a set."""
-    told: list[str] = []
-    touched: set[tuple[str, str]] = set()
-    for sort, kind, old, new in (
-        ("consumer", "consumer", before.consumers, after.consumers),
-        ("token", "issuer", before.issuers, after.issuers),
-    ):
+def _callers(before: Snapshot, after: Snapshot) -> Iterator[str]:
+    """The consumers and issuers that are declared otherwise, in words."""
+    pairs: tuple[tuple[str, Mapping[str, Consumer | Issuer], Mapping[str, Consumer | Issuer]], ...] = (
+        ("consumer", before.consumers, after.consumers),
+        ("issuer", before.issuers, after.issuers),
+    )
+    for kind, old, new in pairs:
         added, removed = sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys())
         changed = sorted(name for name in new.keys() & old.keys() if new[name] is not old[name] and new[name] != old[name])
         for what, names in (("new", added), ("gone", removed), ("changed", changed)):
             if names:
-                more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
-                told.append(f"{len(names):,} {kind}{'s' if len(names) > 1 else ''} {what}: {', '.join(names[:5])}{more}")
-                touched.update((sort, name) for name in names)
-    held = (place for place, person in enumerate(people.all) if (person.sort, person.name) in touched)
-    return tuple(told), set_of(held, len(people.all))
+                more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+                yield f"{len(names):,} {kind}{'s' if len(names) > 1 else ''} {what}: {', '.join(names[:_NAMED])}{more}"

@@ -1,7 +1,7 @@
 """Sets of people told so that a person can read it: by an attribute where it tells them, by their names where they are few."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import orjson
@@ -131,19 +131,23 @@ def _classes(values: Mapping[Value, int], among: int) -> dict[Value, int]:
 
 
 def _hull(name: str, classes: Mapping[Value, int], bits: int) -> tuple[str, int] | None:
-    """The values that this attribute has among these, in words, and all who have one of them. None if words wouldn't be short."""
+    """Values of this attribute that all of these have, in words, and everyone who has them. None if words wouldn't be short."""
     touched = {value: held for value, held in classes.items() if held & bits}
     others = {value: held for value, held in classes.items() if value not in touched}
     if not others:
         return None
-    hull = 0
-    for held in touched.values():
-        hull |= held
     if len(touched) <= _MOST_VALUES:
-        return _is(name, touched), hull
+        return _is(name, touched), _union(touched.values())
     if len(others) <= _MOST_VALUES:
-        return f"but those {_is(name, others)}", hull
-    return _range(name, touched, others), hull
+        return f"but those {_is(name, others)}", _union(touched.values())
+    return _range(name, touched, classes)
+
+
+def _union(sets: Iterable[int]) -> int:
+    found = 0
+    for held in sets:
+        found |= held
+    return found
 
 
 def _is(name: str, values: Mapping[Value, int]) -> str:
@@ -158,11 +162,14 @@ def _written(value: Value) -> str:
     return value if isinstance(value, str) else "(none)"
 
 
-def _range(name: str, touched: Mapping[Value, int], others: Mapping[Value, int]) -> str:
-    numbers = sorted(value for value in touched if isinstance(value, float))
-    left = sorted(value for value in others if isinstance(value, float))
-    if len(numbers) != len(touched) or any(numbers[0] <= value <= numbers[-1] for value in left):
-        return f"with {len(touched):,} values of {name}"
-    if not left or left[-1] < numbers[0]:
-        return f"with {name} of {numbers[0]:g} and more"
-    return f"with {name} up to {numbers[-1]:g}" if left[0] > numbers[-1] else f"with {name} from {numbers[0]:g} to {numbers[-1]:g}"
+def _range(name: str, touched: Mapping[Value, int], classes: Mapping[Value, int]) -> tuple[str, int] | None:
+    """The numbers from the least to the greatest."""
+    numbers = [value for value in touched if isinstance(value, float)]
+    if len(numbers) != len(touched):
+        return None
+    low, high = min(numbers), max(numbers)
+    known = {value: held for value, held in classes.items() if isinstance(value, float)}
+    hull = _union(held for value, held in known.items() if low <= value <= high)
+    if all(value <= high for value in known):
+        return f"with {name} of {low:g} and more", hull
+    return (f"with {name} up to {high:g}" if all(value >= low for value in known) else f"with {name} from {low:g} to {high:g}"), hull

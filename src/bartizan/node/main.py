@@ -24,7 +24,7 @@ from bartizan.node.stats import Admin
 from bartizan.node.trust import Judge
 from bartizan.secrets.keyring import load_or_create
 from bartizan.telemetry.rotation import keep_bounded
-from bartizan.xds.link import by_socket
+from bartizan.xds.beside import by_socket
 from bartizan.xds.server import AdsServer
 
 _log = logging.getLogger(__name__)

@@ -13,6 +13,7 @@ from bartizan.xds.signed import decoded_order
 _log = logging.getLogger(__name__)
 _FIRST_S = 0.1
 _LONGEST_S = 2.0
+_REFUSED_S = 30.0
 _WRITTEN_S = 5.0
 
 
@@ -54,7 +55,7 @@ class Relay:
 
     async def run(self) -> None:
         """Never returns."""
-        pause = _FIRST_S
+        pause, refused_s = _FIRST_S, _LONGEST_S
         while True:
             try:
                 await self._session()
@@ -64,13 +65,15 @@ class Relay:
                 pause = _FIRST_S if self._told is None else pause
                 self._tell(f"the control plane can't be reached ({error}); what is held is served on")
             except BartizanError as error:
-                pause = _LONGEST_S
+                # It comes again when we are back, and may be long: not too often.
+                pause = refused_s = refused_s if self._told is None else min(refused_s * 2, _REFUSED_S)
                 self._tell(error.message)
             except ValueError as error:
                 self._tell(f"the control plane sent what can't be read: {error}")
             self._first.set()
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_S)
+            refused_s = _LONGEST_S if self._told is None else refused_s
 
     async def _session(self) -> None:
         async with self._connect() as call:

@@ -16,7 +16,7 @@ from bartizan.rollout.combined import combined
 from bartizan.rollout.doors import Counts, counts
 from bartizan.rollout.kept import content_of, snapshot_of
 from bartizan.rollout.loosening import loosenings
-from bartizan.rollout.stages import Rollout, stages_of
+from bartizan.rollout.stages import Rollout, noted, stages_of
 from bartizan.rollout.standing import Standing
 from bartizan.store import Change, Commit, Door
 
@@ -151,15 +151,24 @@ class Desk:
         if old is None:
             self.compiled = made
             return commit
-        stages, implied = stages_of(old.snapshot.gateway.releases, tests=self._around.has_tests())
-        if wanted.at_once or by.emergency:
-            stages, implied = ("everywhere",), 0
         self.before = old.snapshot
-        at_once = wanted.at_once or by.emergency or not self._staged(old)
+        if wanted.at_once:
+            self.compiled, self.candidate = made, None
+            await self._supersede(f"{by.author} went back to {commit.revision}")
+            return commit
+        stages, implied = stages_of(old.snapshot.gateway.releases, tests=self._around.has_tests())
+        if by.emergency:
+            stages, implied = ("everywhere",), 0
+        at_once = by.emergency or not self._staged(old)
         self.compiled, self.candidate = (made, None) if at_once else (old, made)
         begun = Rollout(commit.number, commit.revision, old.snapshot.revision, by.author, stages, implied)
-        await self.line.begin(replace(begun, began=time.time(), since=time.time(), emergency=by.emergency or wanted.at_once))
+        await self.line.begin(replace(begun, began=time.time(), since=time.time(), emergency=by.emergency))
         return commit
+
+    async def _supersede(self, why: str) -> None:
+        """What was on its way out isn't any more."""
+        if self.rollout is not None and not self.rollout.ended:
+            await self.line.step(noted(self.rollout, time.time(), why, "superseded", why))
 
     def _staged(self, old: Compiled) -> bool:
         """Whether a change of these policies doesn't decide at once."""

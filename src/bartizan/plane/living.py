@@ -66,11 +66,11 @@ class Living:
         if self.failed is None or self.failed.rules != new.gateway.blocking:
             self.failed = FailedAttempts(new.gateway.blocking, self._folder / "blocks.json")
 
-    def now(self, compiled: Compiled, before: Compiled | None) -> Live:
-        """What holds now, as these policies need it. `before`: those that are served still."""
+    def now(self, compiled: Compiled, before: Compiled | None, candidate: Compiled | None = None) -> Live:
+        """What holds now, as these policies need it. `before`: those that are served still; `candidate`: those on their way out."""
         moment = time.time()
         generation = self.tables.store.generation + self.brakes.generation + self._base
-        principal = principal_of(compiled, before, generation)
+        principal = principal_of(compiled, before, generation, candidate)
         blocked = self.failed.blocked(moment) if self.failed else frozenset()
         braked = self.brakes.active(moment)
         return Live(generation, self.issuers.keys(), dict(self.tables.bodies), principal, blocked, braked, self.certificates.bodies())

@@ -21,14 +21,15 @@ from bartizan.xds.plan import in_order
 class Nodes:
     """What nodes connect to. The node beside it trusts the key of the state that both share."""
 
-    def __init__(self, options: ControlOptions, key: SigningKey) -> None:
+    def __init__(self, options: ControlOptions) -> None:
         state = options.state
+        envelope = load_or_create(state / "control.key")
+        key = release_key(state, envelope)
         write_trust(state, [key.public])
         self.server = ControlServer(control_socket(state), key, plan=in_order, sequences=Sequence(state / "sequence"))
         self._door: Door | None = None
         self._watch: asyncio.Task[None] | None = None
         if options.nodes:
-            envelope = load_or_create(state / "control.key")
             fleet = registry(state, envelope)
             host, _, port = options.nodes.rpartition(":")
             self.server.roster = lambda: {node.name: node.group for node in fleet.nodes()}
@@ -58,3 +59,8 @@ def registry(state: Path, envelope: Envelope) -> Registry:
 def authority(state: Path, envelope: Envelope) -> Authority:
     """Its authority, made if there is none."""
     return Authority(state / "fleet.authority", envelope)
+
+
+def release_key(state: Path, envelope: Envelope) -> SigningKey:
+    """What releases are signed by: not what signs revisions, so that it can be replaced while those stay readable."""
+    return SigningKey(state / "release.key", envelope)

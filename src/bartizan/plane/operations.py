@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bartizan.admin.plane import Envoy
+from bartizan.admin.plane import Documents, Envoy
 from bartizan.compile.read import Read, assemble, read
 from bartizan.errors import Invalid, Unavailable
 from bartizan.identity.brake import Brake, Brakes
@@ -18,6 +18,7 @@ from bartizan.plane.desk import Desk, Wanted
 from bartizan.plane.living import Living
 from bartizan.plane.publishing import Publisher
 from bartizan.plane.rollouts import Rollouts
+from bartizan.policies import PolicyKind
 from bartizan.rollout.asking import By
 from bartizan.rollout.covering import told_of_route
 from bartizan.rollout.kept import snapshot_of
@@ -25,6 +26,7 @@ from bartizan.rollout.stages import Asked, Rollout
 from bartizan.store import Commit, Event, Store
 from bartizan.telemetry.impact import impact, met_by
 
+_NO_FILES: Mapping[str, bytes] = {}
 _ENFORCE_S = 10.0
 _DAY_S = 86400.0
 _TELLING = 100
@@ -96,10 +98,10 @@ class Operations:
         """Notes that somebody did something."""
         await self.desk.line.audit(Event(actor, action, target, origin, "done", details))
 
-    async def change(self, documents: dict[tuple[str, str], bytes | None], by: By, parent: int | None) -> Commit:
+    async def change(self, documents: Documents, by: By, parent: int | None, files: Mapping[str, bytes] = _NO_FILES) -> Commit:
         """Documents put or, with None, taken away, as one change of what is newest. One that changes nothing gives the newest commit."""
         before = await self.newest()
-        after = _changed(before, documents)
+        after = _changed(before, documents, files)
         if after.revision == before.revision and parent is None:
             return await asyncio.to_thread(self.store.revisions.find, before.revision)
         problems = tuple(self.living.certificates.problems(after))
@@ -154,20 +156,21 @@ class Operations:
         return {**told, "block": asdict(made)}
 
 
-def _changed(before: Snapshot, documents: dict[tuple[str, str], bytes | None]) -> Snapshot:
+def _changed(before: Snapshot, documents: Documents, sent: Mapping[str, bytes]) -> Snapshot:
     """What was there with these documents put or taken away. Invalid with every problem."""
     reads = [read(body.decode(), f"api/{kind}/{name}") for (kind, name), body in documents.items() if body is not None]
     rest = share_of(tuple(one for key, one in before.resources.items() if key not in documents))
-    files = {name: body for name, body in before.files.items()}
+    known = {**before.files, **sent}
+    kept = [(name, one) for one in rest.resources if isinstance(one.value, PolicyKind) for name in one.value.file_names()]
+    named = [*kept, *(pair for made in reads for pair in made.named)]
     missing = [
         Problem(one.place(), "file-unknown", f"the file {name} isn't part of the revision", "`bartizan apply -f` sends it along.")
-        for made in reads
-        for name, one in made.named
-        if name not in files
+        for name, one in named
+        if name not in known
     ]
     if missing:
         raise Invalid("The change names files that aren't there.", problems=tuple(missing))
-    found = assemble((*reads, Read(rest, ())), files)
+    found = assemble((*reads, Read(rest, ())), {name: known[name] for name, _ in named})
     if not isinstance(found, Snapshot):
         raise Invalid("The change has problems.", problems=found)
     return found

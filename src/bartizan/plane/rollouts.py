@@ -80,8 +80,8 @@ class Rollouts:
 
     async def _turn(self) -> None:
         now = self._desk.rollout
-        if now is None or now.ended or now.status == "paused":
-            return
+        if now is None or now.ended or now.status == "paused" or self._publisher.state is None:
+            return  # as long as nothing is active, nobody knows what is asked of a rollout
         if now.number != self._of[0]:
             await self._begin(now)
         if now.stage in {"canary", "everywhere"} and (why := self._in_the_way(now)) is not None:

@@ -15,6 +15,8 @@ from bartizan.scratch import Question, Unaskable
 _MOST_IN_A_ROW = 64
 _MOST_KEPT = 100_000
 _LONGEST = 120
+_OF_PATH = frozenset({"no-api", "malformed-path"})
+"""Refusals that hold for a path, whoever asks."""
 _Key = tuple[Any, ...]
 _MATTERS = {"at": "now", "source": "source.ip", "ja4": "device.ja4", "headers": "device.type"}
 """Parts of a question that few policies ask for, and what they call them."""
@@ -92,9 +94,10 @@ class Replay:
             self._answers.clear()
             self._matters.clear()
         path = question.listener, question.method, question.host, question.path
-        self._matters[path] = frozenset().union(*(one.needs for one in answered.deciders))
-        # Under the name that the next one like it has.
-        self._answers[self._key(question)] = self._answers[key] = answered
+        if path not in self._matters and (answered.api or answered.by in _OF_PATH):
+            self._matters[path] = frozenset().union(*(one.needs for one in answered.deciders))
+            key = self._key(question)  # which the next one like it has
+        self._answers[key] = answered
 
     def _key(self, question: Question) -> _Key:
         """What the answer depends on, as far as it is known what policies ask for there."""

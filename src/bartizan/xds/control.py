@@ -100,8 +100,8 @@ class ControlServer:
         self._publishing = asyncio.Lock()
         self._nodes: dict[str, Member] = {}
         self._news = asyncio.Event()
-        self._signed: dict[str, tuple[float, bytes]] = {}
-        """The newest release as it was signed for each group, and until when that can be sent."""
+        self._signed: dict[tuple[str, bool], tuple[float, bytes]] = {}
+        """What many nodes get, as it was signed for each group, and until when: the newest release, and all that a blank node lacks."""
         self._server: grpc.aio.Server | None = None
         self.propagation = Propagation()
         self.roster: Callable[[], Mapping[str, str]] = dict
@@ -240,12 +240,14 @@ class ControlServer:
         node.settle(edit, Outcome(answer.acknowledged, answer.error, answer.took_s))
 
     def _signed_for(self, node: Member) -> bytes:
-        if node.level != self._edit - 1:
+        newest, blank = node.level == self._edit - 1, node.level is None and node.report.position == Position()
+        if not newest and not blank:
             return self._sign(self._difference(node), node.group)
-        until, ready = self._signed.get(node.group, (0.0, b""))
+        key = node.group, blank
+        until, ready = self._signed.get(key, (0.0, b""))
         if self._clock() > until:
-            ready = self._sign(self._newest, node.group)
-            self._signed[node.group] = self._clock() + self._patience.valid_s / 2, ready
+            ready = self._sign(self._difference(node) if blank else self._newest, node.group)
+            self._signed[key] = self._clock() + self._patience.valid_s / 2, ready
         return ready
 
     def _sign(self, release: Release, group: str) -> bytes:
@@ -314,4 +316,6 @@ class ControlServer:
     @staticmethod
     async def _speak(node: Member, context: Writer) -> None:
         while True:
-            await context.write(encoded_order(await node.outgoing.get()))
+            order, sent = await node.outgoing.get()
+            await context.write(encoded_order(order))
+            sent.set()

@@ -1,16 +1,11 @@
-"""The two ways to the control plane: gRPC over its unix socket, and frames over TLS from another machine."""
+"""How a node talks to its control plane from another machine: frames over TLS. Free of gRPC, so that a supervisor may use it."""
 
 import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from pathlib import Path
 from typing import Protocol, TypeAlias
-
-import grpc
-
-from bartizan.xds.frames import METHOD, OPTIONS, SERVICE
 
 NODE_PROTOCOL, ASK_PROTOCOL = "bartizan-node/1", "bartizan-ask/1"
 """What is spoken over TLS, agreed on in the handshake (ALPN): a node's lasting talk, or one question and its answer."""
@@ -19,6 +14,7 @@ SERVER_NAME = "control.bartizan.internal"
 FROM_NODE, FROM_CONTROL, ASKED = 64 << 20, 1 << 30, 64 << 10
 """The longest frames."""
 _LENGTH = 4
+_PIECE = 1 << 17
 _SILENT_MS = 10_000
 """So long may what was sent stay without the other machine's word before the connection is given up."""
 
@@ -38,34 +34,6 @@ class Call(Protocol):
 Connect: TypeAlias = Callable[[], AbstractAsyncContextManager[Call]]
 
 
-class _Grpc:
-    """gRPC's call, whose breaking is `Lost`."""
-
-    def __init__(self, call: grpc.aio.StreamStreamCall) -> None:
-        self._call = call
-
-    async def write(self, message: bytes) -> None:
-        await self._call.write(message)
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for data in self._call:
-                yield data
-        except grpc.aio.AioRpcError as error:
-            raise Lost(error.code().name.lower()) from error
-
-
-def by_socket(path: Path) -> Connect:
-    """To the control plane whose unix socket this is."""
-
-    @asynccontextmanager
-    async def connect() -> AsyncIterator[Call]:
-        async with grpc.aio.insecure_channel(f"unix:{path}", options=OPTIONS) as channel:
-            yield _Grpc(channel.stream_stream(f"/{SERVICE}/{METHOD}")())
-
-    return connect
-
-
 class Link:
     """Frames over a stream: a length, then as many bytes. ValueError for one that is longer than `most`."""
 
@@ -77,8 +45,10 @@ class Link:
         """Returns when it may be followed by another."""
         try:
             self._writer.write(len(message).to_bytes(_LENGTH, "big"))
-            self._writer.write(message)
-            await self._writer.drain()
+            # In pieces: the same frame may be on its way to a hundred nodes, and is in memory once.
+            for start in range(0, len(message), _PIECE):
+                self._writer.write(memoryview(message)[start : start + _PIECE])
+                await self._writer.drain()
         except OSError as error:
             raise Lost(_why(error)) from error
 

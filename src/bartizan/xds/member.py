@@ -10,6 +10,8 @@ from bartizan.xds.signed import Order
 
 GROUP = "default"
 """The group of nodes that weren't put into another."""
+_SENT_S = 600.0
+"""So long may it take to send a release: a whole state over a thin line."""
 _LONGEST = 2000
 """So much of a node's words is kept: it may run on another machine, which may be taken over."""
 
@@ -51,7 +53,8 @@ class Member:
         """The edit that it was last brought to, or refused."""
         self.lagging = False
         """It was waited for long enough: nobody waits for it until it has caught up."""
-        self.outgoing: asyncio.Queue[Order] = asyncio.Queue()
+        self.outgoing: asyncio.Queue[tuple[Order, asyncio.Event]] = asyncio.Queue()
+        """What is to be sent, and what to set when it is."""
         self.gone = asyncio.Event()
         self.due = asyncio.Event()
         """There is something new for it."""
@@ -62,15 +65,18 @@ class Member:
         self._expected: dict[int, asyncio.Future[Outcome]] = {}
 
     async def send(self, signed: bytes, seconds: float) -> Answer | None:
-        """Its answer; None if it left or is late."""
+        """Its answer; None if it left, or is so late after it was sent."""
         self._orders += 1
-        number = self._orders
+        number, sent = self._orders, asyncio.Event()
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
-        self.outgoing.put_nowait(Order(number, signed))
-        leaving = asyncio.ensure_future(self.gone.wait())
+        self.outgoing.put_nowait((Order(number, signed), sent))
+        sending, leaving = asyncio.ensure_future(sent.wait()), asyncio.ensure_future(self.gone.wait())
         try:
-            await asyncio.wait((answer, leaving), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((sending, leaving), timeout=_SENT_S, return_when=asyncio.FIRST_COMPLETED)
+            if sent.is_set():
+                await asyncio.wait((answer, leaving), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            sending.cancel()
             leaving.cancel()
             self._waiting.pop(number, None)
         return answer.result() if answer.done() else None

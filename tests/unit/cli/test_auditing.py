@@ -13,7 +13,7 @@ from bartizan.secrets.seal import Signatures
 from bartizan.secrets.signing import SigningKey
 from bartizan.store import Change, Content, Event, embedded, open_store
 from bartizan.store.opening import HEAD
-from tests.unit.cli.test_main import bartizan
+from tests.unit.cli.inside import bartizan
 
 EVENT = Event("ada", "rollout.promote", "revision/2", "127.0.0.1", "done", {"stage": "canary"})
 

@@ -17,8 +17,8 @@ from bartizan.secrets.keyring import load_or_create
 from bartizan.secrets.seal import Signatures
 from bartizan.secrets.signing import SigningKey
 from bartizan.store import Change, Content, embedded, open_store
+from tests.unit.cli.inside import bartizan
 from tests.unit.cli.kept_state import make
-from tests.unit.cli.test_main import bartizan
 
 QUICKSTART = Path(__file__).parents[3] / "examples" / "quickstart"
 

@@ -9,7 +9,9 @@ def brake(ident: str, what: str, value: str) -> Brake:
 
 
 def test_each_has_its_place() -> None:
-    found = refused([brake("b", "path", "/orders"), brake("a", "ip", "192.0.2.0/24"), brake("c", "consumer", "acme"), brake("d", "key", "k")])
+    found = refused(
+        [brake("b", "path", "/orders"), brake("a", "ip", "192.0.2.0/24"), brake("c", "consumer", "acme"), brake("d", "key", "k")]
+    )
     assert [name for name, _ in found.early] == ["block/a", "block/b"]
     assert [name for name, _ in found.late] == ["block/c"]
     assert name_of(brake("c", "consumer", "acme")) == "block/c"

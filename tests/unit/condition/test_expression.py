@@ -1,11 +1,16 @@
 """Which CEL a condition becomes, and that it never errs."""
 
+import itertools
+import json
+from datetime import datetime
+
 import pytest
 from cel_expr_python import cel
 
 from bartizan.condition import Schema, Sources, choice, parse
 from bartizan.condition.expression import expression
 from bartizan.condition.syntax import emitted
+from bartizan.condition.zones import DAYS
 from bartizan.envoy import message_type
 from tests.unit.condition.shape import written
 
@@ -33,6 +38,8 @@ def flat(text: str) -> str:
         ("principal.level > request.size", f"{read('level')} > double(request.size)"),
         ('request.query.contains("a")', '":path" in request.headers && request.query.contains("a")'),
         ('now.weekday("UTC") in ["tue", "sun"]', 'request.time.getDayOfWeek("UTC") in [0, 2]'),
+        ('now.weekday("UTC") in ["tue", "mon"]', 'request.time.getDayOfWeek("UTC") + 6 % 7 < 2'),
+        ('now.weekday("UTC") in ["sun", "mon"]', 'request.time.getDayOfWeek("UTC") < 2'),
         (
             'now.date("UTC") >= "2030-01-31"',
             'request.time.getFullYear("UTC") * 10000 + request.time.getMonth("UTC") + 1 * 100 + request.time.getDate("UTC") >= 20300131',
@@ -46,6 +53,19 @@ def flat(text: str) -> str:
 def test_cel(text: str, cel_text: str) -> None:
     found = flat(written(expression(parse(text, SCHEMA).node, True, Sources())))
     assert flat(cel_text) in found
+
+
+def test_each_set_of_weekdays_is_those_days() -> None:
+    environment = cel.NewEnv()
+    moments = {day: f"2030-06-{2 + i:02}T12:00:00+00:00" for i, day in enumerate(DAYS)}
+    assert list(DAYS) == [datetime.fromisoformat(moment).strftime("%a").lower() for moment in moments.values()]
+    for chosen in itertools.chain.from_iterable(itertools.combinations(DAYS, count) for count in range(1, 8)):
+        node = parse(f'now.weekday("UTC") in {json.dumps(chosen)}', SCHEMA, whole_in_cel=True).node
+        for want in (True, False):
+            compiled = environment.compile(written(expression(node, want, SCRATCH)), disable_check=True)
+            for day, moment in moments.items():
+                found = compiled.eval(data={"request": {"headers": {"x-bartizan-now": moment}}})
+                assert found.value() is ((day in chosen) is want), (chosen, day, want)
 
 
 def _worlds() -> list[dict[str, object]]:

@@ -49,7 +49,8 @@ def test_on_a_public_route_everyone_is_anonymous() -> None:
         ('principal.plan == "gold" && now.hour("UTC") > 7', "Authorize/rule", "no", "no"),
         ('principal.plan == "gold" || source.ip.within("10.0.0.0/8")', "yes", "Authorize/rule", "Authorize/rule"),
         ('request.headers["upgrade"] == "x"', "Authorize/rule", "Authorize/rule", "Authorize/rule"),
-        ('request.path.startsWith("/orders")', "Authorize/rule", "Authorize/rule", "Authorize/rule"),
+        ('request.path.startsWith("/orders")', "yes", "yes", "yes"),
+        ('request.path.startsWith("/orders/x")', "Authorize/rule", "Authorize/rule", "Authorize/rule"),
         ('request.path == "/pets"', "no", "no", "no"),
     ],
 )

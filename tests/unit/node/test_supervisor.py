@@ -15,7 +15,12 @@ def test_a_node_and_its_envoy_are_apart(tmp_path: Path) -> None:
     assert "n1" in node.command.argv
 
 
+def test_a_node_of_a_fleet_is_told_so_and_where_it_listens(tmp_path: Path) -> None:
+    _, node = node_children(NodeOptions(tmp_path, None, "edge", ("web=127.0.0.1:1", "six=[::1]:2")), EnvoyOptions())
+    assert node.command.argv[-5:] == ("--fleet", "--listen", "web=127.0.0.1:1", "--listen", "six=[::1]:2")
+
+
 def test_the_supervisor_is_free_of_grpc() -> None:
     """It is to be small, and to have little that could fail."""
-    script = "import sys, bartizan.node.supervisor; sys.exit('grpc' in sys.modules)"
+    script = "import sys, bartizan.node.supervisor, bartizan.node.membership; sys.exit('grpc' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

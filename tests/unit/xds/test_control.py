@@ -30,7 +30,7 @@ class Node:
         self.node_id = node_id
         self.got: list[Release] = []
         self.refuses: set[str] = set()
-        self.silent = False
+        self.silent = self.distrusts = False
         self.kept = False
         self.heard = asyncio.Event()
         self.task = asyncio.create_task(self._run())
@@ -39,7 +39,7 @@ class Node:
         return Report(position=self.position, envoy=True, acknowledged=True, kept=self.kept)
 
     async def _run(self) -> None:
-        call = self._channel.stream_stream(f"/{SERVICE}/{METHOD}")()
+        call = self._call = self._channel.stream_stream(f"/{SERVICE}/{METHOD}")()
         await call.write(encoded(Hello(node_id=self.node_id, held=self.state.versions(), report=self._report())))
         async for data in call:
             order = decoded_order(data)
@@ -47,15 +47,22 @@ class Node:
             assert told.group == "default" and told.state == self.state.digest_after(release.steps)
             self.got.append(release)
             self.heard.set()
-            if self.silent:
-                continue
-            refused = [one.name for step in release.steps for one in step.changed if one.name in self.refuses]
-            if not refused:
-                self.position = release.position
-                for step in release.steps:
-                    self.state.take(step)
-            error = f"bad {refused[0]}" if refused else None
-            await call.write(encoded(Answer(report=self._report(), id=order.id, acknowledged=not refused, error=error, took_s=0.25)))
+            self._last = order.id, release
+            if not self.silent:
+                await self.answer_now()
+
+    async def answer_now(self) -> None:
+        """Takes what came last."""
+        number, release = self._last
+        refused = [one.name for step in release.steps for one in step.changed if one.name in self.refuses]
+        if not refused and not self.distrusts:
+            self.position = release.position
+            for step in release.steps:
+                self.state.take(step)
+        error, distrust = f"bad {refused[0]}" if refused else None, "by a stranger" if self.distrusts else None
+        acknowledged = not refused and not self.distrusts
+        answer = Answer(report=self._report(), id=number, acknowledged=acknowledged, error=error, distrust=distrust, took_s=0.25)
+        await self._call.write(encoded(answer))
 
     def names(self) -> dict[str, bytes]:
         return {one.name: one.body for one in self.state}
@@ -209,3 +216,123 @@ async def test_a_node_that_leaves_is_told_as_gone(rig: Rig) -> None:
 def test_additions_come_first() -> None:
     assert additions_first(Step((A,), (B.key,))) == (Step((A,)), Step(removed=(B.key,)))
     assert additions_first(Step()) == ()
+
+
+# Nodes that are slow, and nodes that refuse for themselves
+
+
+async def test_a_slow_node_delays_no_other_and_no_next_release(rig: Rig) -> None:
+    rig.control._patience = Patience(answer_s=5, others_s=0.2, first_s=0.4)
+    await rig.control.publish(release(1, A))
+    quick, slow = await rig.node("quick"), await rig.node("slow")
+    for node in (quick, slow):
+        await asyncio.wait_for(node.heard.wait(), 2)
+    await _settled(rig, 1)
+    slow.silent = True
+    clock = asyncio.get_running_loop().time
+    took = []
+    for number in range(2, 7):
+        began = clock()
+        outcomes = await rig.control.publish(release(number, resource(ROUTES, "a", str(number).encode())))
+        took.append(clock() - began)
+        assert outcomes["quick"].acknowledged
+    assert took[0] < 0.4 and max(took[1:]) < 0.1, took
+    assert [(one.node_id, one.lag) for one in rig.control.nodes()] == [("quick", 0), ("slow", 5)]
+    slow.silent = False
+    await slow.answer_now()
+    await _settled(rig, 6)
+    assert slow.names() == quick.names() == {"a": b"6"}
+    assert len(slow.got) == 3, "what it missed comes as one"
+    await asyncio.sleep(0.05)
+    outcomes = await rig.control.publish(release(7, B))
+    assert set(outcomes) == {"quick", "slow"}, "it is waited for again"
+
+
+async def _settled(rig: Rig, sequence: int) -> None:
+    async with asyncio.timeout(3):
+        while {one.position.sequence for one in rig.control.nodes()} != {sequence} or any(one.lag for one in rig.control.nodes()):
+            await rig.control.changed()
+
+
+async def test_a_node_that_catches_up_hears_of_what_is_gone(rig: Rig) -> None:
+    rig.control._patience = Patience(answer_s=5, others_s=0.1, first_s=0.2)
+    await rig.control.publish(release(1, A, B))
+    quick, slow = await rig.node("quick"), await rig.node("slow")
+    await _settled(rig, 1)
+    slow.silent = True
+    await rig.control.publish(release(2, A2))
+    await rig.control.publish(release(3, BAD, removed=(B.key,)))
+    await rig.control.publish(release(4, removed=(BAD.key,)))
+    slow.silent = False
+    await slow.answer_now()
+    await _settled(rig, 4)
+    assert slow.names() == quick.names() == {"a": b"a2"}
+
+
+async def test_one_nodes_mistrust_takes_nothing_back_from_others(rig: Rig) -> None:
+    await rig.control.publish(release(1, A))
+    good, wary = await rig.node("good"), await rig.node("wary")
+    await _settled(rig, 1)
+    wary.distrusts = True
+    outcomes = await rig.control.publish(release(2, A2))
+    assert {name: (one.acknowledged, one.error) for name, one in outcomes.items()} == {"good": (True, None), "wary": (False, None)}
+    assert good.names() == {"a": b"a2"} and wary.names() == {"a": b"a"}
+    wary.distrusts = False
+    outcomes = await rig.control.publish(release(3, B))
+    assert outcomes["wary"].acknowledged
+    assert wary.names() == {"a": b"a2", "b": b"b"}
+
+
+async def test_a_release_has_a_number_above_all_before(rig: Rig) -> None:
+    await rig.control.publish(release(5, A))
+    await rig.control.publish(release(5, A2))
+    assert rig.control.position == Position(6, "r5", 1)
+
+
+async def test_a_control_plane_that_forgot_its_numbers_goes_on_above_its_nodes(rig: Rig) -> None:
+    await rig.control.publish(release(1, A2))
+    node = Node(rig.path, "n1", A)
+    node.position = Position(40, "before", 1)
+    rig.nodes.append(node)
+    await asyncio.wait_for(node.heard.wait(), 2)
+    assert node.got[0].sequence == 41
+    await rig.control.publish(release(2, B))
+    assert node.got[-1].sequence == 42 and node.names() == {"a": b"a2", "b": b"b"}
+
+
+async def test_nodes_that_should_be_there_are_shown_and_others_forgotten(rig: Rig) -> None:
+    rig.control.roster = lambda: {"far": "edges", "n1": "default"}
+    await rig.control.publish(release(1, A))
+    await rig.node("n1")
+    told = {one.node_id: (one.group, one.connected, one.lag) for one in rig.control.nodes()}
+    assert told == {"far": ("edges", False, 1), "n1": ("default", True, told["n1"][2])}
+    rig.control.roster = dict
+    rig.control.forget("n1")
+    assert rig.control.nodes() == ()
+
+
+async def test_how_long_it_took_is_kept_for_each_node(rig: Rig) -> None:
+    await rig.control.publish(release(1, A))
+    for name in ("n1", "n2"):
+        await rig.node(name)
+    await _settled(rig, 1)
+    await rig.control.publish(release(2, A2))
+    last = rig.control.propagation.to_json()["last"]
+    assert last[-1]["revision"] == "r2" and set(last[-1]["ms"]) == {"n1", "n2"}  # type: ignore[index]
+    assert all(0 < ms < 1000 for ms in last[-1]["ms"].values())  # type: ignore[index]
+
+
+async def test_blank_nodes_share_what_they_get_and_each_gets_all(rig: Rig) -> None:
+    await rig.control.publish(release(1, A, B))
+    signed: list[bytes] = []
+    sign = rig.control._sign
+    rig.control._sign = lambda one, group: signed.append(sign(one, group)) or signed[-1]  # type: ignore[method-assign, func-returns-value]
+    nodes = [await rig.node(f"n{i}") for i in range(4)]
+    await _settled(rig, 1)
+    assert all(node.names() == {"a": b"a", "b": b"b"} for node in nodes)
+    assert len(signed) == 1
+    await rig.control.publish(release(2, A2))
+    assert len(signed) == 2, "and one for all again"
+    late = await rig.node("late")
+    await _settled(rig, 2)
+    assert late.names() == {"a": b"a2", "b": b"b"}, "not what a blank node got before"

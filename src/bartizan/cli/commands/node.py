@@ -127,21 +127,21 @@ def _machine() -> str:
 
 
 def _list(read: argparse.Namespace) -> int:
+    from bartizan.plane.nodes import release_key
     from bartizan.secrets.keyring import load_or_create
-    from bartizan.secrets.signing import SigningKey
 
     try:
         now = {node["node_id"]: node for node in asked(read.state, "/status")["nodes"]}
     except Unavailable:
         now = {}
     joined = _registry(read.state).nodes()
-    key = SigningKey(read.state / "signing.key", load_or_create(read.state / "control.key")).public.hex()
+    key = release_key(read.state, load_or_create(read.state / "control.key")).public.hex()
     found = [
         {"name": one.name, "group": one.group, "joined": one.joined, "certificate_ends": one.expires, "now": now.get(one.name)}
         for one in joined
     ]
     if read.json:
-        show_json({"signing_key": key, "nodes": found})
+        show_json({"release_key": key, "nodes": found})
         return 0
     for one in found:
         ends = time.strftime("%Y-%m-%d", time.gmtime(float(str(one["certificate_ends"]))))

@@ -101,10 +101,9 @@ def run(read: argparse.Namespace) -> int:
     if not isinstance(made, Compiled):
         show_problems(made)
         return 1
-    began = time.monotonic()
     with _records(read) as records:
-        tally = asyncio.run(_replayed(made, records, read))
-    replayed = Replayed(made.snapshot.revision, tally, _FAILING[read.fail_on], read.tolerate, time.monotonic() - began, records.skipped)
+        tally, seconds = asyncio.run(_replayed(made, records, read))
+    replayed = Replayed(made.snapshot.revision, tally, _FAILING[read.fail_on], read.tolerate, seconds, records.skipped)
     if read.json:
         show_json(replayed.told())
     elif tally.records:
@@ -137,11 +136,14 @@ def _records(read: argparse.Namespace) -> Records:
     return Records.folder(read.state / "records", window, read.sample)
 
 
-async def _replayed(made: Compiled, records: Records, read: argparse.Namespace) -> Tally:
+async def _replayed(made: Compiled, records: Records, read: argparse.Namespace) -> tuple[Tally, float]:
+    """The counts, and how long the judging took."""
     active = Accepted(read.state / "accepted.json").compiled()
     then = Then(active, lambda api, route, method: _revisions(read.state, api, route, method)) if active is not None else None
     async with Candidate(made, then) as candidate:
-        return await Replay(candidate).run(records.read(_progress() if sys.stderr.isatty() and not read.json else _silent))
+        began = time.monotonic()
+        tally = await Replay(candidate).run(records.read(_progress() if sys.stderr.isatty() else _silent))
+        return tally, time.monotonic() - began
 
 
 def _revisions(folder: Path, api: str, route: str, method: str) -> frozenset[str]:

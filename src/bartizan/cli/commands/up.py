@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bartizan.admin.options import ADMIN, ControlOptions, Door
-from bartizan.cli.arguments import endpoint, files, state
+from bartizan.cli.arguments import STORE, endpoint, files, state
 from bartizan.cli.output import complain, say, show_problems
 from bartizan.errors import Unavailable
 from bartizan.lib.process import Child, end, ending, start
@@ -36,7 +36,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--api", type=_address, metavar="ADDRESS:PORT", help="where the admin API is served over TCP")
     parser.add_argument("--api-certificate", type=Path, metavar="FILE", help="its certificate (PEM); needed beyond loopback")
     parser.add_argument("--api-private-key", type=Path, metavar="FILE", help="the certificate's private key (PEM)")
-    parser.add_argument("--store", default="", metavar="URL", help="where revisions are kept: postgresql://...; else a file in the state")
+    told = f"where revisions are kept: postgresql://HOST/DATABASE (default: ${STORE}, else a file in the state)"
+    parser.add_argument("--store", default="", metavar="URL", help=told)
     parser.add_argument("--envoy", type=Path, metavar="PATH", help="another Envoy than the pinned one, of the same minor version")
     parser.add_argument("--concurrency", type=int, metavar="N", help="Envoy's worker threads (default: one for each core)")
 
@@ -51,7 +52,7 @@ def run(read: argparse.Namespace) -> int:
         complain(wrong)
         return 1
     if urlsplit(read.store).password:
-        complain("a password on the command line can be read by everyone on this machine: put it into PGPASSWORD or a passfile")
+        complain(f"a password on the command line can be read by everyone on this machine: put the URL into {STORE}")
         return 1
     control = ControlOptions(read.files.absolute(), read.state.absolute(), read.admin, read.store, read.nodes or "", door)
 
@@ -94,6 +95,8 @@ async def run_gateway(control: ControlOptions, envoy: EnvoyOptions, told: Callab
             return 1
         for one in verdict.openings:
             _free(one.host, one.port, f"listener {one.listener!r}")
+        if control.nodes:
+            _free(*endpoint(control.nodes), "--nodes")
         children = (child, *node_children(NodeOptions(control.state, control_socket(control.state), "local"), envoy))
         told(verdict)
         return await supervise((*children, *beside), {child.name: process})
