@@ -33,6 +33,7 @@ from bartizan.model.gateway import Records
 from bartizan.model.problem import Problem
 from bartizan.node.options import admin_socket
 from bartizan.node.stats import Admin
+from bartizan.plane.canary import Canary
 from bartizan.plane.checks import Checks
 from bartizan.plane.desk import Around, Desk
 from bartizan.plane.line import Line
@@ -71,12 +72,13 @@ class ControlPlane:
         self.accepted = Accepted(options.state / "accepted.json")
         self._due = asyncio.Event()
         self.living = Living(options.state, self.folder.base, self._due.set)
-        self.publisher = Publisher(server, drafts, self.standing, options.state)
+        self.publisher = Publisher(server, drafts.state, self.standing, options.state)
         self.envoy = Admin(admin_socket(options.state))
         self.line = Line(store)
         checks = Checks(options.files, options.state)
         self.desk = Desk(self.line, self.standing, Around(self._due.set, self.living.take, checks.has_tests))
-        self.rollouts = Rollouts(self.desk, self.publisher, checks)
+        self.canary = Canary(server, self.living, options.state)
+        self.rollouts = Rollouts(self.desk, self.publisher, checks, self.canary)
         self.operations = Operations(
             self.desk, self.living, self.publisher, self.rollouts, self.envoy, store, Operators(store, seal), options.state, self.status
         )
@@ -158,6 +160,7 @@ class ControlPlane:
         alive = self.living.now(compiled, state.compiled if state else None, self.desk.candidate)
         if await self.publisher.bring(compiled, alive, began):
             self.line.activate(compiled.snapshot.revision)
+            await self.canary.bring(compiled)
         elif self.publisher.state is not None:
             self.desk.refused(self.publisher.state.compiled)
 
@@ -207,7 +210,7 @@ class ControlPlane:
             "warnings": self.living.warnings(),
             "blocked": told["blocked"],
             "brakes": [asdict(one) for one in told["brakes"]],
-            "nodes": [asdict(node) for node in self.server.nodes()],
+            "nodes": [asdict(node) for node in self.canary.nodes().values()],
             "propagation": self.server.propagation.to_json(),
         }
 

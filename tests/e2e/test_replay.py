@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import pty
 import re
 import shutil
 import ssl
@@ -462,6 +464,22 @@ async def test_a_candidate_with_problems_is_not_asked(world: World) -> None:
     candidate = world.candidate(("principal.level >= 5", "principal.leve >= 5"))
     status, out, _ = await replayed("--candidate", str(candidate), "--state", str(world.gw.state))
     assert status == 1 and "did you mean principal.level?" in out
+
+
+async def test_progress_is_shown_on_a_terminal(world: World) -> None:
+    ours, theirs = pty.openpty()
+    command = ["replay", "--candidate", str(world.gw.files), "--state", str(world.gw.state)]
+    records = world.gw.state / "records" / "requests.jsonl"
+    several = [str(records)] * (1 + (2 << 20) // records.stat().st_size)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bartizan.cli.main", *command, "--records", *several), stdout=asyncio.subprocess.PIPE, stderr=theirs
+    )
+    os.close(theirs)
+    out, _ = await process.communicate()
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert process.returncode == 0 and b": ok (" in out
+    assert re.search(r"\d+% of \d+ MB of records", shown), shown
 
 
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"

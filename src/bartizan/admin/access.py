@@ -6,10 +6,13 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from fastapi import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bartizan.errors import Forbidden, TooMany, Unauthenticated
+from bartizan.admin.answers import answer_to
+from bartizan.errors import BartizanError, Forbidden, TooMany, Unauthenticated
 from bartizan.identity.operators import Operator, Operators
 
 ATTEMPTS = 10
@@ -42,22 +45,36 @@ class Lockout:
 
     def check(self, origin: str) -> None:
         """TooMany if this address is locked out."""
-        if (until := self._until.get(origin)) is None:
+        source = _source(origin)
+        if (until := self._until.get(source)) is None:
             return
         if until > self._clock():
             raise TooMany("Too many wrong tokens came from your address. Wait a minute.", code="locked-out")
-        del self._until[origin]
+        del self._until[source]
 
     def wrong(self, origin: str) -> None:
         """A wrong token came from there."""
-        now = self._clock()
+        now, source = self._clock(), _source(origin)
         if len(self._wrong) >= _MOST:
             self._wrong.clear()
-        times = self._wrong.setdefault(origin, deque(maxlen=ATTEMPTS))
+        times = self._wrong.setdefault(source, deque(maxlen=ATTEMPTS))
         times.append(now)
         if len(times) == ATTEMPTS and times[0] > now - WINDOW_S:
-            self._until[origin] = now + LOCKED_S
-            del self._wrong[origin]
+            if len(self._until) >= _MOST:
+                self._until = {one: until for one, until in self._until.items() if until > now}
+            self._until[source] = now + LOCKED_S
+            del self._wrong[source]
+
+
+def _source(origin: str) -> str:
+    """What is locked out: an IPv4 address, or the network of an IPv6 address, since whoever has one has all of them."""
+    try:
+        address = ip_address(origin.partition("%")[0])
+    except ValueError:
+        return origin
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
+    return str(address)
 
 
 class Access:
@@ -90,12 +107,27 @@ def _token(request: Request) -> str:
     return text
 
 
+class Known:
+    """Lets nobody in who isn't known: before a path is looked up, and before anything of a body is read."""
+
+    def __init__(self, app: ASGIApp, access: Access, public: frozenset[str]) -> None:
+        self._app, self._access, self._public = app, access, public
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in self._public:
+            try:
+                scope.setdefault("state", {})["caller"] = await self._access.caller(Request(scope))
+            except BartizanError as error:
+                await answer_to(error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
 def allowed(what: str) -> Callable[[Request], Awaitable[Caller]]:
     """A dependency of an operation: who asks, if that is allowed."""
 
     async def who(request: Request) -> Caller:
-        access: Access = request.app.state.access
-        caller = await access.caller(request)
+        caller: Caller = request.state.caller
         if caller.operator is not None and caller.operator.once and what != "make-token":
             raise Forbidden("The first token only makes another: POST /v1/tokens.", code="first-token")
         if not caller.may("administer" if what == "make-token" else what):

@@ -16,6 +16,10 @@ from bartizan.model.problem import Problem
 _log = logging.getLogger(__name__)
 TYPE = "urn:bartizan:problem:"
 MEDIA = "application/problem+json"
+EVERYWHERE = (401, 403, 413, 422, 429, 500, 503)
+"""Answers that every operation may give."""
+OF_BODIES = (400, 415)
+"""Those of operations that take a body."""
 _TITLES = {
     400: "The request can't be read.",
     401: "A valid token is needed.",
@@ -28,6 +32,7 @@ _TITLES = {
     415: "The body isn't JSON.",
     422: "What was given is wrong.",
     429: "Too many attempts.",
+    500: "It failed for a reason of Bartizan's own.",
     503: "It can't be done now.",
 }
 
@@ -57,7 +62,7 @@ class Trouble(BaseModel):
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """These answers for the OpenAPI document, besides those that every operation has."""
     content = {MEDIA: {"schema": {"$ref": "#/components/schemas/Trouble"}}}
-    return {one: {"description": _TITLES[one], "content": content} for one in sorted({401, 403, 422, 429, 503, *statuses})}
+    return {one: {"description": _TITLES[one], "content": content} for one in sorted({*EVERYWHERE, *statuses})}
 
 
 def trouble(
@@ -78,15 +83,20 @@ def trouble(
     return JSONResponse(told.model_dump(), status, headers=headers, media_type=MEDIA)
 
 
+def answer_to(error: BartizanError) -> JSONResponse:
+    """The answer that tells of this."""
+    found = error.problems if isinstance(error, Invalid) else ()
+    problems = [one.to_json() for one in found if isinstance(one, Problem)]
+    headers = {"www-authenticate": 'Bearer realm="bartizan"'} if error.status == 401 else {}
+    return trouble(error.status, error.code, error.message, problems, headers)
+
+
 def answers_for(app: FastAPI) -> None:
     """Every exception becomes an answer."""
 
     async def known(_: Request, error: Exception) -> Any:
         assert isinstance(error, BartizanError)  # noqa: S101 - what the handler is registered for
-        found = error.problems if isinstance(error, Invalid) else ()
-        problems = [one.to_json() for one in found if isinstance(one, Problem)]
-        headers = {"www-authenticate": 'Bearer realm="bartizan"'} if error.status == 401 else {}
-        return trouble(error.status, error.code, error.message, problems, headers)
+        return answer_to(error)
 
     async def unreadable(_: Request, error: Exception) -> Any:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
@@ -98,7 +108,7 @@ def answers_for(app: FastAPI) -> None:
 
     async def http(_: Request, error: Exception) -> Any:
         assert isinstance(error, HTTPException)  # noqa: S101 - as above
-        code = {404: "not-found", 405: "method-not-allowed", 400: "unreadable"}.get(error.status_code, "error")
+        code = {404: "not-found", 405: "method-not-allowed", 400: "unreadable", 415: "not-json"}.get(error.status_code, "error")
         return trouble(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
 
     app.add_exception_handler(BartizanError, known)

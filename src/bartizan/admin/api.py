@@ -8,12 +8,13 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
 from bartizan import __version__
-from bartizan.admin.access import Access
-from bartizan.admin.answers import Trouble, answers_for, trouble
+from bartizan.admin.access import Access, Known
+from bartizan.admin.answers import OF_BODIES, Trouble, answers_for, documented, trouble
 from bartizan.admin.limits import Bounded
 from bartizan.admin.plane import Plane
 from bartizan.admin.routes import ROUTERS
 
+_DOCUMENT = "/openapi.json"
 _log = logging.getLogger(__name__)
 _TITLE = "Bartizan's admin API"
 _TOLD = "Everything that can be changed or looked at. Errors are RFC 9457 problems; `problems` says where what was given is wrong."
@@ -21,13 +22,14 @@ _TOLD = "Everything that can be changed or looked at. Errors are RFC 9457 proble
 
 def api(plane: Plane, access: Access) -> FastAPI:
     """The application."""
-    app = FastAPI(title=_TITLE, version=__version__, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
-    app.state.plane, app.state.access = plane, access
+    app = FastAPI(title=_TITLE, version=__version__, docs_url=None, redoc_url=None, openapi_url=_DOCUMENT)
+    app.state.plane = plane
     for router in ROUTERS:
         app.include_router(router)
     answers_for(app)
     app.add_exception_handler(Exception, _bug)
     app.add_middleware(Bounded)
+    app.add_middleware(Known, access=access, public=frozenset({_DOCUMENT}))
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
 
@@ -47,5 +49,8 @@ def document(app: FastAPI) -> dict[str, Any]:
         components.setdefault("schemas", {}).update({"Trouble": schema, **inner})
         components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         made["security"] = [{"token": []}]
+        for operation in (one for path in made["paths"].values() for one in path.values()):
+            if "requestBody" in operation:
+                operation["responses"].update({str(status): told for status, told in documented(*OF_BODIES).items() if status in OF_BODIES})
         app.openapi_schema = made
     return app.openapi_schema

@@ -20,9 +20,10 @@ class Bounded:
             return
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if not announced.isdigit() or int(announced) > LARGEST:
-            await trouble(413, "body-too-large", f"A body has up to {LARGEST >> 20} MiB.")(scope, receive, send)
+            await _too_large()(scope, receive, send)
             return
         left = LARGEST
+        refused = False
 
         async def counted() -> Message:
             nonlocal left
@@ -30,4 +31,17 @@ class Bounded:
             left -= len(message.get("body", b""))
             return message if left >= 0 else {"type": "http.disconnect"}
 
-        await self._app(scope, counted, send)
+        async def answered(message: Message) -> None:
+            # What was cut off is told as what it is, not as what it looked like to the operation.
+            nonlocal refused
+            if left < 0 and message["type"] == "http.response.start":
+                refused = True
+                await _too_large()(scope, receive, send)
+            elif not refused:
+                await send(message)
+
+        await self._app(scope, counted, answered)
+
+
+def _too_large() -> ASGIApp:
+    return trouble(413, "body-too-large", f"A body has up to {LARGEST >> 20} MiB.")

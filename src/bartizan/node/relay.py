@@ -7,6 +7,7 @@ from bartizan.errors import BartizanError
 from bartizan.node.trust import Judge
 from bartizan.xds.frames import Answer, Hello, Report, encoded
 from bartizan.xds.link import Call, Connect, Lost
+from bartizan.xds.release import Release
 from bartizan.xds.server import AdsServer
 from bartizan.xds.signed import decoded_order
 
@@ -14,7 +15,6 @@ _log = logging.getLogger(__name__)
 _FIRST_S = 0.1
 _LONGEST_S = 2.0
 _REFUSED_S = 30.0
-_WRITTEN_S = 5.0
 
 
 class Relay:
@@ -31,6 +31,7 @@ class Relay:
         self._connect_s = connect_s
         self._first = asyncio.Event()
         self._told: str | None = None
+        self._again_s = _LONGEST_S
         self._reported: Report | None = None
         self.problem: str | None = None
         """A trouble of the node's own, reported unless Envoy has one."""
@@ -55,7 +56,7 @@ class Relay:
 
     async def run(self) -> None:
         """Never returns."""
-        pause, refused_s = _FIRST_S, _LONGEST_S
+        pause = _FIRST_S
         while True:
             try:
                 await self._session()
@@ -64,16 +65,13 @@ class Relay:
             except Lost as error:
                 pause = _FIRST_S if self._told is None else pause
                 self._tell(f"the control plane can't be reached ({error}); what is held is served on")
-            except BartizanError as error:
-                # It comes again when we are back, and may be long: not too often.
-                pause = refused_s = refused_s if self._told is None else min(refused_s * 2, _REFUSED_S)
-                self._tell(error.message)
+            except TimeoutError:
+                pause = _FIRST_S  # what was refused is asked for again, by saying anew what is held
             except ValueError as error:
                 self._tell(f"the control plane sent what can't be read: {error}")
             self._first.set()
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_S)
-            refused_s = _LONGEST_S if self._told is None else refused_s
 
     async def _session(self) -> None:
         async with self._connect() as call:
@@ -88,40 +86,41 @@ class Relay:
                 await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _follow(self, call: Call, outgoing: asyncio.Queue[Hello | Answer]) -> None:
-        async for data in call:
-            order = decoded_order(data)
-            if order.id == 0:
-                raise Lost(order.signed[:200].decode(errors="replace"))
-            try:
-                release = self._judge.judged(order.signed, self._server.position, self._server.state)
-            except BartizanError as error:
-                self.problem = error.message
-                await self._answered(outgoing, Answer(report=self._report(), id=order.id, distrust=error.message))
-                raise
-            self._tell(None)
-            outcome = await self._server.apply(release, connect_s=self._connect_s)
-            self.problem = None
-            self._first.set()
-            report = self._report()
-            outgoing.put_nowait(
-                Answer(report=report, id=order.id, acknowledged=outcome.acknowledged, error=outcome.error, took_s=outcome.took_s)
-            )
+        """Until the control plane ends the talk. TimeoutError if nothing better has come for a while after a refusal."""
+        async with asyncio.timeout(None) as patience:
+            async for data in call:
+                patience.reschedule(None)
+                order = decoded_order(data)
+                if order.id == 0:
+                    raise Lost(order.signed[:200].decode(errors="replace"))
+                try:
+                    release = self._judge.judged(order.signed, self._server.position, self._server.state)
+                except BartizanError as error:
+                    patience.reschedule(asyncio.get_running_loop().time() + self._refused(error.message))
+                    outgoing.put_nowait(Answer(report=self._report(), id=order.id, distrust=error.message))
+                    continue
+                await self._apply(order.id, release, outgoing)
 
-    @staticmethod
-    async def _answered(outgoing: asyncio.Queue[Hello | Answer], answer: Answer) -> None:
-        """Returns when it was sent, or can't be: the talk ends then, and what is lacking comes anew in the next."""
+    async def _apply(self, number: int, release: Release, outgoing: asyncio.Queue[Hello | Answer]) -> None:
+        self._tell(None)
+        outcome = await self._server.apply(release, connect_s=self._connect_s)
+        self.problem, self._again_s = None, _LONGEST_S
+        self._first.set()
+        answer = Answer(report=self._report(), id=number, acknowledged=outcome.acknowledged, error=outcome.error, took_s=outcome.took_s)
         outgoing.put_nowait(answer)
-        try:
-            async with asyncio.timeout(_WRITTEN_S):
-                await outgoing.join()
-        except TimeoutError:
-            return
+
+    def _refused(self, why: str) -> float:
+        """After how many seconds to ask again: it comes again then, and may be long."""
+        self.problem = why
+        self._tell(why)
+        self._first.set()
+        again_s, self._again_s = self._again_s, min(self._again_s * 2, _REFUSED_S)
+        return again_s
 
     @staticmethod
     async def _write(call: Call, outgoing: asyncio.Queue[Hello | Answer]) -> None:
         while True:
             await call.write(encoded(await outgoing.get()))
-            outgoing.task_done()
 
     async def _watch(self, outgoing: asyncio.Queue[Hello | Answer]) -> None:
         """Reports what changes between releases, such as an Envoy that comes or goes, or a state that is kept."""

@@ -206,6 +206,10 @@ class Desk:
         """An Envoy has refused what was to be served; this is served everywhere again."""
         self.compiled = back
 
+    def wake(self) -> None:
+        """There is something to publish."""
+        self._around.wake()
+
     def let_out(self) -> None:
         """The candidate decides everywhere from now on."""
         if self.candidate is not None:

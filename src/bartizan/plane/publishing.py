@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 from bartizan.compile import Compiled
-from bartizan.rollout.draft import Drafts
 from bartizan.rollout.standing import Standing
 from bartizan.rollout.state import Live, State, state_of
 from bartizan.telemetry.changes import CHANGES, note
@@ -16,16 +17,20 @@ from bartizan.xds.release import Release, Resource
 
 _log = logging.getLogger("bartizan")
 
+Make: TypeAlias = Callable[[Compiled, Live, State | None], State]
+
 
 class Publisher:
-    """Holds what the nodes hold. `told` is called with each revision that has become active, and with the one before."""
+    """Holds what the nodes hold. `make` puts policies and live data together; `folder` is where changes are noted."""
 
-    def __init__(self, server: ControlServer, drafts: Drafts, standing: Standing, folder: Path) -> None:
+    def __init__(self, server: ControlServer, make: Make, standing: Standing, folder: Path) -> None:
         self.server, self.standing = server, standing
         self.state: State | None = None
         self.loosens: tuple[str, ...] = ()
         """What the policies to come loosen."""
-        self._drafts = drafts
+        self.place = "everywhere"
+        """Where what is published decides."""
+        self._make = make
         self._folder = folder
         self._held: dict[tuple[str, str], Resource] = {}
 
@@ -37,7 +42,7 @@ class Publisher:
         if self.state is not None and self.state.compiled is not compiled and self.state.live != alive:
             # Live data first and apart: a revision that Envoy refuses must not take a revocation back with it.
             await self._publish(state_of(self.state.compiled, alive, self.state), began)
-        return await self._publish(self._drafts.state(compiled, alive, self.state), began)
+        return await self._publish(self._make(compiled, alive, self.state), began)
 
     async def _publish(self, state: State, began: float) -> bool:
         """Gives a state to every node. False if an Envoy refused it; then the one before is back everywhere."""
@@ -66,8 +71,17 @@ class Publisher:
 
     async def _tell(self, revision: str, nodes: int) -> None:
         standing = self.standing
-        change = {"revision": revision, "before": standing.revision, "generation": standing.generation, "loosens": self.loosens}
+        change: dict[str, object] = {
+            "revision": revision,
+            "before": standing.revision,
+            "generation": standing.generation,
+            "loosens": self.loosens,
+        }
+        if self.place != "everywhere":
+            change["on"] = self.place
         await asyncio.to_thread(note, self._folder / CHANGES, change)
         standing.revision, standing.since = revision, time.time()
         took = f" in {standing.enforced_ms:.0f} ms" if nodes and standing.enforced_ms is not None else ""
-        _log.info("revision %s is active on %d node(s)%s", revision, nodes, took)
+        _log.info(
+            "revision %s is active on %d node(s)%s%s", revision, nodes, took, "" if self.place == "everywhere" else f", as {self.place}"
+        )

@@ -10,8 +10,11 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import JsonValue
 
+from bartizan.compile import Compiled
 from bartizan.errors import BartizanError, NotFound
+from bartizan.model.releases import Canary as CanaryStage
 from bartizan.model.releases import Releases
+from bartizan.plane.canary import Canary
 from bartizan.plane.checks import Checks, Found
 from bartizan.plane.desk import Desk
 from bartizan.plane.publishing import Publisher
@@ -24,6 +27,7 @@ from bartizan.telemetry.tail import followed
 
 _log = logging.getLogger("bartizan")
 _EVERY_S = 0.1
+_TAKES_S = 15.0
 _KEEP_BEFORE_S = 300.0
 _BY = "rollout"
 
@@ -31,8 +35,8 @@ _BY = "rollout"
 class Rollouts:
     """The rollouts of one desk, one at a time: a new one supersedes the one before."""
 
-    def __init__(self, desk: Desk, publisher: Publisher, checks: Checks) -> None:
-        self._desk, self._publisher, self._checks = desk, publisher, checks
+    def __init__(self, desk: Desk, publisher: Publisher, checks: Checks, canary: Canary) -> None:
+        self._desk, self._publisher, self._checks, self._canary = desk, publisher, checks, canary
         self._stage: asyncio.Task[Found] | None = None
         self._of: tuple[int, int] = (0, 0)
         self._measure = Measure()
@@ -99,6 +103,8 @@ class Rollouts:
 
     async def _begin(self, now: Rollout) -> None:
         await self._end_stage()
+        if self._canary.candidate is not None and self._canary.candidate.snapshot.revision != now.revision:
+            self._canary.end()  # of the rollout before, which this one supersedes
         self._of = now.number, -1
         self._measure.after, self._measure.lost = Side(), set()
 
@@ -122,11 +128,28 @@ class Rollouts:
         if now.stage == "test":
             return await self._checks.tests(candidate)
         stage = self._releases().stages[now.at - now.implied]
+        if stage.canary is not None:
+            return await self._on_canary(stage.canary, candidate)
         return await self._checks.run(stage, candidate, active, self._report)
 
     async def _report(self, figures: Mapping[str, float | int | str]) -> None:
         if (now := self._desk.rollout) is not None:
             self._desk.line.rollout = replace(now, figures={**now.figures, now.stage: figures})
+
+    async def _on_canary(self, stage: CanaryStage, candidate: Compiled) -> Found:
+        """Has it decide on some nodes, and the guards watch it. It stays there until it is everywhere, or taken back."""
+        chosen = self._canary.choose(stage.nodes)
+        if not chosen:
+            return Found({"skipped": "there are too few nodes to tell some apart"})
+        self._canary.begin(candidate, chosen)
+        self._desk.wake()
+        ends = time.monotonic() + _TAKES_S
+        while not self._canary.is_out():
+            if (error := self._canary.error()) or time.monotonic() > ends:
+                return Found({"nodes": len(chosen)}, f"the canary doesn't take it: {error or 'it takes too long'}")
+            await asyncio.sleep(0.01)
+        found = await self._watched(stage.lasts / timedelta(seconds=1))
+        return Found({**found.figures, "nodes": ", ".join(sorted(chosen))}, found.why)
 
     async def _everywhere(self, now: Rollout) -> Found:
         """Lets it out, and has the guards watch it for a while."""
@@ -135,12 +158,16 @@ class Rollouts:
             if self._publisher.standing.error:
                 return Found(why=f"an Envoy refuses it: {self._publisher.standing.error}")
             await asyncio.sleep(0.005)
+        self._canary.end()
         guards = self._releases().guards
-        if guards is None:
-            return Found()
-        ends = time.monotonic() + guards.lasts / timedelta(seconds=1)
+        return await self._watched(guards.lasts / timedelta(seconds=1)) if guards is not None else Found()
+
+    async def _watched(self, seconds: float) -> Found:
+        """What the guards say within this time."""
+        guards = self._releases().guards
+        ends = time.monotonic() + seconds
         while time.monotonic() < ends:
-            if tripped := list(self._measure.tripped(guards)):
+            if guards is not None and (tripped := list(self._measure.tripped(guards))):
                 return Found(self._measure.figures(), "; ".join(tripped))
             await asyncio.sleep(_EVERY_S)
         return Found(self._measure.figures())
@@ -177,6 +204,7 @@ class Rollouts:
 
     async def _take_back(self, now: Rollout, by: By) -> None:
         """The revision before decides everywhere again, if this one did."""
+        self._canary.end()
         self._desk.drop()
         if self._is_out(now) or (self._desk.compiled is not None and self._desk.compiled.snapshot.revision == now.revision):
             await self._desk.roll_back(now.before, by)

@@ -140,9 +140,10 @@ class Asker:
 
     def _known(self, record: Mapping[str, Any]) -> _Caller:
         ident, method = str(record["principal"]), record.get("auth_method")
-        noted = {name: text for name, value in _noted(record) if (text := _text(value)) is not None and name in self.asked}
+        found = _noted(record)
+        noted = {name: text for name, value in found if name in self.asked and (text := _text(value)) is not None}
         known = Identified(method, ident, str(record.get("issuer") or ""), tuple(noted.items()))  # type: ignore[arg-type]
-        told = frozenset(noted) | (self.surely_asked(record) - {name for name, value in _noted(record) if value not in (None, "")})
+        told = frozenset(noted) | (self.surely_asked(record) - {name for name, value in found if value not in (None, "")})
         return ident, known, (), not _is_cut(ident), told
 
     def _wrong(self, record: Mapping[str, Any], recorded: Recorded) -> tuple[Principal | None, tuple[tuple[str, str], ...]]:

@@ -106,6 +106,14 @@ class ControlServer:
         self.propagation = Propagation()
         self.roster: Callable[[], Mapping[str, str]] = dict
         """The nodes that belong to the fleet, connected or not, with their groups."""
+        self.lane: Callable[[str], ControlServer] = lambda name: self
+        """Who serves the node of this name: for a canary, another."""
+
+    def beside(self) -> "ControlServer":
+        """Another one for a few of the nodes, who come in by this one's doors: `lane` says which. It signs and numbers as this one does."""
+        made = ControlServer(self._path, self._signer, plan=self._plan, patience=self._patience, sequences=self._sequences)
+        made.propagation = self.propagation
+        return made
 
     async def start(self) -> None:
         private_folder(self._path.parent)
@@ -278,7 +286,12 @@ class ControlServer:
         greeting = await anext(aiter(requests), None)
         if greeting is None:
             return
-        node = self._welcome(decoded(Hello, greeting), who)
+        hello = decoded(Hello, greeting)
+        await self.lane(who[0] if who else hello.node_id).converse(hello, requests, context, who)
+
+    async def converse(self, hello: Hello, requests: AsyncIterator[bytes], context: Writer, who: tuple[str, str] | None) -> None:
+        """A connection whose greeting was read."""
+        node = self._welcome(hello, who)
         work = (self._listen(node, requests), self._speak(node, context), self._keep(node), node.gone.wait())
         tasks: list[asyncio.Task[Any]] = [asyncio.create_task(one) for one in work]
         _log.info("node %s is connected", node.name)

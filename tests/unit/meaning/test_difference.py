@@ -127,3 +127,13 @@ def test_an_attribute_that_is_declared_no_more_is_nobodys() -> None:
     # Callers change first: by the policies as they were, without the attribute.
     assert [(change.what, change.who.text) for group in meaning.live for change in group.changes] == [("loses", "globex")]
     assert meaning.access == ()
+
+
+def test_a_host_that_loses_its_own_api_falls_back_to_that_of_all_hosts() -> None:
+    own = "kind: Api\nname: own\nhosts: [api.example.com]\npaths: [/orders]\nupstream: http://127.0.0.1:9\n"
+    refunds = authorize('principal.plan == "gold"', "{api: orders, paths: [/orders/refunds]}")
+    meaning = difference(made(own, refunds), made(refunds))
+    # The place is one of the other API's, and yet it changes for this host alone.
+    ((place,),) = [group.places for group in meaning.access]
+    assert (place.host, place.path, place.api, place.status) == ("api.example.com", "/orders/refunds", "orders", "kept")
+    assert _short(meaning) == [("* /orders/refunds", "loses", "globex, tokens of corp")]

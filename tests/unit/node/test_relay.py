@@ -8,8 +8,8 @@ import pytest
 
 from bartizan.lib.sockets import socket_folder
 from bartizan.node.relay import Relay
-from bartizan.xds.control import ControlServer
 from bartizan.xds.beside import by_socket
+from bartizan.xds.control import ControlServer
 from bartizan.xds.release import ROUTES, Position, Release, Step, resource
 from bartizan.xds.server import AdsServer
 from tests.signing import SIGNER, believing

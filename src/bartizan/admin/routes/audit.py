@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, JsonValue
 
 from bartizan.admin.answers import documented
 from bartizan.admin.asked import The, Viewer
+from bartizan.admin.bodies import JsonRoute
 from bartizan.store import Entry
 from bartizan.store.audit import Wanted
 
@@ -54,7 +55,7 @@ def _noted(one: Entry) -> Noted:
     )
 
 
-router = APIRouter(tags=["audit"])
+router = APIRouter(tags=["audit"], route_class=JsonRoute)
 
 
 @router.get("/v1/audit", operation_id="audit", responses=documented())

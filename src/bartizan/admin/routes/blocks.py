@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from bartizan.admin.answers import documented
 from bartizan.admin.asked import Approver, Editor, The, Viewer
+from bartizan.admin.bodies import JsonRoute
 from bartizan.errors import Forbidden
 from bartizan.identity.brake import Brake
 from bartizan.rollout.asking import By
@@ -52,7 +53,7 @@ class Impact(BaseModel):
     block: Block | None
 
 
-router = APIRouter(tags=["blocks"])
+router = APIRouter(tags=["blocks"], route_class=JsonRoute)
 
 
 @router.get("/v1/blocks", operation_id="listBlocks", responses=documented())

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, JsonValue
 
 from bartizan.admin.answers import documented
 from bartizan.admin.asked import Editor, The, Viewer
+from bartizan.admin.bodies import JsonRoute
 from bartizan.admin.trusted import check_trusted
 from bartizan.compile.read import TYPES
 from bartizan.errors import BartizanError, Forbidden, Invalid, NotFound
@@ -132,7 +133,7 @@ def _written(kind: str, name: str, document: Document) -> bytes:
         raise Invalid(f"The document can't be kept: {error}.") from error
 
 
-router = APIRouter(tags=["resources"])
+router = APIRouter(tags=["resources"], route_class=JsonRoute)
 
 
 @router.get("/v1/resources", operation_id="listResources", responses=documented())

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, JsonValue
 
 from bartizan.admin.answers import documented
 from bartizan.admin.asked import Editor, The, Viewer
+from bartizan.admin.bodies import JsonRoute
 from bartizan.admin.routes.resources import Kept, kept
 from bartizan.rollout.asking import By
 
@@ -47,7 +48,7 @@ class WentBack(BaseModel):
     nodes: int
 
 
-router = APIRouter(tags=["revisions"])
+router = APIRouter(tags=["revisions"], route_class=JsonRoute)
 
 
 @router.get("/v1/revisions", operation_id="listRevisions", responses=documented())

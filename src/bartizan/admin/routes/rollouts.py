@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from bartizan.admin.answers import documented
 from bartizan.admin.asked import Approver, Editor, The, Viewer
+from bartizan.admin.bodies import JsonRoute
 from bartizan.errors import NotFound
 from bartizan.rollout.asking import By
 from bartizan.rollout.stages import Rollout
@@ -44,7 +45,7 @@ def told(one: Rollout) -> Out:
     return Out(**asdict(one), stage=one.stage)
 
 
-router = APIRouter(tags=["rollouts"])
+router = APIRouter(tags=["rollouts"], route_class=JsonRoute)
 
 
 @router.get("/v1/rollout", operation_id="rollout", responses=documented(404))

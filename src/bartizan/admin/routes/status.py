@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from bartizan import __version__
 from bartizan.admin.answers import documented
 from bartizan.admin.asked import The, Viewer
+from bartizan.admin.bodies import JsonRoute
 
 
 class Status(BaseModel):
@@ -25,7 +26,7 @@ class Status(BaseModel):
     more: dict[str, Any] = Field(description="All else that `bartizan status --json` shows.")
 
 
-router = APIRouter(tags=["status"])
+router = APIRouter(tags=["status"], route_class=JsonRoute)
 
 
 @router.get("/v1/status", operation_id="status", responses=documented())

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from bartizan.admin.answers import documented
 from bartizan.admin.asked import Admin, Maker, The
+from bartizan.admin.bodies import JsonRoute
 from bartizan.identity.operators import Role
 
 Ident = Annotated[str, Path(pattern=r"^tok_[0-9a-f]{1,32}$")]
@@ -42,7 +43,7 @@ class Wanted(BaseModel):
     )
 
 
-router = APIRouter(tags=["tokens"])
+router = APIRouter(tags=["tokens"], route_class=JsonRoute)
 
 
 @router.get("/v1/tokens", operation_id="listTokens", responses=documented())

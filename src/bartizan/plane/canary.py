@@ -1,0 +1,79 @@
+"""The canary: some nodes on which a candidate decides before it does everywhere. They come in by the same doors, and are served apart."""
+
+import time
+from pathlib import Path
+
+from bartizan.compile import Compiled
+from bartizan.plane.living import Living
+from bartizan.plane.publishing import Publisher
+from bartizan.rollout.standing import Standing
+from bartizan.rollout.state import state_of
+from bartizan.xds.control import ControlServer
+from bartizan.xds.member import NodeStatus
+
+
+class Canary:
+    """The canary of a control plane whose nodes `stable` serves."""
+
+    def __init__(self, stable: ControlServer, living: Living, folder: Path) -> None:
+        self._stable, self._living, self._folder = stable, living, folder
+        self._publisher: Publisher | None = None
+        self.chosen: frozenset[str] = frozenset()
+        self.candidate: Compiled | None = None
+        stable.lane = self._lane
+
+    def _lane(self, name: str) -> ControlServer:
+        return self._publisher.server if self._publisher is not None and name in self.chosen else self._stable
+
+    def choose(self, wanted: int | tuple[str, ...]) -> frozenset[str]:
+        """The nodes for so many, or of these names: connected ones, and never all of them. None if there aren't enough."""
+        connected = sorted(one.node_id for one in self._all() if one.connected)
+        chosen = connected[:wanted] if isinstance(wanted, int) else [name for name in connected if name in wanted]
+        return frozenset(chosen) if len(chosen) < len(connected) else frozenset()
+
+    def begin(self, candidate: Compiled, chosen: frozenset[str]) -> None:
+        """From now on the candidate decides on these nodes, as soon as `bring` has given it to them."""
+        if self._publisher is None:
+            self._publisher = Publisher(self._stable.beside(), state_of, Standing(), self._folder)
+            self._publisher.place = "canary"
+        self.candidate, self.chosen = candidate, chosen
+
+    async def bring(self, served: Compiled) -> None:
+        """Gives its nodes what the candidate and the live data of now say. `served`: what decides on the others."""
+        if self._publisher is None or self.candidate is None:
+            return
+        alive = self._living.now(self.candidate, served)
+        if not await self._publisher.bring(self.candidate, alive, time.perf_counter()):
+            return
+        for name in self.chosen:
+            self._stable.forget(name)  # it comes back at once, and is served here then
+
+    def error(self) -> str:
+        """What its nodes' Envoys say against it."""
+        return self._publisher.standing.error if self._publisher is not None else ""
+
+    def is_out(self) -> bool:
+        """Whether all its nodes have taken the candidate."""
+        if self.candidate is None or self._publisher is None:
+            return False
+        revision = self.candidate.snapshot.revision
+        taken = {one.node_id for one in self._publisher.server.nodes() if one.acknowledged and one.position.revision == revision}
+        return self.chosen <= taken
+
+    def end(self) -> None:
+        """Its nodes are served as all others again."""
+        chosen, self.chosen, self.candidate = self.chosen, frozenset(), None
+        if self._publisher is not None:
+            for name in chosen:
+                self._publisher.server.forget(name)
+            self._publisher = None
+
+    def _all(self) -> tuple[NodeStatus, ...]:
+        return tuple(self.nodes().values())
+
+    def nodes(self) -> dict[str, NodeStatus]:
+        """All nodes by name, whoever serves them."""
+        found = {one.node_id: one for one in self._stable.nodes()}
+        if self._publisher is not None:
+            found |= {one.node_id: one for one in self._publisher.server.nodes()}
+        return dict(sorted(found.items()))
