@@ -25,7 +25,7 @@ from bartizan.compile.records import FAILURES, REQUESTS
 from bartizan.errors import BartizanError, Invalid
 from bartizan.identity.certificates import Certificates
 from bartizan.identity.credentials import ALL
-from bartizan.identity.operators import Operators
+from bartizan.identity.operators import FIRST, Operators, forget_first
 from bartizan.lib.process import CANNOT_RUN
 from bartizan.lib.sockets import private_folder
 from bartizan.lib.supervise import supervised
@@ -85,6 +85,7 @@ class ControlPlane:
 
     async def run(self) -> None:
         """Until cancelled."""
+        await self._first_token()  # before there is a revision: that is how a first start is told from a lost store
         await self.take_files()
         self._due.set()
         work = {
@@ -105,13 +106,20 @@ class ControlPlane:
             for name, task in work.items():
                 group.create_task(supervised(name, task))
             group.create_task(serve(self.operations, api_socket(self.options.state), self.options.admin, self.options.door))
-            group.create_task(self._first_token())
+            group.create_task(self._forget_first())
 
     async def _first_token(self) -> None:
         if self.options.door is not None:
             file = await asyncio.to_thread(self.operations.operators.first, self.options.state)
             if file is not None:
                 _log.info("the first token of the admin API lies in %s for an hour; it makes one other token", file)
+
+    async def _forget_first(self) -> None:
+        state = self.options.state
+        while (state / FIRST).exists():
+            if not await asyncio.to_thread(self.operations.operators.first_counts):
+                forget_first(state)
+            await asyncio.sleep(_EVERY_S)
 
     async def take_files(self, look: Look | None = None) -> None:
         """Takes what the files declare. What is wrong with them is told, and what was there before serves on."""

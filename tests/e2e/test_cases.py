@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -345,14 +346,18 @@ SHOWN = re.findall(r"```console\n\$ bartizan test (.*)\n((?:.*\n)*?)```", GUIDE.
 
 
 def test_what_the_guide_shows_is_what_is_printed(tmp_path: Path) -> None:
-    assert len(FILES) == 2 and len(SHOWN) == 2
+    assert len(FILES) == 3 and len(SHOWN) == 3
     shutil.copytree(ROOT / "examples" / "quickstart", tmp_path / "policies")
     (tmp_path / "policies" / "orders.test.yaml").unlink()
+    shutil.copytree(tmp_path / "policies", tmp_path / "candidate")
+    loosened = 'principal.department in ["finance", "sales"] && now.between("08:00", "18:00", "Europe/Berlin")'
+    text = (tmp_path / "candidate" / "policies.yaml").read_text()
+    (tmp_path / "candidate" / "policies.yaml").write_text(text.replace('principal.department == "finance"', loosened))
     for name, text in FILES:
-        (tmp_path / "policies" / name).write_text(text)
+        (tmp_path / ("candidate" if "invariants" in text else "policies") / name).write_text(text)
     loose = re.compile(r"in \d+\.\d s|revision \w{16}")
     for command, output in SHOWN:
-        ran = bartizan(*command.split(), cwd=tmp_path)
+        ran = bartizan(*shlex.split(command), cwd=tmp_path)
         assert loose.sub("", ran.stdout) == loose.sub("", output)
 
 

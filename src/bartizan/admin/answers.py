@@ -18,6 +18,8 @@ TYPE = "urn:bartizan:problem:"
 MEDIA = "application/problem+json"
 EVERYWHERE = (401, 403, 413, 422, 429, 500, 503)
 """Answers that every operation may give."""
+PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+"""Texts without control characters: what a line of a log, a header and a database can hold."""
 OF_BODIES = (400, 415)
 """Those of operations that take a body."""
 _TITLES = {

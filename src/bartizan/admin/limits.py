@@ -1,5 +1,7 @@
 """Keeps what is sent to the admin API within bounds, before anything of it is read whole."""
 
+import asyncio
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bartizan.admin.answers import trouble
@@ -41,6 +43,28 @@ class Bounded:
                 await send(message)
 
         await self._app(scope, counted, answered)
+
+
+class Ending:
+    """Says so to whoever is being answered when the control plane ends."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except asyncio.CancelledError:
+            if not begun and scope["type"] == "http":
+                await trouble(503, "ending", "The control plane is ending. Try again in a moment.")(scope, receive, send)
+            raise
 
 
 def _too_large() -> ASGIApp:

@@ -43,7 +43,7 @@ class Plane(Protocol):
         ...
 
     async def newest(self) -> Snapshot:
-        """What the newest revision says, be it active or on its way out. Unavailable if there is none yet."""
+        """What the newest revision says that wasn't given up, be it active or on its way out. Unavailable if there is none yet."""
         ...
 
     async def audit(self, actor: str, action: str, target: str, origin: str, **details: Any) -> None:
@@ -54,8 +54,8 @@ class Plane(Protocol):
         """Documents put or, with None, taken away, as one change of what is newest; and contents of files that policies name."""
         ...
 
-    async def roll_back(self, to: str | None, by: By) -> dict[str, Any]:
-        """Back to a kept revision; returns when it is enforced."""
+    async def roll_back(self, to: str | None, by: By, *, owner: bool) -> dict[str, Any]:
+        """Back to a revision that has decided before; returns when it is enforced. `owner`: past other rules of releases, too."""
         ...
 
     async def ask(self, what: Asked, by: By) -> Rollout:

@@ -52,6 +52,8 @@ class Replayed:
                 yield painted(f"{change}: {_requests(counts[change])}", _COLOURS[change])
                 yield from self._groups(change)
         yield from self._untold()
+        if self.tally.now:
+            yield painted(f"by attributes of now, because nobody asked for them then: {_requests(self.tally.now)}", "yellow")
         if self.tally.no_decision:
             yield painted(f"not decided by policies: {_requests(self.tally.no_decision.total())}", "dim")
             yield from (f"  {count} {reason}" for reason, count in self.tally.no_decision.most_common())
@@ -99,6 +101,7 @@ class Replayed:
             "newly_allowed": tally.counts["newly allowed"],
             "refused_by_another": tally.counts["refused by another"],
             "untold": tally.counts["untold"],
+            "by_attributes_of_now": tally.now,
             "groups": [_group(*one) for change in shown for one in tally.of(change)[:_TOLD]],
             "untold_because": [{"policy": policy or None, "lacks": lacks, "count": count} for policy, lacks, count in tally.untold()],
             "not_decided": dict(tally.no_decision),

@@ -19,6 +19,7 @@ from bartizan.model.attributes import text_problem
 from bartizan.secrets.sealed import Secret
 from bartizan.store import Note, Seal, Store
 from bartizan.store.model import canonical
+from bartizan.store.opening import HEAD
 
 Role: TypeAlias = Literal["viewer", "editor", "approver", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -26,7 +27,11 @@ ROLES: tuple[Role, ...] = get_args(Role)
 FIRST = "first-token"
 _PREFIX = "bzt_"
 _UNDER = "operator/"
+_OF_EARLIER = ("last-good", "accepted.json", HEAD)
+"""What is in a state that has served before: what its node holds, which files it took, how far its audit log goes."""
 _FIRST_S = 3600.0
+_TAKEN = frozenset({"files", "rollout", "first"})
+"""Names by which the audit log calls what isn't a person."""
 _MAY: dict[Role, frozenset[str]] = {
     "viewer": frozenset({"view"}),
     "editor": frozenset({"view", "edit"}),
@@ -67,6 +72,8 @@ class Operators:
         """Makes a token: what it is, and its text."""
         if problem := text_problem(name):
             raise Invalid(f"The name of a token {problem}.", code="token-invalid")
+        if not once and (name in _TAKEN or name.startswith("local:")):
+            raise Invalid(f"The name {name!r} is taken: the audit log means something else by it.", code="token-invalid")
         if role not in ROLES:
             raise Invalid(f"{role!r} is no role. Roles: {', '.join(ROLES)}.", code="token-invalid")
         now = float(self._clock())
@@ -94,9 +101,11 @@ class Operators:
     def who(self, text: str) -> Operator:
         """Whose token this is. Unauthenticated if it is nobody's, or has expired: both look alike."""
         wanted = _digest(text)
-        for note in self._held():
+        for note in self._notes.under(_UNDER):
             kept: Any = note.value
-            if secrets.compare_digest(str(kept["hash"]), wanted):
+            if _has_ended(note) or not secrets.compare_digest(str(kept.get("hash", "")), wanted):
+                continue  # few are worth a look at their signature
+            if self._is_ours(note):
                 found = _operator(note)
                 if found.expires is None or found.expires > self._clock():
                     return found
@@ -127,6 +136,10 @@ class Operators:
             raise Unauthenticated("A valid token is needed.", code="token-unknown") from None
         return made
 
+    def first_counts(self) -> bool:
+        """Whether the first token is good still: neither used nor expired."""
+        return any(one.once and (one.expires is None or one.expires > self._clock()) for one in self.all())
+
     def first(self, state: Path) -> Path | None:
         """At the very first start: makes the first token, and returns the file it lies in. None at any other."""
         file = state / FIRST
@@ -148,7 +161,7 @@ def forget_first(state: Path) -> None:
 
 def _served_before(store: Store, state: Path) -> bool:
     """Whether there are nodes or revisions already: then the store was lost, not begun."""
-    return store.revisions.head() is not None or (state / "last-good").exists()
+    return store.revisions.head() is not None or any((state / name).exists() for name in _OF_EARLIER)
 
 
 def _told(one: Operator) -> dict[str, Any]:
@@ -161,8 +174,7 @@ def _operator(note: Note) -> Operator:
 
 
 def _has_ended(note: Note) -> bool:
-    kept: Any = note.value
-    return "ended" in kept
+    return not isinstance(note.value, dict) or "ended" in note.value
 
 
 def _signed(ident: str, value: dict[str, Any], signer: str) -> bytes:

@@ -15,6 +15,7 @@ from bartizan.model.releases import Replay as ReplayStage
 from bartizan.model.releases import Shadow, Stage
 from bartizan.replay import Candidate, Records, Replay, Tally, Window
 from bartizan.replay.judging import Change
+from bartizan.replay.then import Then
 from bartizan.scratch import Scratch
 from bartizan.telemetry.tail import followed
 
@@ -43,7 +44,7 @@ class Checks:
     async def run(self, stage: Stage, candidate: Compiled, active: Compiled, report: Report) -> Found:
         """Runs a stage to its end; that of tests is `tests`."""
         if stage.replay is not None:
-            return await self._replay(stage.replay, candidate)
+            return await self._replay(stage.replay, candidate, active)
         if stage.shadow is not None:
             return await self._shadow(stage.shadow, candidate, active, report)
         raise ValueError(stage.name)
@@ -67,10 +68,10 @@ class Checks:
         first = wrong[0]
         return Found(figures, f"{len(wrong)} of {len(found)} tests fail, such as {first.trial.found.case.name!r}: {first.mismatches[0]}")
 
-    async def _replay(self, stage: ReplayStage, candidate: Compiled) -> Found:
+    async def _replay(self, stage: ReplayStage, candidate: Compiled, active: Compiled) -> Found:
         window = Window(datetime.now(UTC) - stage.last)
         with Records.folder(self.folder / "records", window, stage.most) as records:
-            async with Candidate(candidate) as asked:
+            async with Candidate(candidate, Then(active)) as asked:
                 tally = await Replay(asked).run(records.read())
         return _judged(tally, stage.refused, stage.allowed)
 
@@ -78,7 +79,7 @@ class Checks:
         """Every request that the record tells of is judged by the candidate too, in an instance of its own: no answer waits for it."""
         ends = time.monotonic() + stage.lasts / timedelta(seconds=1)
         chance = random.Random()  # noqa: S311 - a sample, not a secret
-        async with Candidate(candidate) as asked:
+        async with Candidate(candidate, Then(active)) as asked:
             replay = Replay(asked)
             following = followed(self.folder / "records" / "requests.jsonl")
             while time.monotonic() < ends and not (stage.requests and replay.tally.judged >= stage.requests):

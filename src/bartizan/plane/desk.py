@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from bartizan.compile import Compiled, compile
-from bartizan.errors import Invalid
+from bartizan.errors import Conflict, Invalid
 from bartizan.model.problem import Place, Problem
 from bartizan.model.snapshot import LIVE_KINDS, Snapshot
 from bartizan.plane.line import Line
@@ -44,6 +44,8 @@ class Wanted:
     door: Door = "api"
     parent: int | None = None
     """The commit it was made from; None: whatever is the newest."""
+    on: str | None = None
+    """The newest revision when it was made; None: whatever is."""
     at_once: bool = False
     """It is let out everywhere without stages: a way back."""
 
@@ -91,7 +93,8 @@ class Desk:
 
     def _counts(self, files: Snapshot) -> Counts:
         """What counts, told in the status too."""
-        found = counts(files.revision, self.line.base, self.line.newest)
+        newest = self.line.newest if self.line.base == self.line.newest else self.line.stands
+        found = counts(files.revision, self.line.base, newest)
         self.standing.drift = _drift(found, files.revision, self.line.newest)
         return found
 
@@ -134,6 +137,9 @@ class Desk:
         async with self._changing:
             if self.files is None:
                 raise Invalid("There are no files that are in order yet.")
+            if wanted.on is not None and wanted.on != self.line.newest:
+                told = f"Somebody was faster: revision {self.line.newest} is the newest. Look at what changed, then try again from there."
+                raise Conflict(told, code="commit-conflict")
             made = self._with_live(policies, self.files)
             commit = await self._take_change(made, wanted)
             self._counts(self.files)
@@ -145,6 +151,7 @@ class Desk:
         old = self.compiled or await self._compiled_active()
         self.loosens = tuple(loosenings(old.snapshot, made.snapshot)) if old is not None else ()
         by = wanted.by
+        also = self._brings_along(by)
         change = Change(wanted.parent, by.author, by.message[:_LONGEST], wanted.door, self.loosens)
         commit = await self.line.commit(content_of(made.snapshot), change, any_parent=wanted.parent is None)
         self._tell_loosening(commit.revision)
@@ -161,9 +168,14 @@ class Desk:
             stages, implied = ("everywhere",), 0
         at_once = by.emergency or not self._staged(old)
         self.compiled, self.candidate = (made, None) if at_once else (old, made)
-        begun = Rollout(commit.number, commit.revision, old.snapshot.revision, by.author, stages, implied)
+        begun = Rollout(commit.number, commit.revision, old.snapshot.revision, by.author, stages, implied, also=also)
         await self.line.begin(replace(begun, began=time.time(), since=time.time(), emergency=by.emergency))
         return commit
+
+    def _brings_along(self, by: By) -> tuple[str, ...]:
+        """Who made the changes that are on their way out still: the next one is made on top of them."""
+        last = self.rollout
+        return () if last is None or last.ended or self.candidate is None else tuple(sorted({last.author, *last.also} - {by.author}))
 
     async def _supersede(self, why: str) -> None:
         """What was on its way out isn't any more."""

@@ -16,6 +16,7 @@ from bartizan.store import Change, Commit, Content, Event, Note, Store
 
 _log = logging.getLogger("bartizan")
 _NOTE = "line/default"
+_MOST_SERVED = 500
 _LET_PUBLISH_S = 0.05
 """What an edit of the files changed is given to the nodes first, and kept after."""
 
@@ -39,6 +40,8 @@ class Line:
         self.active: Commit | None = None
         """What decides everywhere."""
         self.rollout: Rollout | None = None
+        self.served: dict[str, None] = {}
+        """The revisions that have decided everywhere, the newest last: there is a way back to these alone."""
         self.error = ""
         self._head: Commit | None = None
         self._note: Note | None = None
@@ -60,6 +63,7 @@ class Line:
         elif self._head is not None:
             self.active = self._head  # a crash came before it was noted
         self._active = self.active.revision if self.active else ""
+        self.served = dict.fromkeys([*kept.get("served", ()), *([self._active] if self._active else [])])
         self.loaded = True
 
     async def run(self) -> None:
@@ -119,6 +123,13 @@ class Line:
         """Notes in the audit log what was done."""
         await asyncio.to_thread(self.store.audit.append, event)
 
+    @property
+    def stands(self) -> str | None:
+        """The newest revision that wasn't given up."""
+        last = self.rollout
+        given_up = last is not None and last.status in {"failed", "aborted"} and last.revision == self.newest
+        return last.before if last is not None and given_up else self.newest
+
     async def in_step(self, revision: str) -> None:
         """The files say what is the newest."""
         if self.base != revision:
@@ -129,6 +140,8 @@ class Line:
         """This revision decides everywhere now."""
         if self._active != revision:
             self._active = revision
+            self.served.pop(revision, None)
+            self.served[revision] = None
             self._soon.put_nowait(None)
 
     async def _settle(self) -> None:
@@ -152,10 +165,13 @@ class Line:
             await self._save()
 
     async def _save(self) -> None:
+        served: list[JsonValue] = []
+        served += [*self.served][-_MOST_SERVED:]
         value: dict[str, JsonValue] = {
             "base": self.base,
             "active": self.active.number if self.active else None,
             "rollout": asdict(self.rollout) if self.rollout else None,
+            "served": served,
         }
         self._note = await asyncio.to_thread(self.store.notes.put, _NOTE, value, self._note.version if self._note else 0)
 
@@ -164,14 +180,19 @@ class Line:
         return await asyncio.to_thread(self.store.revisions.find, str(number))
 
     async def before(self, text: str | None) -> Commit:
-        """The commit that `text` names; by default the newest before the active one that says something else. NotFound if there is none."""
+        """The commit that `text` names; by default the newest before the active one that says something else. NotFound if there is none;
+        Conflict if it never decided: what failed its tests, or waits for somebody, has no way round them."""
         if text is not None:
-            return await asyncio.to_thread(self.store.revisions.find, text)
+            found = await asyncio.to_thread(self.store.revisions.find, text)
+            if found.revision not in self.served:
+                told = f"Revision {found.revision} never decided everywhere, so there is no way back to it: `bartizan dump` and `apply` it."
+                raise Conflict(told, code="revision-never-active")
+            return found
         active = self.active
         below = active.number if active is not None else 0
         while active is not None and below > 1:
             for commit in await asyncio.to_thread(self.store.revisions.commits, before=below):
-                if commit.revision != active.revision:
+                if commit.revision != active.revision and commit.revision in self.served:
                     return commit
                 below = commit.number
         raise NotFound("There is no revision before the one that is active.", code="revision-missing")
@@ -187,5 +208,6 @@ def _rollout(kept: Mapping[str, Any]) -> Rollout:
         made,
         stages=tuple(made.stages),
         approved=tuple(made.approved),
+        also=tuple(made.also),
         history=tuple((float(at), str(told)) for at, told in made.history),
     )

@@ -7,11 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from bartizan.admin.plane import Documents, Envoy
-from bartizan.compile.read import Read, assemble, read
-from bartizan.errors import Invalid, Unavailable
+from bartizan.compile.read import Read, assemble, read_documents
+from bartizan.errors import Forbidden, Invalid, Unavailable
 from bartizan.identity.brake import Brake, Brakes
 from bartizan.identity.operators import Operators
+from bartizan.lib.yaml import Document
 from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot, share_of
 from bartizan.plane.desk import Desk, Wanted
@@ -84,14 +87,15 @@ class Operations:
         return told_of_route(state.compiled, state.stamps, api, route, method) if state else {}
 
     async def newest(self) -> Snapshot:
-        """What the newest revision says, be it active or on its way out. Unavailable if there is none yet."""
+        """What the newest revision says that wasn't given up, be it active or on its way out. Unavailable if there is none yet."""
         desk = self.desk
+        stands = desk.line.stands
         for made in (desk.candidate, desk.compiled):
-            if made is not None and made.snapshot.revision == desk.line.newest:
+            if made is not None and made.snapshot.revision == stands:
                 return made.snapshot
-        if desk.files is None or desk.line.newest is None:
+        if desk.files is None or stands is None:
             raise Unavailable("Nothing is active yet: the gateway has no files that are in order.", code="nothing-active")
-        commit = await asyncio.to_thread(self.store.revisions.find, desk.line.newest)
+        commit = await asyncio.to_thread(self.store.revisions.find, stands)
         return snapshot_of(await desk.line.content(commit), desk.files)
 
     async def audit(self, actor: str, action: str, target: str, origin: str, **details: Any) -> None:
@@ -100,6 +104,7 @@ class Operations:
 
     async def change(self, documents: Documents, by: By, parent: int | None, files: Mapping[str, bytes] = _NO_FILES) -> Commit:
         """Documents put or, with None, taken away, as one change of what is newest. One that changes nothing gives the newest commit."""
+        on = self.desk.line.newest
         before = await self.newest()
         after = _changed(before, documents, files)
         if after.revision == before.revision and parent is None:
@@ -107,11 +112,13 @@ class Operations:
         problems = tuple(self.living.certificates.problems(after))
         if problems:
             raise Invalid("The change can't be taken.", problems=problems)
-        return await self.desk.change(after, Wanted(by, parent=parent))
+        return await self.desk.change(after, Wanted(by, parent=parent, on=on))
 
-    async def roll_back(self, to: str | None, by: By) -> dict[str, Any]:
-        """Back to a kept revision; returns when it is enforced."""
+    async def roll_back(self, to: str | None, by: By, *, owner: bool) -> dict[str, Any]:
+        """Back to a kept revision; returns when it is enforced. Only an `owner` goes back past her own rules of letting changes out."""
         began = time.perf_counter()
+        if not owner:
+            await self._check_releases(to)
         commit = await self.desk.roll_back(to, by)
         await self._enforced(commit.revision)
         took = (time.perf_counter() - began) * 1000
@@ -120,6 +127,13 @@ class Operations:
             by.author, "revision.rollback", f"revision/{commit.revision}", by.origin, reason=by.message, enforced_ms=round(took, 1)
         )
         return {"revision": commit.revision, "commit": commit.number, "enforced_ms": took, "nodes": nodes}
+
+    async def _check_releases(self, to: str | None) -> None:
+        line = self.desk.line
+        content = await line.content(await line.before(to))
+        active = self.active()
+        if snapshot_of(content, active).gateway.releases != active.gateway.releases:
+            raise Forbidden("Changes were let out by other rules then: only an admin may go back past those of now.", code="owners-own")
 
     async def _enforced(self, revision: str) -> None:
         """Returns when this is active. Unavailable if it isn't in time, or an Envoy refuses it."""
@@ -158,7 +172,12 @@ class Operations:
 
 def _changed(before: Snapshot, documents: Documents, sent: Mapping[str, bytes]) -> Snapshot:
     """What was there with these documents put or taken away. Invalid with every problem."""
-    reads = [read(body.decode(), f"api/{kind}/{name}") for (kind, name), body in documents.items() if body is not None]
+    # As JSON, which is what was looked at: a reader of YAML would read some of it otherwise.
+    reads = [
+        read_documents([Document(orjson.loads(body), {})], f"api/{kind}/{name}")
+        for (kind, name), body in documents.items()
+        if body is not None
+    ]
     rest = share_of(tuple(one for key, one in before.resources.items() if key not in documents))
     known = {**before.files, **sent}
     kept = [(name, one) for one in rest.resources if isinstance(one.value, PolicyKind) for name in one.value.file_names()]

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import JsonValue
 
 from bartizan.compile import Compiled
-from bartizan.errors import BartizanError, NotFound
+from bartizan.errors import BartizanError, Conflict, NotFound
 from bartizan.model.releases import Canary as CanaryStage
 from bartizan.model.releases import Releases
 from bartizan.plane.canary import Canary
@@ -72,6 +72,8 @@ class Rollouts:
         now = self._desk.rollout
         if now is None:
             raise NotFound("There was no rollout yet: the first revision is active at once.", code="rollout-missing")
+        if what == "promote" and now.stage in {"canary", "everywhere"} and (why := self._in_the_way(now)) is not None:
+            raise Conflict(f"Nobody can promote it past what it waits for: {why}.", code="rollout-waits")
         then = asked(now, what, by.author, time.time())
         if what != "approve":
             await self._end_stage()

@@ -1,12 +1,14 @@
 """A record as a question: the request as it was, and who asked as they were known then; and what of it the record doesn't tell."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from bartizan.model.api import Api
+from bartizan.model.attributes import attribute_text
+from bartizan.model.consumer import Consumer
 from bartizan.model.policy import within
 from bartizan.replay.outcome import Recorded
 from bartizan.scratch import Identified, Principal, Question, Unaskable, UnknownKey
@@ -61,6 +63,8 @@ class Asking:
     evidence: Evidence
     who: str
     """Who asked, for people."""
+    now: bool = False
+    """Attributes that nobody asked for then are those that the consumer has now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,8 @@ class Asker:
     """The smallest body that the candidate may find too large; 0 for none."""
     apis: Mapping[str, Api]
     surely_asked: SurelyAsked
+    consumers: Mapping[str, Consumer] = field(default_factory=dict)
+    """Those of now: what nobody asked for then is taken from them, and told so."""
 
     def asking(self, record: Mapping[str, Any], recorded: Recorded) -> Asking:
         """The question. Unaskable if the record can't tell it; whether it can be put is for the scratch instance to say."""
@@ -94,7 +100,21 @@ class Asker:
             size=size if self.body and size > self.body else 0,
             ja4=str(record.get("ja4") or ""),
         )
+        known = self._known_now(principal, attributes)
+        if known is not None:
+            question = replace(question, principal=known)
+            return Asking(question, Evidence(self._lacking(record, listener, exact), caller, None), who, now=True)
         return Asking(question, Evidence(self._lacking(record, listener, exact), caller, attributes), who)
+
+    def _known_now(self, principal: Principal | None, told: frozenset[str] | None) -> Identified | None:
+        """A consumer with the attributes of now where the record doesn't tell those of then; None if it tells all, or it is no consumer."""
+        if not isinstance(principal, Identified) or told is None or principal.method == "jwt" or not (missing := self.asked - told):
+            return None
+        if (consumer := self.consumers.get(principal.id)) is None:
+            return None
+        values = {"groups": consumer.groups, **consumer.attributes}
+        added = {name: attribute_text(value) for name in missing if (value := values.get(name)) is not None}
+        return replace(principal, noted=(*principal.noted, *((name, text) for name, text in added.items() if text)))
 
     def _path(self, record: Mapping[str, Any]) -> tuple[str, bool]:
         """The path as the caller wrote it, and whether that is sure. Of a request that went on with its prefix taken off, the record

@@ -39,7 +39,8 @@ class Candidate:
         setting, listeners = setting_of(self.snapshot), tuple(one.name for one in self.snapshot.gateway.listeners)
         # What was taken off a path says who declared it then.
         apis = {**self.snapshot.apis, **(then.active.snapshot.apis if then is not None else {})}
-        self.asker = Asker(setting, listeners, compiled.asked(), _smallest_body(self.snapshot), apis, then or _nothing)
+        consumers = (then.active if then is not None else compiled).snapshot.consumers
+        self.asker = Asker(setting, listeners, compiled.asked(), _smallest_body(self.snapshot), apis, then or _nothing, consumers)
         self._deciding: dict[tuple[str, str, str], tuple[tuple[Decider, ...], str]] = {}
         self._read: dict[_Kept, Answered] = {}
         self._running = AsyncExitStack()

@@ -113,6 +113,7 @@ class Replay:
 
     def _take(self, answered: Answered, record: Mapping[str, Any], recorded: Recorded, asking: Asking) -> None:
         found = judged(recorded, asking.evidence, answered, asking.question.method)
+        self.tally.now += asking.now
         self._count(found, record, asking.who, answered)
 
     def _count(self, found: Judged, record: Mapping[str, Any], who: str, answered: Answered | None) -> None:

@@ -50,6 +50,8 @@ class Tally:
     """Requests of which policies had no say, by the reason."""
     asked: int = 0
     """Questions that were put to the candidate: equal ones are put once."""
+    now: int = 0
+    """Requests that were judged by attributes that their consumer has now, because nobody asked for them then."""
 
     @property
     def records(self) -> int:

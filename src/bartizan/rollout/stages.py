@@ -36,6 +36,8 @@ class Rollout:
     since: float = 0.0
     """When it came into this stage and status."""
     approved: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    """Who made the changes that it brings along, because they were on their way out still: none of them may approve it either."""
     emergency: bool = False
     """It passes approval, windows and stages: loud, and in the audit log."""
     history: tuple[tuple[float, str], ...] = ()
@@ -99,15 +101,23 @@ def asked(one: Rollout, what: Asked, by: str, now: float) -> Rollout:
                 raise Conflict("It isn't paused.", code="rollout-not-paused")
             return noted(one, now, f"resumed by {by}", "running")
         case "promote":
-            # Approval and windows aren't passed by this: only the rest of the stage it is in.
-            return passed(noted(one, now, f"promoted past {one.stage} by {by}"), now, {"promoted_by": by})
+            return _promoted(one, by, now)
         case "abort":
             return noted(one, now, f"aborted by {by}", "aborted", f"aborted by {by}")
 
 
+def _promoted(one: Rollout, by: str, now: float) -> Rollout:
+    """Past the rest of its stage. Tests, approval and windows aren't passed by this."""
+    if one.stage == "test":
+        raise Conflict("Nobody can promote it past its tests: what fails them isn't let out.", code="rollout-tests")
+    if one.status == "waiting":
+        raise Conflict(f"Nobody can promote it past what it waits for: {one.why}.", code="rollout-waits")
+    return passed(noted(one, now, f"promoted past {one.stage} by {by}"), now, {"promoted_by": by})
+
+
 def _approved(one: Rollout, by: str, now: float) -> Rollout:
-    if by == one.author:
-        raise Forbidden(f"{by} made this change; a second person approves it.", code="second-person-needed")
+    if by == one.author or by in one.also:
+        raise Forbidden(f"{by} made this change, or one that it brings along; a second person approves it.", code="second-person-needed")
     if by in one.approved:
         raise Conflict(f"{by} has approved it already.", code="rollout-approved")
     return replace(noted(one, now, f"approved by {by}", why=one.why), approved=(*one.approved, by))

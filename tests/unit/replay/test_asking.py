@@ -152,3 +152,22 @@ def test_a_prefix_that_was_taken_off_is_put_back() -> None:
 def test_a_record_that_cannot_be_read_is_an_error() -> None:
     with pytest.raises(ValueError, match="Invalid isoformat"):
         asking(time="yesterday")
+
+
+def test_what_nobody_asked_for_then_is_what_the_consumer_has_now() -> None:
+    record = {**RECORD, "attributes": {"plan": "gold"}}
+    recorded = outcome(record)
+    assert isinstance(recorded, Recorded)
+    known = {"acme": FOUND.consumers["acme"].model_copy(update={"attributes": {"plan": "silver", "level": 9, "regions": ["us"]}})}
+    asker = Asker(setting_of(FOUND), ("web", "safe"), MADE.asked(), 1000, FOUND.apis, lambda record: frozenset(), known)
+    made = asker.asking(record, recorded)
+    assert made.now
+    assert isinstance(made.question.principal, Identified)
+    # What was noted then stays as it was.
+    assert dict(made.question.principal.noted) == {"plan": "gold", "level": "9", "regions": '["us"]'}
+    assert made.evidence.tells("principal.level")
+    for other in ({**record, "principal": "unknown"}, {**record, "auth_method": "jwt"}):
+        recorded = outcome(other)
+        assert isinstance(recorded, Recorded)
+        made = asker.asking(other, recorded)
+        assert not made.now and not made.evidence.tells("principal.level")

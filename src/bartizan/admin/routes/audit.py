@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, JsonValue
 
-from bartizan.admin.answers import documented
+from bartizan.admin.answers import PRINTABLE, documented
 from bartizan.admin.asked import The, Viewer
 from bartizan.admin.bodies import JsonRoute
 from bartizan.store import Entry
@@ -64,8 +64,8 @@ async def listed(
     _: Viewer,
     after: Annotated[int, Query(ge=0, le=2**31)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    actor: Annotated[str, Query(max_length=256)] = "",
-    action: Annotated[str, Query(max_length=64)] = "",
+    actor: Annotated[str, Query(max_length=256, pattern=PRINTABLE)] = "",
+    action: Annotated[str, Query(max_length=64, pattern=PRINTABLE)] = "",
 ) -> Log:
     """Entries in their order."""
     wanted = Wanted(after=after, actor=actor, action=action, limit=limit)

@@ -32,7 +32,7 @@ class Block(BaseModel):
     approved_by: str
 
 
-class Wanted(BaseModel):
+class WantedBlock(BaseModel):
     """What is to be blocked."""
 
     what: Literal["ip", "consumer", "key", "path"]
@@ -63,7 +63,7 @@ async def listed(plane: The, _: Viewer) -> list[Block]:
 
 
 @router.post("/v1/blocks", operation_id="block", responses=documented())
-async def block(plane: The, wanted: Wanted, caller: Editor) -> Impact:
+async def block(plane: The, wanted: WantedBlock, caller: Editor) -> Impact:
     """Blocks an address, a consumer, a key or a path, on every node within a second, for a while."""
     if wanted.emergency and not caller.may("administer"):
         raise Forbidden("An emergency needs an admin.", code="role-too-low")

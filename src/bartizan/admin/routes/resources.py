@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Response
 from pydantic import BaseModel, Field, JsonValue
 
-from bartizan.admin.answers import documented
+from bartizan.admin.answers import PRINTABLE, documented
 from bartizan.admin.asked import Editor, The, Viewer
 from bartizan.admin.bodies import JsonRoute
 from bartizan.admin.trusted import check_trusted
@@ -20,7 +20,7 @@ from bartizan.store.model import canonical
 
 Kind = Annotated[str, Path(max_length=64, description="Such as Authorize.")]
 Name = Annotated[str, Path(max_length=64)]
-Message = Annotated[str, Header(alias="x-message", max_length=200, description="Why: it is kept with the revision.")]
+Message = Annotated[str, Header(alias="x-message", max_length=200, pattern=PRINTABLE, description="Why: it is kept with the revision.")]
 IfMatch = Annotated[str | None, Header(alias="if-match", max_length=100, description="The ETag that you have seen.")]
 IfNone = Annotated[str | None, Header(alias="if-none-match", max_length=100, description="`*`: only if it isn't there yet.")]
 Document = dict[str, JsonValue]
@@ -81,7 +81,7 @@ class Changes(BaseModel):
     delete: list[str] = Field(default_factory=list, max_length=10_000, description="What is taken away, as kind/name.")
     replace: bool = Field(default=False, description="All policies, APIs and the gateway that aren't put are taken away.")
     files: dict[str, str] = Field(default_factory=dict, max_length=1000, description="Contents, in base64, of files that policies name.")
-    message: str = Field(default="", max_length=200)
+    message: str = Field(default="", max_length=200, pattern=PRINTABLE)
     parent: int | None = Field(default=None, ge=0, le=2**31, description="The commit that the change was made from; by default the newest.")
     emergency: bool = Field(default=False, description="Passes approval, windows and stages. Needs an admin, and is loud.")
 
@@ -166,7 +166,7 @@ async def put(plane: The, caller: Editor, at: Annotated[At, Depends()], document
     key, snapshot = _key(at.kind, at.name), await plane.newest()
     _seen(snapshot.resources.get(key), at.if_match, at.if_none)
     body = _written(at.kind, at.name, document)
-    check_trusted(caller, [body], snapshot)
+    await check_trusted(caller, [body], snapshot)
     by = By(caller.name, at.message or f"put {at.kind}/{at.name}", caller.origin)
     return kept(await plane.change({key: body}, by, None))
 
@@ -194,7 +194,7 @@ async def change(plane: The, wanted: Changes, caller: Editor) -> Kept:
     for document in wanted.put:
         kind, name = str(document.get("kind")), str(document.get("name"))
         documents[_key(kind, name)] = _written(kind, name, document)
-    check_trusted(caller, [body for body in documents.values() if body is not None], before)
+    await check_trusted(caller, [body for body in documents.values() if body is not None], before)
     by = By(caller.name, wanted.message or "several changes", caller.origin, wanted.emergency)
     return kept(await plane.change(documents, by, wanted.parent, _files(wanted.files)))
 

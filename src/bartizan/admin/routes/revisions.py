@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field, JsonValue
 
-from bartizan.admin.answers import documented
+from bartizan.admin.answers import PRINTABLE, documented
 from bartizan.admin.asked import Editor, The, Viewer
 from bartizan.admin.bodies import JsonRoute
 from bartizan.admin.routes.resources import Kept, kept
@@ -36,7 +36,7 @@ class Back(BaseModel):
     """Where to go back to."""
 
     revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{1,64}$", description="By default what was active before.")
-    reason: str = Field(min_length=1, max_length=200)
+    reason: str = Field(min_length=1, max_length=200, pattern=PRINTABLE)
 
 
 class WentBack(BaseModel):
@@ -76,4 +76,4 @@ async def one(plane: The, revision: Text, _: Viewer) -> Whole:
 @router.post("/v1/rollback", operation_id="rollBack", responses=documented(404, 409))
 async def roll_back(plane: The, wanted: Back, caller: Editor) -> WentBack:
     """Back to a kept revision, everywhere and at once. Keys, consumers and blocks don't go back with it."""
-    return WentBack(**await plane.roll_back(wanted.revision, By(caller.name, wanted.reason, caller.origin)))
+    return WentBack(**await plane.roll_back(wanted.revision, By(caller.name, wanted.reason, caller.origin), owner=caller.may("administer")))

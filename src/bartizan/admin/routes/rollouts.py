@@ -29,6 +29,7 @@ class Out(BaseModel):
     began: float
     since: float
     approved: list[str]
+    also: list[str] = Field(description="Who made changes that it brings along, beside its author.")
     emergency: bool
     history: list[tuple[float, str]]
     figures: dict[str, dict[str, Any]] = Field(description="What each stage has found.")

@@ -33,7 +33,7 @@ class NewToken(Token):
     token: str
 
 
-class Wanted(BaseModel):
+class WantedToken(BaseModel):
     """The token that is to be made."""
 
     name: str = Field(min_length=1, max_length=256, description="Whose it is: the audit log names it.")
@@ -53,7 +53,7 @@ async def listed(plane: The, _: Admin) -> list[Token]:
 
 
 @router.post("/v1/tokens", operation_id="makeToken", responses=documented())
-async def make(plane: The, wanted: Wanted, caller: Maker) -> NewToken:
+async def make(plane: The, wanted: WantedToken, caller: Maker) -> NewToken:
     """Makes a token and shows it, once. The first token of a gateway makes one other, and ends."""
     expires = None if wanted.seconds is None else time.time() + wanted.seconds
     first = caller.operator if caller.operator is not None and caller.operator.once else None
