@@ -124,9 +124,10 @@ def main() -> int:
         return 1
     with tempfile.TemporaryDirectory(prefix="bartizan-bench-") as folder:
         figures = _measured(Path(folder), read.quick, read.keys)
-    RESULTS.parent.mkdir(exist_ok=True)
     bounds = {"must_be_at_most": MUST, "must_be_at_least": AT_LEAST}
-    RESULTS.write_text(json.dumps({"about": about, "figures": figures, **bounds}, indent=2) + "\n")
+    if not read.keys:  # what stands there is of one run
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps({"about": about, "figures": figures, **bounds}, indent=2) + "\n")
     for key, value in figures.items():
         bound = f"<= {MUST[key]:g} {'yes' if value <= MUST[key] else 'NO'}" if key in MUST else ""
         if key in AT_LEAST:

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ from bartizan.secrets.seal import Signatures
 from bartizan.secrets.signing import SigningKey
 from bartizan.store import Store, embedded, open_store
 from bartizan.store.opening import HEAD
+from bartizan.telemetry.places import FAILURES_BYTES
 from bartizan.telemetry.rotation import keep_bounded
 from bartizan.xds.control import ControlServer
 
@@ -58,7 +59,6 @@ _log = logging.getLogger("bartizan")
 _KEYS_POLL_S = 0.02
 _EVERY_S = 0.5
 _KEEP_EVERY_S = 1.0
-_FAILURES_BYTES = 4 << 20
 
 
 class ControlPlane:
@@ -74,6 +74,8 @@ class ControlPlane:
         self.living = Living(options.state, self.folder.base, self._due.set)
         self.publisher = Publisher(server, drafts.state, self.standing, options.state)
         self.envoy = Admin(admin_socket(options.state))
+        self.shipped: Callable[[str], dict[str, Any] | None] = lambda node: None
+        """How it stands with the records of a node of another machine."""
         self.line = Line(store)
         checks = Checks(options.files, options.state)
         self.desk = Desk(self.line, self.standing, Around(self._due.set, self.living.take, checks.has_tests))
@@ -189,12 +191,15 @@ class ControlPlane:
 
     async def _bound_records(self) -> None:
         def sizes() -> dict[Path, tuple[int, int]]:
-            records = self.desk.files.gateway.records if self.desk.files else Records()
-            kept = (records.rotate, records.keep)
-            # Failed attempts are read as they come, and hold whole addresses: not for keeping.
-            return {self.options.state / REQUESTS: kept, self.options.state / FAILURES: (_FAILURES_BYTES, _FAILURES_BYTES)}
+            state = self.options.state
+            return {state / REQUESTS: self.bounds_of_records(), state / FAILURES: (FAILURES_BYTES, FAILURES_BYTES)}
 
         await keep_bounded(sizes, self.envoy.reopen_logs)
+
+    def bounds_of_records(self) -> tuple[int, int]:
+        """At which size a file of records is closed, and how much is kept of each node."""
+        records = self.desk.files.gateway.records if self.desk.files else Records()
+        return records.rotate, records.keep
 
     def status(self) -> dict[str, Any]:
         """What `bartizan status` shows."""
@@ -218,7 +223,7 @@ class ControlPlane:
             "warnings": self.living.warnings(),
             "blocked": told["blocked"],
             "brakes": [asdict(one) for one in told["brakes"]],
-            "nodes": [asdict(node) for node in self.canary.nodes().values()],
+            "nodes": [{**asdict(node), "records": self.shipped(node.node_id)} for node in self.canary.nodes().values()],
             "propagation": self.server.propagation.to_json(),
         }
 
@@ -234,7 +239,9 @@ async def run_control(options: ControlOptions, drafts: Drafts) -> None:
         seal = Signatures(key)
         store = await asyncio.to_thread(_store, options, seal)
         try:
-            await ControlPlane(options, drafts, nodes.server, store, seal).run()
+            plane = ControlPlane(options, drafts, nodes.server, store, seal)
+            nodes.intake.bounds, plane.shipped = plane.bounds_of_records, nodes.intake.told
+            await plane.run()
         finally:
             store.close()
     finally:

@@ -9,6 +9,7 @@ import httpx
 
 from bartizan.fleet.authority import Authority
 from bartizan.fleet.door import Door
+from bartizan.fleet.intake import Intake
 from bartizan.fleet.registry import Registry
 from bartizan.lib.sockets import socket_folder
 from bartizan.node.options import control_socket
@@ -130,12 +131,14 @@ class FleetRig:
         self.registry = Registry(self.state / "fleet.journal", self.envelope)
         self.patience = patience or Patience()
         self.lifetime_s = 3600.0
+        self.bounds = 64 << 20, 1 << 30
 
     async def start(self) -> None:
         socket_folder(self.state)
         self.control = ControlServer(control_socket(self.state), SIGNER, patience=self.patience)
         self.control.roster = lambda: {node.name: node.group for node in self.registry.nodes()}
-        self.door = Door(("127.0.0.1", self.port), self.control, self.registry, self.authority)
+        self.intake = Intake(self.state / "records", lambda: self.bounds)
+        self.door = Door(("127.0.0.1", self.port), self.control, self.registry, self.authority, self.intake)
         self.door.lifetime_s = self.lifetime_s
         await self.control.start()
         await self.door.start()
@@ -145,6 +148,7 @@ class FleetRig:
         self.watch.cancel()
         await self.door.stop()
         await self.control.stop()
+        self.intake.close()
 
     async def leave(self) -> None:
         await asyncio.gather(*(node.leave() for node in self.nodes))

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -64,10 +64,10 @@ class Admin:
 
 
 @asynccontextmanager
-async def administered(folder: Path, files: dict[str, str] = FILES, **more: Any) -> AsyncIterator[Admin]:
+async def administered(folder: Path, files: dict[str, str] = FILES, api: Sequence[str] = (), **more: Any) -> AsyncIterator[Admin]:
     """A gateway whose admin API listens."""
     port = free_port()
-    async with gateway(folder, files, arguments=("--api", f"127.0.0.1:{port}"), **more) as gw:
+    async with gateway(folder, files, arguments=("--api", f"127.0.0.1:{port}", *api), **more) as gw:
         deadline = time.monotonic() + 10
         while not (gw.state / "first-token").exists() and time.monotonic() < deadline:
             await asyncio.sleep(0.02)

@@ -384,10 +384,13 @@ async def test_behind_a_policy_that_cannot_be_told_another_may_still_refuse_for_
     assert told["newly_refused"] == 2  # those with the good tenant; the others were refused already
 
 
-async def test_an_attribute_that_nobody_asked_for_then_cannot_be_told(world: World) -> None:
+async def test_an_attribute_that_nobody_asked_for_then_is_that_of_now_and_told_so(world: World) -> None:
+    """Of a consumer; of a token's principal nobody knows it."""
     status, told = await world.replay(world.candidate(('allow: device.type != "bot"', "allow: principal.unasked == 'there'")))
     because = {one["policy"]: one for one in told["untold_because"]}["Authorize/people-only"]
-    assert because["lacks"] == ["principal.unasked"] and status == 0
+    assert because["lacks"] == ["principal.unasked"]
+    assert told["by_attributes_of_now"] > 0
+    assert status == (2 if told["newly_refused"] else 0)
     # One that is asked for, and that a caller lacked, is told: globex has no regions.
     assert "principal.regions" not in json.dumps(told["untold_because"])
 

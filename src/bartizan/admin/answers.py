@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from bartizan.errors import BartizanError, Invalid
 from bartizan.model.problem import Problem
@@ -93,6 +94,12 @@ def answer_to(error: BartizanError) -> JSONResponse:
     return trouble(error.status, error.code, error.message, problems, headers)
 
 
+def _methods(request: Request) -> str:
+    """What may be done at this path: a route tells of its own method alone."""
+    routes = (one for one in request.app.routes if isinstance(one, Route) and one.matches(request.scope)[0] is not Match.NONE)
+    return ", ".join(sorted({method for one in routes for method in one.methods or ()}))
+
+
 def answers_for(app: FastAPI) -> None:
     """Every exception becomes an answer."""
 
@@ -108,10 +115,11 @@ def answers_for(app: FastAPI) -> None:
         ]
         return trouble(422, "invalid", "The request isn't what is expected here.", places)
 
-    async def http(_: Request, error: Exception) -> Any:
+    async def http(request: Request, error: Exception) -> Any:
         assert isinstance(error, HTTPException)  # noqa: S101 - as above
         code = {404: "not-found", 405: "method-not-allowed", 400: "unreadable", 415: "not-json"}.get(error.status_code, "error")
-        return trouble(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
+        headers = {"allow": _methods(request)} if error.status_code == 405 else dict(error.headers or {})
+        return trouble(error.status_code, code, str(error.detail), headers=headers)
 
     app.add_exception_handler(BartizanError, known)
     app.add_exception_handler(RequestValidationError, unreadable)

@@ -4,6 +4,8 @@ import argparse
 import os
 from pathlib import Path
 
+from bartizan.model.fields import UNITS
+
 STATE = Path(".bartizan")
 STORE = "BARTIZAN_STORE"
 """The variable that names the store; unlike an argument it doesn't show in the list of processes."""
@@ -45,6 +47,13 @@ def store(parser: argparse.ArgumentParser) -> None:
 def team(parser: argparse.ArgumentParser) -> None:
     """`--team`."""
     parser.add_argument("--team", default="default", metavar="NAME", help="whose revisions (default: default)")
+
+
+def lasting(text: str) -> float:
+    """A while, such as `30m`, in seconds."""
+    if not (text[:-1].isascii() and text[:-1].isdigit() and text[-1:] in UNITS):
+        raise argparse.ArgumentTypeError(f"{text!r} isn't a while such as 90s, 30m, 12h or 7d")
+    return int(text[:-1]) * UNITS[text[-1]]
 
 
 def endpoint(text: str) -> tuple[str, int]:

@@ -5,8 +5,10 @@ The client is imported when it is used: it takes longer than most commands.
 
 import argparse
 import os
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from bartizan.admin.options import api_socket
 from bartizan.errors import BartizanError, Conflict, Forbidden, Invalid, NotFound, TooMany, Unauthenticated, Unavailable
@@ -37,10 +39,22 @@ def called(read: argparse.Namespace, method: str, path: str, body: Any = None) -
         return _call(_local(read.state), method, path, body, f"No gateway runs with the state in {read.state}.")
     import httpx
 
+    _check_private(read.server)
     token = _token(read.token_file)
     verify: Any = _trusting(read.ca) if read.ca is not None else True
     client = httpx.Client(base_url=read.server, headers={"authorization": f"Bearer {token}"}, verify=verify, timeout=60)
     return _call(client, method, path, body, f"The admin API at {read.server} can't be reached.")
+
+
+def _check_private(server: str) -> None:
+    """A token isn't sent where others can read it."""
+    parts = urlsplit(server)
+    try:
+        near = parts.hostname == "localhost" or ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        near = False
+    if parts.scheme != "https" and not (parts.scheme == "http" and near):
+        raise Unavailable(f"A token is only sent over TLS: {server} isn't https://, and isn't on this machine.")
 
 
 def _trusting(ca: Path) -> Any:
@@ -88,7 +102,7 @@ def _told(answer: Any) -> BartizanError:
     try:
         told = answer.json()
         message = str(told.get("detail") or told["title"])
-        problems = tuple(Problem.from_json(one) for one in told.get("problems", ()) if one.get("path"))
+        problems = tuple(Problem.from_json(one) for one in told.get("problems", ()))
     except (ValueError, KeyError, TypeError, AttributeError):
         return Unavailable(f"It answered {answer.status_code}, and not as the admin API does.")
     kind = _ERRORS.get(answer.status_code, Invalid if answer.status_code == 412 else Unavailable)

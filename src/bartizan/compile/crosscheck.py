@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from bartizan.compile.client_certificates import certificate_problems
+from bartizan.compile.teams import team_problems
 from bartizan.condition import Schema
 from bartizan.model.attributes import RESERVED, attribute_problem
 from bartizan.model.consumer import Consumer
@@ -29,6 +30,7 @@ def cross_problems(snapshot: Snapshot, before: Snapshot | None = None) -> Iterat
     if not at_home:
         yield from _undeclared_attributes(snapshot)
         yield from certificate_problems(snapshot, _cas(snapshot))
+        yield from team_problems(snapshot)
 
 
 def _policy_problems(snapshot: Snapshot, good: Snapshot | None, at_home: bool) -> Iterator[Problem]:

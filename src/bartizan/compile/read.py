@@ -85,7 +85,10 @@ def _resource(document: Document, file: str) -> Resource | list[Problem]:
 
 
 def _field_problem(document: Document, file: str, owner: str, detail: Any, model: type[BaseModel]) -> Problem:
-    path = tuple(part for part in detail["loc"] if not (isinstance(part, str) and (part[:1].isupper() or "[" in part)))
+    # Names of models in a union are no part of the way. The field itself may look like one, if nobody knows it.
+    end = detail["loc"][-1:] if detail["type"] in {"extra_forbidden", "missing"} else ()
+    way = detail["loc"][: len(detail["loc"]) - len(end)]
+    path = (*(part for part in way if not (isinstance(part, str) and (part[:1].isupper() or "[" in part))), *end)
     dots = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
     message, hint = detail["msg"].removeprefix("Value error, "), ""
     if detail["type"] == "extra_forbidden":

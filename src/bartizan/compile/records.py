@@ -11,6 +11,10 @@ from bartizan.model.gateway import Gateway
 REQUESTS = "records/requests.jsonl"
 FAILURES = "records/failures.jsonl"
 """Failed attempts to authenticate, apart, so that whoever watches them needn't read everything."""
+OPEN = "records/open.jsonl"
+"""Streams that are open, each again and again: who is behind it, and on which connection. Read as it comes, and never kept."""
+OPEN_EVERY_S = 2
+"""How often each is told. A request that is over before costs nothing."""
 
 
 _ADDRESS = "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"
@@ -110,6 +114,26 @@ def _noted(wanted: bool) -> dict[str, Any]:
     return {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": {"value": not wanted}}}
 
 
+_OPEN_FIELDS = {
+    "id": "%STREAM_ID%",
+    "peer": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%",
+    "local": "%DOWNSTREAM_LOCAL_ADDRESS%",
+    "principal": _principal("id"),
+    "key": _principal("key"),
+    "source": _ADDRESS,
+    "stripped": _route("stripped"),
+    "path": "%PATH(NQ:PATH):1024%",
+}
+
+
+def _told_while_open(wanted: bool) -> dict[str, Any]:
+    return {"log_type_filter": {"types": ["DownstreamPeriodic"], "exclude": not wanted}}
+
+
+def _all(*filters: dict[str, Any]) -> dict[str, Any]:
+    return {"and_filter": {"filters": list(filters)}}
+
+
 def _log(path: str, fields: dict[str, Any], only: dict[str, Any]) -> dict[str, Any]:
     form = {"json_format": fields, "json_format_options": {"sort_properties": False}, "omit_empty_values": True}
     log = extension(path, message("envoy.extensions.access_loggers.file.v3.FileAccessLog", path=path, log_format=form))
@@ -117,10 +141,11 @@ def _log(path: str, fields: dict[str, Any], only: dict[str, Any]) -> dict[str, A
 
 
 def access_logs(gateway: Gateway, *, tls: bool) -> list[dict[str, Any]]:
-    """The record of every request to a listener with or without TLS, and apart the failed attempts to authenticate."""
+    """The record of every request to a listener with or without TLS; apart the failed attempts to authenticate, and the open streams."""
     fields = {**_fields(gateway), **(_TLS if tls else {})}
     return [
-        _log(REQUESTS, fields, _noted(False)),
-        _log(REQUESTS, {**fields, **_SHADOWS}, _noted(True)),
-        _log(FAILURES, _FAILURE_FIELDS, {"and_filter": {"filters": _FAILED}}),
+        _log(REQUESTS, fields, _all(_told_while_open(False), _noted(False))),
+        _log(REQUESTS, {**fields, **_SHADOWS}, _all(_noted(True), _told_while_open(False))),
+        _log(FAILURES, _FAILURE_FIELDS, _all(*_FAILED)),
+        _log(OPEN, _OPEN_FIELDS, _told_while_open(True)),
     ]

@@ -143,7 +143,7 @@ def _route(api: Api, scope_path: str, piece: Slice, fragments: Covered, cluster:
         name=api.name,  # which the record reads for a third of what metadata costs it
         match=_match(piece),
         route={"cluster": cluster, **_forwarding(api, scope_path), **action, "rate_limits": limits},
-        metadata=_metadata(api, piece, fragments),
+        metadata=_metadata(api, scope_path, piece, fragments),
         typed_per_filter_config=per_filter,
         request_headers_to_remove=[] if api.forward_credentials else ["authorization"],
         response_headers_to_add=added,
@@ -160,11 +160,13 @@ def _match(piece: Slice) -> dict[str, Any]:
     return match
 
 
-def _metadata(api: Api, piece: Slice, covered: Covered) -> dict[str, Any]:
+def _metadata(api: Api, scope_path: str, piece: Slice, covered: Covered) -> dict[str, Any]:
     """What the record and the gate read: the revision is filled in when the route is published."""
     told = {"api": api.name, "route": piece.path, "revision": "", "policies": " ".join(deciding(covered))}
     if api.methods:
         told["allow"] = ", ".join(answered(api))
+    if api.strip_path and scope_path != "/":
+        told["stripped"] = scope_path  # what the path of a stream that is open doesn't show any more
     fields = {name: {"string_value": value} for name, value in told.items()}
     found: dict[str, Any] = {"bartizan": message("google.protobuf.Struct", fields=fields)}
     if is_public(piece):

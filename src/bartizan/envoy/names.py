@@ -8,6 +8,8 @@ LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
 ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 SCOPE = "type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration"
 SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - a type's name
+NOTE = "type.googleapis.com/bartizan.v1.Note"
+"""What a node is told beside what its Envoy gets. No Envoy ever asks for it."""
 
 # Headers of ours. The prefix is removed from every request as it comes and as it goes.
 PREFIX = "x-bartizan-"

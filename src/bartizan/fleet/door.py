@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
 import orjson
 from pydantic import ValidationError
@@ -12,11 +12,13 @@ from pydantic import ValidationError
 from bartizan.errors import BartizanError, Unauthenticated, Unavailable
 from bartizan.fleet.attempts import Attempts
 from bartizan.fleet.authority import Authority
+from bartizan.fleet.intake import Intake
 from bartizan.fleet.registry import Joined, Registry
 from bartizan.lib.tls import load_pair
+from bartizan.telemetry.shipping import MOST_FRAME
 from bartizan.xds.asking import Ask, Told
 from bartizan.xds.control import ControlServer
-from bartizan.xds.link import ASK_PROTOCOL, ASKED, FROM_NODE, NODE_PROTOCOL, Link, Lost
+from bartizan.xds.link import ASK_PROTOCOL, ASKED, FROM_NODE, NODE_PROTOCOL, RECORDS_PROTOCOL, Link, Lost
 from bartizan.xds.signed import Order, encoded_order
 
 _log = logging.getLogger(__name__)
@@ -25,6 +27,7 @@ _ASK_S = 10.0
 _HANDSHAKE_S = 5.0
 _END_S = 2.0
 _ASKING_AT_ONCE = 32
+_MOST = {NODE_PROTOCOL: FROM_NODE, RECORDS_PROTOCOL: MOST_FRAME}
 LIFETIME_S = 30 * 86_400.0
 """How long a node's certificate counts. It is renewed when a third of that is left."""
 
@@ -32,15 +35,18 @@ LIFETIME_S = 30 * 86_400.0
 class Door:
     """Listens on `address` (host and port) for nodes, and lets those talk to `control` that the registry knows."""
 
-    def __init__(self, address: tuple[str, int], control: ControlServer, registry: Registry, authority: Authority) -> None:
+    def __init__(self, address: tuple[str, int], control: ControlServer, registry: Registry, authority: Authority, intake: Intake) -> None:
         self._address = address
         self._control = control
+        self._intake = intake
         self._registry = registry
         self._authority = authority
         self._attempts = Attempts()
         self._asking = 0
         self._inside: dict[asyncio.Task[None], str] = {}
         """Who talks, by the certificate that it showed."""
+        self._let_in: set[str] = set()
+        """The names of those who ever talked."""
         self._meeting: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self.lifetime_s = LIFETIME_S
@@ -70,10 +76,10 @@ class Door:
             for task, fingerprint in tuple(self._inside.items()):
                 if self._registry.known(fingerprint) is None:
                     task.cancel()
-            names = {node.name for node in self._registry.nodes()}
-            for node in self._control.nodes():
-                if node.proven and node.node_id not in names:
-                    self._control.forget(node.node_id)
+            for name in self._let_in - {node.name for node in self._registry.nodes()}:
+                self._let_in.discard(name)
+                for server in {self._control, self._control.lane(name)}:  # a canary is served apart
+                    server.forget(name)
 
     def _context(self) -> ssl.SSLContext:
         certificate, key = self._authority.server()
@@ -81,7 +87,7 @@ class Door:
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.verify_mode = ssl.CERT_OPTIONAL
         context.load_verify_locations(cadata=self._authority.pem.decode())
-        context.set_alpn_protocols([NODE_PROTOCOL, ASK_PROTOCOL])
+        context.set_alpn_protocols([NODE_PROTOCOL, ASK_PROTOCOL, RECORDS_PROTOCOL])
         context.num_tickets = 0  # each connection shows its certificate
         load_pair(context, certificate, key)
         return context
@@ -96,12 +102,14 @@ class Door:
         shown = tls.getpeercert(binary_form=True)
         fingerprint = hashlib.sha256(shown).hexdigest() if shown else ""
         address = str(writer.get_extra_info("peername")[0])
-        talks = tls.selected_alpn_protocol() == NODE_PROTOCOL
-        link = Link(reader, writer, FROM_NODE if talks and fingerprint else ASKED)
+        spoken = tls.selected_alpn_protocol() or ""
+        link = Link(reader, writer, _MOST.get(spoken, ASKED) if fingerprint else ASKED)
         try:
-            if talks:
+            if spoken == NODE_PROTOCOL:
                 await self._talk(link, fingerprint, address)
-            elif tls.selected_alpn_protocol() == ASK_PROTOCOL and self._asking < _ASKING_AT_ONCE:
+            elif spoken == RECORDS_PROTOCOL:
+                await self._ships(link, fingerprint)
+            elif spoken == ASK_PROTOCOL and self._asking < _ASKING_AT_ONCE:
                 await self._asked(link, fingerprint, address)
         except (Lost, ValueError, TimeoutError) as error:
             _log.info("a connection from %s ended: %s", address, error)
@@ -113,7 +121,16 @@ class Door:
         if node is None:
             _log.warning("a node from %s is sent away: its certificate doesn't count here", address)
             return await link.write(encoded_order(Order(0, b"its certificate doesn't count there: it was removed, or never joined")))
-        talk = asyncio.create_task(self._control.talk(aiter(link), link, (node.name, node.group)))
+        self._let_in.add(node.name)
+        await self._inside_for(fingerprint, self._control.talk(aiter(link), link, (node.name, node.group)))
+
+    async def _ships(self, link: Link, fingerprint: str) -> None:
+        if (node := self._registry.known(fingerprint)) is not None:
+            await self._inside_for(fingerprint, self._intake.talk(node.name, link))
+
+    async def _inside_for(self, fingerprint: str, talking: Coroutine[None, None, None]) -> None:
+        """As long as this certificate counts."""
+        talk = asyncio.create_task(talking)
         self._inside[talk] = fingerprint
         try:
             await asyncio.wait([talk])

@@ -1,7 +1,7 @@
 """Sources with many failed attempts to authenticate: counted from the records, blocked for a while."""
 
 import ipaddress
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +13,8 @@ from bartizan.model.fields import network
 from bartizan.model.gateway import Blocking
 
 _MOST_SOURCES = 100_000
+_MOST_BY_A_NODE = 5_000
+"""So many blocks may rest on the word of one node of another machine: it may be taken over, and everybody's Envoy holds them."""
 
 
 class FailedAttempts:
@@ -26,23 +28,32 @@ class FailedAttempts:
         self._exempt = [network(one) for one in rules.exempt]
         self._file = file
         self._attempts: dict[str, deque[float]] = {}
+        self._by: dict[str, str] = {}
+        """Which node of another machine told what blocked a source."""
+        self._blocked_by: Counter[str] = Counter()
         self._until = {source: until for source, until in _kept(file).items() if not self._is_exempt(source)}
 
     def count(self, records: Iterable[Mapping[str, Any]], now: float) -> bool:
-        """Counts failures. True if someone is blocked who wasn't."""
+        """Counts failures, those that were shipped from the time when they were. True if someone is blocked who wasn't."""
         before = len(self._until)
         window, limit = self.rules.window.total_seconds(), self.rules.attempts
         for record in records:
             source = _source(record.get("source"))
-            if source is None or source in self._until or self._is_exempt(source):
+            at, node = record.get("at", now), str(record.get("node", ""))
+            if source is None or source in self._until or self._is_exempt(source) or at <= now - window:
+                continue
+            if node and self._blocked_by[node] >= _MOST_BY_A_NODE:
                 continue
             if len(self._attempts) >= _MOST_SOURCES:
                 self._forget(now - window)
             times = self._attempts.setdefault(source, deque(maxlen=limit))
-            times.append(now)
+            times.append(at)
             if len(times) == limit and times[0] > now - window:
                 self._until[source] = now + self.rules.duration.total_seconds()
                 del self._attempts[source]
+                if node:
+                    self._by[source] = node
+                    self._blocked_by[node] += 1
         if len(self._until) > before:
             self._keep()
         return len(self._until) > before
@@ -59,8 +70,16 @@ class FailedAttempts:
 
     def blocked(self, now: float) -> frozenset[str]:
         """The networks that are blocked now."""
-        self._until = {source: until for source, until in self._until.items() if until > now}
+        for source in [source for source, until in self._until.items() if until <= now]:
+            del self._until[source]
+            if (node := self._by.pop(source, None)) is not None:
+                self._blocked_by[node] -= 1
         return frozenset(self._until)
+
+    def warnings(self) -> list[str]:
+        """What needs somebody's attention."""
+        told = "{}: {} sources are blocked by its records alone; it blocks no more. Is it itself?"
+        return [told.format(f"node {node}", count) for node, count in self._blocked_by.items() if count >= _MOST_BY_A_NODE]
 
     def _forget(self, before: float) -> None:
         self._attempts = {source: times for source, times in self._attempts.items() if times[-1] > before}

@@ -8,7 +8,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,6 +45,14 @@ class Brake:
     approved_by: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A brake as it is told to others."""
+
+    brake: Brake
+    lifted: bool
+
+
 class Brakes:
     """The brakes in the journal `path`. Methods may be called from any thread; writing waits for the disk."""
 
@@ -53,6 +61,7 @@ class Brakes:
         self._lock = threading.Lock()
         self._journal = Journal(path, envelope, "brakes")
         self._held: dict[str, Brake] = {}
+        self._lifted: dict[str, Brake] = {}
         self._absorb()
 
     def close(self) -> None:
@@ -101,6 +110,33 @@ class Brakes:
         """Those that hold at `now`."""
         return tuple(one for one in self.held(now) if not one.waits)
 
+    def told(self, now: float) -> tuple[Told, ...]:
+        """All whose time hasn't come, also those that were lifted before it."""
+        with self._lock:
+            found = [Told(one, of is self._lifted) for of in (self._held, self._lifted) for one in of.values() if one.until > now]
+        return tuple(sorted(found, key=lambda one: one.brake.id))
+
+    def take(self, told: Iterable[Told]) -> int:
+        """Takes over what others know of brakes: new ones, approvals, and that some were lifted. How many that changes."""
+        changed = 0
+        with self._writing():
+            for one in told:
+                before = self.generation
+                self._take(one.brake, lifted=one.lifted)
+                changed += self.generation != before
+        return changed
+
+    def _take(self, brake: Brake, *, lifted: bool) -> None:
+        if brake.id in self._lifted or brake.until <= self._clock():
+            return
+        if brake.id not in self._held:
+            waits = brake.waits or bool(brake.approved_by)
+            self._append("brake", brake.id, brake.what, brake.value, brake.reason, brake.by, brake.since, brake.until, waits)
+        if self._held[brake.id].waits and not brake.waits:
+            self._append("approve", brake.id, brake.approved_by, float(self._clock()))
+        if lifted:
+            self._append("lift", brake.id, "a node that knew of it", float(self._clock()))
+
     def poll(self) -> bool:
         """Reads what other processes appended. Whether there was anything."""
         with self._lock:
@@ -136,7 +172,8 @@ class Brakes:
         elif event == "approve" and ident in self._held:
             self._held[ident] = replace(self._held[ident], waits=False, approved_by=fields[0])
         elif event == "lift":
-            self._held.pop(ident, None)
+            if gone := self._held.pop(ident, None):
+                self._lifted[ident] = gone
         elif event != "approve":
             raise Unavailable(
                 f"The file {self._journal.path} holds a record that this version doesn't know. Use the version that wrote it.",

@@ -21,6 +21,9 @@ from bartizan.model.attributes import text_problem
 from bartizan.secrets.envelope import Envelope
 from bartizan.secrets.sealed import Secret
 
+_AT_ONCE = 4000
+"""So many keys stand in one record of the journal at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
@@ -45,6 +48,15 @@ class NewKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Revoked:
+    """A key that was revoked."""
+
+    id: str
+    digest: bytes
+    """Of its text, which isn't kept."""
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """What happened since the last `poll`."""
 
@@ -62,7 +74,7 @@ class KeyStore:
         self._lock = threading.Lock()
         self._journal = Journal(path, envelope, "keys")
         self._shards: dict[str, dict[str, KeyRecord]] = {shard: {} for shard in SHARDS}
-        self._revoked: set[bytes] = set()
+        self._revoked: dict[bytes, str] = {}
         self._names: dict[str, str] = {}
         self._expiring: dict[str, KeyRecord] = {}
         """Those that do: asked for twice a second, when most keys never expire."""
@@ -100,6 +112,24 @@ class KeyStore:
                 raise NotFound(f"There is no key {ident}, or it is revoked already.", code="key-missing")
             self._append("revoke", ident, float(self._clock()))
         return record
+
+    @property
+    def revoked_count(self) -> int:
+        """It never falls."""
+        return len(self._revoked)
+
+    def revoked(self) -> tuple[Revoked, ...]:
+        """Every key that was ever revoked."""
+        with self._lock:
+            return tuple(Revoked(ident, digest) for digest, ident in self._revoked.items())
+
+    def take_revoked(self, wanted: Iterable[Revoked]) -> int:
+        """Takes over what others know to be revoked, for good, be the keys here or not. How many weren't known to be."""
+        with self._writing():
+            missing = [(one.id, one.digest.hex()) for one in wanted if one.digest not in self._revoked]
+            for at in range(0, len(missing), _AT_ONCE):
+                self._append("taken", missing[at : at + _AT_ONCE], float(self._clock()))
+        return len(missing)
 
     def records(self) -> tuple[KeyRecord, ...]:
         """Every key that wasn't revoked, expired ones too."""
@@ -146,7 +176,7 @@ class KeyStore:
             self._absorb()
             yield
 
-    def _append(self, *event: str | float | None) -> None:
+    def _append(self, *event: str | float | list[tuple[str, str]] | None) -> None:
         record = orjson.dumps(event)
         self._journal.append(record)
         self._apply(record)
@@ -161,6 +191,8 @@ class KeyStore:
             self._apply_add(*fields)
         elif event == "revoke":
             self._apply_revoke(*fields)
+        elif event == "taken":
+            self._apply_taken(*fields)
         else:
             raise Unavailable(
                 f"The file {self._journal.path} holds a record that this version doesn't know. Use the version that wrote it.",
@@ -180,8 +212,16 @@ class KeyStore:
         if gone := self._by_id(ident):
             del self._shards[shard_of(gone.key.reveal())][ident]
             self._expiring.pop(ident, None)
-            self._revoked.add(_digest(gone.key))
+            self._revoked[_digest(gone.key)] = ident
             self._removed.append(gone)
+
+    def _apply_taken(self, entries: list[tuple[str, str]], _when: float) -> None:
+        taken = {bytes.fromhex(digest): ident for ident, digest in entries}
+        for record in [one for one in self._in(SHARDS) if _digest(one.key) in taken]:
+            del self._shards[shard_of(record.key.reveal())][record.id]
+            self._expiring.pop(record.id, None)
+            self._removed.append(record)
+        self._revoked |= taken
 
     def _forget_changes(self) -> None:
         self._added, self._removed = [], []
@@ -194,7 +234,8 @@ class KeyStore:
         return next((records[ident] for records in self._shards.values() if ident in records), None)
 
     def _unused_id(self) -> str:
-        return next(ident for ident in iter(key_id, "") if self._by_id(ident) is None)
+        gone = set(self._revoked.values())
+        return next(ident for ident in iter(key_id, "") if self._by_id(ident) is None and ident not in gone)
 
     def _check(self, consumer: str, name: str, key: Secret, expires: float | None) -> None:
         for what, text in (("consumer", consumer), ("name", name or "-")):

@@ -72,6 +72,19 @@ def table_of(shard: str, clients: Mapping[str, str]) -> bytes:
     return bytes(config.SerializeToString(deterministic=True))
 
 
+def holders(body: bytes) -> frozenset[tuple[str, str]]:
+    """Who counts by a table that `table_of` made: consumers, and the ids of their keys."""
+    config = message("envoy.config.core.v3.TypedExtensionConfig")
+    config.MergeFromString(body)
+    auth = message("envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth")
+    auth.MergeFromString(config.typed_config.value)
+    found = set()
+    for credential in auth.credentials:
+        consumer, _, rest = credential.client[_MARK:].partition(";")
+        found.add((consumer, rest.partition(";")[0]))
+    return frozenset(found)
+
+
 def identity(consumer: ConsumerView, attributes: Mapping[str, str]) -> tuple[str, str]:
     """A consumer as the principal's rules read it: what stands before and behind the key's id.
 

@@ -7,10 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from bartizan.lib.supervise import supervised
 
 CANNOT_RUN = 78
 """EX_CONFIG of sysexits.h: a child that ends with it has said why, and wouldn't do better if it were started again."""
@@ -96,6 +98,8 @@ class Child:
     command: Command
     why: Callable[[int], str] = ending
     """Says why it ended, from its status: `why(status)` follows its name in a sentence."""
+    attended: Callable[[Mapping[str, int]], Awaitable[None]] | None = None
+    """What the supervisor does for it all the while, given the processes of all children by their names."""
 
 
 @dataclass(slots=True)
@@ -153,14 +157,21 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop)
+        attending = [asyncio.create_task(self._attend(child)) for child in self._children if child.attended]
         try:
             async with asyncio.TaskGroup() as group:
                 for child in self._children:
                     group.create_task(self._keep(child))
         finally:
+            for task in attending:
+                task.cancel()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
         return self._status
+
+    async def _attend(self, child: Child) -> None:
+        if attended := child.attended:
+            await supervised(f"what is done for {child.name}", lambda: attended(self.pids))
 
     async def _keep(self, child: Child) -> None:
         loop = asyncio.get_running_loop()

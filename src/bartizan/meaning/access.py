@@ -73,6 +73,12 @@ class Access:
             for routes in paths.values():
                 yield from (Point(host, route.path) for route in routes)
 
+    def routes(self) -> Iterator[tuple[str, Route]]:
+        """Every route, with its path; those of several hosts once for each."""
+        for paths in self._scopes.values():
+            for routes in paths.values():
+                yield from ((route.path, route) for route in routes)
+
     def methods(self) -> frozenset[str]:
         """The methods that something tells apart, without those that the gate refuses on every route."""
         found = {method for api in self.compiled.snapshot.apis.values() for method in api.methods}

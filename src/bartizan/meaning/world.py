@@ -27,7 +27,7 @@ from bartizan.meaning.formula import (
     negation,
     some,
 )
-from bartizan.meaning.people import ANONYMOUS, People, Person, known_of, set_of, value_of
+from bartizan.meaning.people import ANONYMOUS, Known, People, Person, known_of, set_of, value_of
 from bartizan.meaning.values import Begins, Missing, Test, Value, answered
 from bartizan.model.snapshot import Snapshot
 
@@ -63,12 +63,14 @@ class World:
     present: int = 0
     """Those with a good credential, and those without any."""
     anonymous: int = 0
+    knows: Callable[[Person, Snapshot], Known | None] = known_of
+    """What is known of each."""
     _known: Mapping[Person, Mapping[str, Value]] = field(default_factory=dict)
     _index: dict[str, Index] = field(default_factory=dict)
     _answers: dict[tuple[Atom, str | None, str | None], Split] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        found = [(place, person, known_of(person, self.snapshot)) for place, person in enumerate(self.people.all)]
+        found = [(place, person, self.knows(person, self.snapshot)) for place, person in enumerate(self.people.all)]
         self._known = {person: known for _, person, known in found if known is not None}
         self.present = set_of((place for place, _, known in found if known is not None), len(found))
         self.anonymous = 1 << self.people.all.index(ANONYMOUS)

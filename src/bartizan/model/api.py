@@ -100,6 +100,7 @@ class Api(Declared):
 
     kind: Literal["Api"] = "Api"
     name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", description="The API's name, which policies target.")
+    team: str | None = Field(default=None, description="The team that owns it; by default the gateway's owner.")
     hosts: Annotated[tuple[Host, ...], AsTuple] = Field(default=("*",), min_length=1, description="Hosts it answers on; by default any.")
     paths: Annotated[tuple[UrlPath, ...], AsTuple] = Field(min_length=1, description="Path prefixes, in whole segments.")
     methods: Annotated[tuple[Method, ...], AsTuple] = Field(default=(), description="Methods it answers; by default all.")

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from bartizan.model.attributes import name_problem
 from bartizan.model.fields import AsTuple, Declared, Duration, Name, Network, OwnHeader, Size
 from bartizan.model.releases import Releases
+from bartizan.model.team import Team
 
 AttributeType = Literal["string", "number", "bool", "list"]
 
@@ -81,6 +82,7 @@ class Gateway(Declared):
     api_keys: CredentialPlaces = Field(default=CredentialPlaces(), description="Where API keys may stand.")
     records: Records = Field(default=Records(), description="The records of requests.")
     blocking: Blocking = Field(default=Blocking(), description="When a source of failed attempts is blocked.")
+    teams: dict[Name, Team] = Field(default_factory=dict, description="Teams, each with the hosts and paths that it may serve.")
     releases: Releases = Field(default=Releases(), description="How changes of policy are let out.")
     otlp: str | None = Field(
         default=None, pattern=r"^https?://", description="An OpenTelemetry collector (OTLP over gRPC) that receives traces."

@@ -10,21 +10,27 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from bartizan.compile.records import OPEN
 from bartizan.errors import BartizanError, Unavailable
 from bartizan.lib.process import CANNOT_RUN
 from bartizan.lib.sockets import private_folder
 from bartizan.lib.supervise import supervised
 from bartizan.model.gateway import Records
+from bartizan.node.ending import Ender
 from bartizan.node.last_good import LastGood
 from bartizan.node.listening import addresses, moved
 from bartizan.node.membership import connecting, kept_fresh
 from bartizan.node.options import NodeOptions, admin_socket, ads_socket
 from bartizan.node.relay import Relay
+from bartizan.node.shipper import Shipper
 from bartizan.node.stats import Admin
 from bartizan.node.trust import Judge
+from bartizan.node.watch import Watch
 from bartizan.secrets.keyring import load_or_create
+from bartizan.telemetry.places import FAILURES, FAILURES_BYTES, STREAMS
 from bartizan.telemetry.rotation import keep_bounded
 from bartizan.xds.beside import by_socket
+from bartizan.xds.link import RECORDS_PROTOCOL
 from bartizan.xds.server import AdsServer
 
 _log = logging.getLogger(__name__)
@@ -41,6 +47,7 @@ async def run_node(options: NodeOptions) -> None:
     store = LastGood(options.last_good, load_or_create(options.key))
     name, connect = connecting(options.state) if options.control is None else (options.node_id, by_socket(options.control))
     relay = Relay(connect, name, server, Judge(options.state))
+    watch = Watch(server, Ender(options.ends), options.state / OPEN, relay.streams)
     keeper = _Keeper(store, server, relay)
     await server.start()
     try:
@@ -49,9 +56,13 @@ async def run_node(options: NodeOptions) -> None:
             group.create_task(supervised("the connection to the control plane", relay.run))
             group.create_task(supervised("the keeper of the last good state", keeper.run))
             group.create_task(_begin(server, relay))
+            group.create_task(supervised("the watch over open streams", watch.run))
             if options.control is None:
                 group.create_task(supervised("the node's certificate", lambda: kept_fresh(options.state, relay.certificate)))
                 group.create_task(supervised("the rotation of records", lambda: _bounded(options.state)))
+                for stream in STREAMS:
+                    shipper = Shipper(options.state / "records", stream, connecting(options.state, RECORDS_PROTOCOL)[1])
+                    group.create_task(supervised(f"the shipping of {stream}", shipper.run))
     finally:
         keeper.keep_now()
         await server.stop()
@@ -87,8 +98,8 @@ async def _bounded(state: Path) -> None:
     kept = Records()
 
     def sizes() -> dict[Path, tuple[int, int]]:
-        open_ = (path for path in (state / "records").glob("*.jsonl") if "-" not in path.stem)
-        return {path: (kept.rotate, kept.keep) for path in open_}
+        open_ = (path for path in (state / "records").glob("*.jsonl") if "-" not in path.stem and path != state / OPEN)
+        return {path: (FAILURES_BYTES, FAILURES_BYTES) if path.stem == FAILURES else (kept.rotate, kept.keep) for path in open_}
 
     admin = Admin(admin_socket(state))
     try:
@@ -175,7 +186,8 @@ def main(arguments: Sequence[str]) -> int:
     where.add_argument("--control", type=Path, metavar="SOCKET", help="the unix socket of the control plane")
     where.add_argument("--fleet", action="store_true", help="the control plane is where the node joined")
     parser.add_argument("--node-id", metavar="ID", default="local", help="the node's name in the fleet")
+    parser.add_argument("--ends", type=int, metavar="N", help="the socket over which the supervisor ends connections of Envoy's")
     parser.add_argument("--listen", action="append", default=[], metavar="NAME=ADDRESS:PORT", help="another address for this listener")
     read = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s node %(levelname)s %(message)s", stream=sys.stderr)
-    return asyncio.run(_until_signalled(NodeOptions(read.state, read.control, read.node_id, tuple(read.listen))))
+    return asyncio.run(_until_signalled(NodeOptions(read.state, read.control, read.node_id, tuple(read.listen), read.ends)))

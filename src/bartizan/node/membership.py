@@ -109,10 +109,10 @@ async def kept_fresh(state: Path, tell: Callable[[str | None], None]) -> None:
             await asyncio.sleep(_AGAIN_S)
 
 
-def connecting(state: Path) -> tuple[str, Connect]:
+def connecting(state: Path, protocol: str = NODE_PROTOCOL) -> tuple[str, Connect]:
     """The node's name, and how it reaches its control plane. Unavailable if it never joined."""
     known = _needed(state)
-    return known.name, by_tls(known.host, known.port, lambda: context_of(state, _needed(state), NODE_PROTOCOL))
+    return known.name, by_tls(known.host, known.port, lambda: context_of(state, _needed(state), protocol))
 
 
 def context_of(state: Path, known: Membership, protocol: str) -> ssl.SSLContext:

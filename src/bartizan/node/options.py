@@ -32,6 +32,8 @@ class NodeOptions:
     """Its name; on another machine its certificate says it."""
     listen: tuple[str, ...] = ()
     """Other addresses for listeners, as `node/listening.py` reads them."""
+    ends: int | None = None
+    """The node's socket to its supervisor, which ends connections of Envoy's."""
 
     @property
     def key(self) -> Path:

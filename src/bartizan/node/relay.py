@@ -38,6 +38,15 @@ class Relay:
         self.disk_problem: str | None = None
         """Why what is held can't be kept; reported unless there is another."""
         self.certificate_problem: str | None = None
+        self._streams_problem: str | None = None
+
+    def streams(self, problem: str | None) -> None:
+        """Takes why open streams can't be ended."""
+        if problem != self._streams_problem:
+            if problem:
+                _log.error("%s", problem)
+            self._streams_problem = problem
+            self._server.tell()
 
     def certificate(self, problem: str | None) -> None:
         """Takes what is wrong with the node's certificate."""
@@ -138,7 +147,7 @@ class Relay:
             envoy=server.connected,
             acknowledged=server.acknowledged,
             kept=server.kept,
-            problem=server.problem or self.problem or self.disk_problem or self.certificate_problem,
+            problem=server.problem or self.problem or self.disk_problem or self.certificate_problem or self._streams_problem,
         )
         return report
 

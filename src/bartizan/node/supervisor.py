@@ -9,10 +9,12 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bartizan.errors import BartizanError
 from bartizan.lib.process import Child, Command, Supervisor
+from bartizan.node.ending import pair, serve
 from bartizan.node.envoy_process import envoy_child
 from bartizan.node.options import EnvoyOptions, NodeOptions
 
@@ -27,7 +29,15 @@ def node_children(node: NodeOptions, envoy: EnvoyOptions) -> tuple[Child, ...]:
     """A node and its Envoy. Unavailable if no Envoy fits."""
     control = ("--fleet",) if node.control is None else ("--control", os.fspath(node.control), "--node-id", node.node_id)
     listen = (word for one in node.listen for word in ("--listen", one))
-    return (envoy_child(node, envoy), python_child("The node", "bartizan.node", "--state", os.fspath(node.state), *control, *listen))
+    ours, its = pair()
+    envoys = envoy_child(node, envoy)
+    made = python_child("The node", "bartizan.node", "--state", os.fspath(node.state), "--ends", str(its.fileno()), *control, *listen)
+
+    async def attended(pids: Mapping[str, int]) -> None:
+        with its:  # kept open for a node that is started again
+            await serve(ours, lambda: pids.get(envoys.name))
+
+    return (envoys, replace(made, command=replace(made.command, keeps=(its.fileno(),)), attended=attended))
 
 
 async def supervise(children: tuple[Child, ...], running: Mapping[str, asyncio.subprocess.Process] | None = None) -> int:

@@ -26,10 +26,11 @@ class Canary:
         return self._publisher.server if self._publisher is not None and name in self.chosen else self._stable
 
     def choose(self, wanted: int | tuple[str, ...]) -> frozenset[str]:
-        """The nodes for so many, or of these names: connected ones, and never all of them. None if there aren't enough."""
+        """The nodes for so many, or of these names: connected ones, and never all of them. None if they aren't all there."""
         connected = sorted(one.node_id for one in self._all() if one.connected)
         chosen = connected[:wanted] if isinstance(wanted, int) else [name for name in connected if name in wanted]
-        return frozenset(chosen) if len(chosen) < len(connected) else frozenset()
+        enough = len(chosen) == (wanted if isinstance(wanted, int) else len(wanted)) and len(chosen) < len(connected)
+        return frozenset(chosen) if enough else frozenset()
 
     def begin(self, candidate: Compiled, chosen: frozenset[str]) -> None:
         """From now on the candidate decides on these nodes, as soon as `bring` has given it to them."""

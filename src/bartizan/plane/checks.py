@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from bartizan.cases import case_files, outcomes, trials
+from bartizan.cases import Judge, Kept, case_files, kept, outcomes, trials
 from bartizan.compile import Compiled
 from bartizan.model.releases import Replay as ReplayStage
 from bartizan.model.releases import Shadow, Stage
@@ -17,7 +17,8 @@ from bartizan.replay import Candidate, Records, Replay, Tally, Window
 from bartizan.replay.judging import Change
 from bartizan.replay.then import Then
 from bartizan.scratch import Scratch
-from bartizan.telemetry.tail import followed
+from bartizan.telemetry.places import REQUESTS
+from bartizan.telemetry.tail import followed_everywhere
 
 Figures: TypeAlias = Mapping[str, float | int | str]
 
@@ -54,19 +55,20 @@ class Checks:
         return bool(case_files(self.files).paths)
 
     async def tests(self, candidate: Compiled) -> Found:
-        """The policy tests beside the policies, asked of the candidate."""
+        """The policy tests and invariants beside the policies, asked of the candidate."""
         reading = case_files(self.files).read()
-        asked, problems = trials(reading.found, candidate) if not reading.problems else ((), reading.problems)
-        if problems:
-            return Found({"problems": len(problems)}, f"the tests can't be read: {problems[0]}")
+        asked, wrong = trials(reading.found, candidate)
+        judge = await asyncio.to_thread(Judge, candidate)
+        if problems := (*reading.problems, *wrong, *judge.problems(reading.invariants)):
+            return Found({"problems": len(problems)}, f"the tests can't be run: {problems[0]}")
         async with Scratch(candidate.snapshot) as scratch:
             found = await outcomes(scratch, asked)
-        wrong = [one for one in found if not one.passed]
-        figures = {"cases": len(found), "failed": len(wrong)}
-        if not wrong:
-            return Found(figures)
-        first = wrong[0]
-        return Found(figures, f"{len(wrong)} of {len(found)} tests fail, such as {first.trial.found.case.name!r}: {first.mismatches[0]}")
+            held = await kept(scratch, judge, reading.invariants)
+        failing = [f"{one.trial.found.case.name!r}: {one.mismatches[0]}" for one in found if not one.passed]
+        failing += [f"the invariant {one.found.name!r}{_shown(one)}" for one in held if not one.passed]
+        every = len(found) + len(held)
+        figures = {"cases": len(found), "invariants": len(held), "failed": len(failing)}
+        return Found(figures, f"{len(failing)} of {every} tests fail, such as {failing[0]}" if failing else "")
 
     async def _replay(self, stage: ReplayStage, candidate: Compiled, active: Compiled) -> Found:
         window = Window(datetime.now(UTC) - stage.last)
@@ -81,7 +83,7 @@ class Checks:
         chance = random.Random()  # noqa: S311 - a sample, not a secret
         async with Candidate(candidate, Then(active)) as asked:
             replay = Replay(asked)
-            following = followed(self.folder / "records" / "requests.jsonl")
+            following = followed_everywhere(self.folder / "records", REQUESTS)
             while time.monotonic() < ends and not (stage.requests and replay.tally.judged >= stage.requests):
                 batch = await _next(following, ends)
                 await replay.run(one for one in batch if stage.sample >= 1 or chance.random() < stage.sample)
@@ -90,6 +92,14 @@ class Checks:
                     return found
                 await report(found.figures)
         return _judged(replay.tally, stage.refused, stage.allowed)
+
+
+def _shown(broken: Kept) -> str:
+    """The request that breaks it."""
+    found = broken.counterexample
+    if found is None:
+        return ""
+    return f": {found.suspect.person.name} {'gets' if found.confirmed else 'may get'} {found.question.method} {found.question.path}"
 
 
 async def _next(following: AsyncIterator[list[dict[str, Any]]], ends: float) -> list[dict[str, Any]]:

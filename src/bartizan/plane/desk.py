@@ -231,6 +231,8 @@ class Desk:
     def drop(self) -> None:
         """The candidate is given up."""
         self.candidate = None
+        if self.files is not None:
+            self._counts(self.files)
 
     def _refuse_drift(self, revision: str) -> None:
         self.standing.refused = (_drifted(revision, self.line.newest or ""),)

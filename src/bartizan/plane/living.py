@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from bartizan.compile import Compiled
-from bartizan.compile.records import FAILURES
 from bartizan.identity.blocking import FailedAttempts
 from bartizan.identity.brake import Brakes
 from bartizan.identity.certificates import Certificates
@@ -16,11 +15,14 @@ from bartizan.identity.credentials import ALL, Tables
 from bartizan.identity.jwks import KeySets
 from bartizan.identity.keys import KeyStore
 from bartizan.identity.principal import principal_of
+from bartizan.identity.revoked import Documents
 from bartizan.model.snapshot import Snapshot
+from bartizan.plane.nodes import release_key
 from bartizan.rollout.sequence import Sequence
 from bartizan.rollout.state import Live
 from bartizan.secrets.keyring import load_or_create
-from bartizan.telemetry.tail import followed
+from bartizan.telemetry.places import FAILURES
+from bartizan.telemetry.tail import followed_everywhere
 
 _log = logging.getLogger("bartizan")
 _KEYS_POLL_S = 0.02
@@ -42,6 +44,7 @@ class Living:
         self._changed = changed
         self._numbers = Sequence(state / "generation")  # so that a generation is never less than one before a restart
         self._base = self._numbers.next()
+        self._documents = Documents(release_key(state, envelope))
 
     def wake(self) -> None:
         """Something live has changed."""
@@ -73,7 +76,10 @@ class Living:
         principal = principal_of(compiled, before, generation, candidate)
         blocked = self.failed.blocked(moment) if self.failed else frozenset()
         braked = self.brakes.active(moment)
-        return Live(generation, self.issuers.keys(), dict(self.tables.bodies), principal, blocked, braked, self.certificates.bodies())
+        notes = self._documents.of(self.tables.store, self.brakes, moment)
+        return Live(
+            generation, self.issuers.keys(), dict(self.tables.bodies), principal, blocked, braked, self.certificates.bodies(), notes
+        )
 
     def _braked_keys(self, now: float) -> frozenset[str]:
         return frozenset(one.value for one in self.brakes.active(now) if one.what == "key")
@@ -100,7 +106,7 @@ class Living:
 
     async def watch_failures(self) -> None:
         """Blocks sources of failed attempts, and fetches issuers' keys that tokens name and nobody knows."""
-        async for batch in followed(self._folder / FAILURES):
+        async for batch in followed_everywhere(self._folder / "records", FAILURES):
             if self.failed is not None and self.failed.count(batch, time.time()):
                 _log.warning("sources are blocked for too many failed attempts: %s", ", ".join(sorted(self.failed.blocked(time.time()))))
                 self.wake()
@@ -137,7 +143,8 @@ class Living:
 
     def warnings(self) -> list[str]:
         """What needs somebody's attention."""
-        return [*self.tables.warnings, *self._issuer_warnings(), *self.certificates.warnings()]
+        failed = self.failed.warnings() if self.failed else []
+        return [*self.tables.warnings, *self._issuer_warnings(), *self.certificates.warnings(), *failed]
 
     def told(self) -> dict[str, Any]:
         """What is refused at the moment, whatever the policies say."""

@@ -6,8 +6,10 @@ from pathlib import Path
 from bartizan.admin.options import ControlOptions
 from bartizan.fleet.authority import Authority
 from bartizan.fleet.door import Door
+from bartizan.fleet.intake import Intake
 from bartizan.fleet.registry import Registry
 from bartizan.lib.supervise import supervised
+from bartizan.model.gateway import Records
 from bartizan.node.options import control_socket
 from bartizan.node.trust import write_trust
 from bartizan.rollout.sequence import Sequence
@@ -27,13 +29,17 @@ class Nodes:
         key = release_key(state, envelope)
         write_trust(state, [key.public])
         self.server = ControlServer(control_socket(state), key, plan=in_order, sequences=Sequence(state / "sequence"))
+        kept = Records()
+        self.intake = Intake(state / "records", lambda: (kept.rotate, kept.keep))
+        """Takes what nodes of other machines ship; to be told how much of it is kept."""
         self._door: Door | None = None
         self._watch: asyncio.Task[None] | None = None
         if options.nodes:
             fleet = registry(state, envelope)
             host, _, port = options.nodes.rpartition(":")
             self.server.roster = lambda: {node.name: node.group for node in fleet.nodes()}
-            self._door = Door((host.removeprefix("[").removesuffix("]"), int(port)), self.server, fleet, authority(state, envelope))
+            address = host.removeprefix("[").removesuffix("]"), int(port)
+            self._door = Door(address, self.server, fleet, authority(state, envelope), self.intake)
 
     async def start(self) -> None:
         """Lets nodes in. Unavailable if an address can't be used."""
@@ -49,6 +55,7 @@ class Nodes:
         if self._door:
             await self._door.stop()
         await self.server.stop()
+        self.intake.close()
 
 
 def registry(state: Path, envelope: Envelope) -> Registry:

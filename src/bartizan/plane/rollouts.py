@@ -23,7 +23,8 @@ from bartizan.rollout.loosening import loosenings
 from bartizan.rollout.stages import Asked, Rollout, asked, failed, noted, obstacle, passed
 from bartizan.store import Event
 from bartizan.telemetry.guard import Measure, Side
-from bartizan.telemetry.tail import followed
+from bartizan.telemetry.places import REQUESTS
+from bartizan.telemetry.tail import followed_everywhere
 
 _log = logging.getLogger("bartizan")
 _EVERY_S = 0.1
@@ -53,7 +54,7 @@ class Rollouts:
 
     async def watch(self) -> None:
         """Measures live traffic while the active revision has guards. Never returns."""
-        async for batch in followed(self._checks.folder / "records" / "requests.jsonl"):
+        async for batch in followed_everywhere(self._checks.folder / "records", REQUESTS):
             now = self._desk.rollout
             under_way = now is not None and not now.ended
             if not under_way and time.monotonic() > self._measured + _KEEP_BEFORE_S:
@@ -86,6 +87,9 @@ class Rollouts:
 
     async def _turn(self) -> None:
         now = self._desk.rollout
+        if self._canary.candidate is not None and (now is None or now.ended):
+            await self._end_stage()
+            self._canary.end()  # somebody has gone another way meanwhile
         if now is None or now.ended or now.status == "paused" or self._publisher.state is None:
             return  # as long as nothing is active, nobody knows what is asked of a rollout
         if now.number != self._of[0]:
@@ -93,7 +97,11 @@ class Rollouts:
         if now.stage in {"canary", "everywhere"} and (why := self._in_the_way(now)) is not None:
             if now.why != why:
                 await self._desk.line.step(noted(now, time.time(), f"waits: {why}", "waiting", why))
-            return
+        else:
+            await self._go_on(now)
+
+    async def _go_on(self, now: Rollout) -> None:
+        """Nothing is in the way: begins its stage, or sees whether that has ended."""
         if now.status == "waiting":
             await self._desk.line.step(now := noted(now, time.time(), f"{now.stage} begins", "running"))
         if self._stage is None or self._of != (now.number, now.at):
@@ -140,12 +148,13 @@ class Rollouts:
 
     async def _on_canary(self, stage: CanaryStage, candidate: Compiled) -> Found:
         """Has it decide on some nodes, and the guards watch it. It stays there until it is everywhere, or taken back."""
-        chosen = self._canary.choose(stage.nodes)
-        if not chosen:
-            return Found({"skipped": "there are too few nodes to tell some apart"})
+        ends = time.monotonic() + _TAKES_S
+        while not (chosen := self._canary.choose(stage.nodes)):
+            if time.monotonic() > ends:
+                return Found(why="the nodes for a canary aren't connected, or there are no others beside them")
+            await asyncio.sleep(_EVERY_S)
         self._canary.begin(candidate, chosen)
         self._desk.wake()
-        ends = time.monotonic() + _TAKES_S
         while not self._canary.is_out():
             if (error := self._canary.error()) or time.monotonic() > ends:
                 return Found({"nodes": len(chosen)}, f"the canary doesn't take it: {error or 'it takes too long'}")
@@ -155,6 +164,7 @@ class Rollouts:
 
     async def _everywhere(self, now: Rollout) -> Found:
         """Lets it out, and has the guards watch it for a while."""
+        self._publisher.standing.error = ""
         self._desk.let_out()
         while not self._is_out(now):
             if self._publisher.standing.error:
@@ -183,13 +193,16 @@ class Rollouts:
         at = time.time()
         if not found.why:
             then = passed(now, at, found.figures)
-        elif now.stage == "everywhere" and self._loosens_back(now):
+        elif self._loosens_back(now):
             # Going back would let through what is refused now: that is a person's to decide.
             why = f"{found.why}; going back would loosen, so it stays until someone decides"
             then = replace(noted(now, at, f"paused by a guard: {why}", "paused", why), figures={**now.figures, now.stage: found.figures})
         else:
             then = failed(now, at, found.why, found.figures)
         await self._tell(now, then, found)
+        current = self._desk.rollout
+        if current is None or (current.number, current.at, current.status) != (now.number, now.at, now.status):
+            return  # somebody has decided otherwise meanwhile
         await self._desk.line.step(then)
         if then.status == "failed":
             await self._take_back(now, By(_BY, f"taken back: {found.why}"))
@@ -201,8 +214,16 @@ class Rollouts:
         await self._desk.line.audit(Event(_BY, "rollout.stage", f"revision/{now.revision}", _BY, result, details))
 
     def _loosens_back(self, now: Rollout) -> bool:
-        state, before = self._publisher.state, self._desk.before
-        return state is None or before is None or any(loosenings(state.compiled.snapshot, before))
+        """Whether it decides somewhere already, and the way back from it would let through what it refuses."""
+        state = self._publisher.state
+        if state is None:
+            return False
+        if now.stage == "canary" and self._canary.candidate is not None and self._canary.is_out():
+            return any(loosenings(self._canary.candidate.snapshot, state.compiled.snapshot))
+        if now.stage != "everywhere" or not self._is_out(now):
+            return False
+        before = self._desk.before
+        return before is None or any(loosenings(state.compiled.snapshot, before))
 
     async def _take_back(self, now: Rollout, by: By) -> None:
         """The revision before decides everywhere again, if this one did."""

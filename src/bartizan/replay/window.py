@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,12 +10,14 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from bartizan.telemetry.search import files
+from bartizan.telemetry.search import series
 
 Progress = Callable[[int, int], None]
 """Told how many bytes of how many are read."""
 _TELL_EACH = 1 << 20
 _SEED = 1
+_AT_ONCE = 200
+"""So many files are held open; of more, only those that are still being written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +42,21 @@ class Records:
     def __init__(self, paths: Sequence[Path], window: Window, sample: int | None = None) -> None:
         self._paths, self._window, self._sample = paths, window, sample
         self._stack = ExitStack()
-        self._open: list[BinaryIO] = []
+        self._open: dict[Path, BinaryIO] = {}
         self.skipped = 0
         """Lines that are no records: a crash may have cut one."""
 
     @classmethod
     def folder(cls, folder: Path, window: Window, sample: int | None = None) -> "Records":
-        """The records that a gateway keeps in this folder."""
-        return cls(tuple(reversed(list(files(folder)))), window, sample)
+        """The records that a gateway keeps in this folder: those of each node, one node after the other."""
+        return cls(tuple(path for files in series(folder) for path in reversed(list(files))), window, sample)
 
     def __enter__(self) -> "Records":
         # The newest is opened first: a file that is renamed meanwhile is read all the same, and none twice.
         for path in reversed(self._paths):
-            try:
-                self._open.insert(0, self._stack.enter_context(path.open("rb")))
-            except FileNotFoundError:
-                continue  # the oldest are deleted as new ones come
+            if len(self._paths) <= _AT_ONCE or "-" not in path.stem:
+                with suppress(FileNotFoundError):  # the oldest are deleted as new ones come
+                    self._open[path] = self._stack.enter_context(path.open("rb"))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -77,22 +78,42 @@ class Records:
 
     def _all(self, progress: Progress) -> Iterator[dict[str, Any]]:
         first, end = self._window.bounds()
-        sizes = [file.seek(0, 2) for file in self._open]
-        before, told = 0, 0
-        for file, size in zip(self._open, sizes, strict=True):
-            file.seek(0)
+        sizes = {path: self._size(path) for path in self._paths}
+        before, told, whole = 0, 0, sum(sizes.values())
+        for path, size in sizes.items():
             at = 0
-            # What is written from now on is left for the next time: else a busy gateway would never let it end.
-            while at < size and (line := file.readline()):
+            for line in self._lines(path, size):
                 at += len(line)
                 if before + at >= told + _TELL_EACH:
                     told = before + at
-                    progress(told, sum(sizes))
+                    progress(told, whole)
                 record = self._record(line)
                 if record is not None and first <= record["time"] < end:
                     yield record
             before += size
-        progress(sum(sizes), sum(sizes))
+        progress(whole, whole)
+
+    def _size(self, path: Path) -> int:
+        if (file := self._open.get(path)) is not None:
+            return file.seek(0, 2)
+        try:
+            return path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _lines(self, path: Path, size: int) -> Iterator[bytes]:
+        """The lines that begin before `size`: what comes from now on is for the next time, else a busy gateway would never let it end."""
+        file, at = self._open.get(path), 0
+        with ExitStack() as stack:
+            if file is None:
+                try:
+                    file = stack.enter_context(path.open("rb"))
+                except FileNotFoundError:
+                    return
+            file.seek(0)
+            while at < size and (line := file.readline()):
+                at += len(line)
+                yield line
 
     def _record(self, line: bytes) -> dict[str, Any] | None:
         try:

@@ -23,6 +23,8 @@ class Live:
     brakes: tuple[Braked, ...] = ()
     certificates: Mapping[str, bytes] = field(default_factory=dict)
     """Listeners' certificates with their keys, as serialized Secrets by name."""
+    notes: Mapping[str, bytes] = field(default_factory=dict)
+    """What nodes are told beside it: what was revoked, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,4 +64,5 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
     found[names.ECDS, names.BRAKES] = discovered_body(names.BRAKES, live.brakes(braked.late))
     wanted = {names.certificate(tls.name) for tls in compiled.snapshot.policies if isinstance(tls, Tls)}
     found.update({(names.SECRET, name): body for name, body in alive.certificates.items() if name in wanted})
+    found.update({(names.NOTE, name): body for name, body in alive.notes.items()})
     return State(compiled, stamps, policy, common, alive, found)

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from bartizan.model.fields import network
-from bartizan.telemetry.search import files
+from bartizan.telemetry.search import series
 
 Meets = Callable[[Mapping[str, Any]], bool]
 _MOST_NAMED = 10
@@ -42,7 +42,13 @@ def impact(folder: Path, since: str, meets: Meets) -> Impact:
 
 
 def _records(folder: Path, since: str) -> Iterator[dict[str, Any]]:
-    for path in files(folder):
+    for files in series(folder):
+        yield from _of_one(files, since)
+
+
+def _of_one(files: Iterator[Path], since: str) -> Iterator[dict[str, Any]]:
+    """The records of one node."""
+    for path in files:
         newer = False
         try:
             with path.open("rb") as opened:

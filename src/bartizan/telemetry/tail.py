@@ -1,4 +1,4 @@
-"""Follows a file of JSON lines as it grows, over rotations."""
+"""Follows files of JSON lines as they grow, over rotations: one of them, or those of all nodes."""
 
 import asyncio
 import os
@@ -8,29 +8,76 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from bartizan.telemetry.places import folders
+
 _PAUSE_S = 0.1
-_MOST_BYTES = 4 << 20
+_MOST_BYTES = 256 << 10
+"""So much is read at a time: other work waits meanwhile."""
+
+
+class _Tail:
+    """One file, by its name."""
+
+    def __init__(self, path: Path, *, at_end: bool) -> None:
+        self._path, self._at_end = path, at_end
+        self._file: BinaryIO | None = None
+        self._rest = b""
+
+    def read(self) -> list[dict[str, Any]] | None:
+        """The records of what was appended; None if nothing was."""
+        if self._file is None:
+            self._file = _opened(self._path, self._at_end)
+            self._at_end = False  # a file that comes later is read from its beginning
+        if self._file is None:
+            return None
+        data = self._file.read(_MOST_BYTES)
+        if not data and _replaced(self._file, self._path):
+            data = self._file.read(_MOST_BYTES)  # what came between the last look and the new file
+            if not data:
+                self.close()
+                return self.read()
+        if not data:
+            return None
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [record for record in map(_record, lines) if record is not None]
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file, self._rest = None, b""
 
 
 async def followed(path: Path) -> AsyncIterator[list[dict[str, Any]]]:
     """Batches of records appended from now on. A line that can't be read is left out: a record must never cost anything else."""
-    file: BinaryIO | None = None
-    rest = b""
-    at_end = True
-    while True:
-        if file is None:
-            file = _opened(path, at_end)
-            at_end = False  # a file that comes later is read from its beginning
-        data = file.read(_MOST_BYTES) if file is not None else b""
-        if data:
-            *lines, rest = (rest + data).split(b"\n")
-            yield [record for record in map(_record, lines) if record is not None]
-            continue
-        if file is not None and _replaced(file, path):
-            file.close()
-            file, rest = None, b""
-            continue
-        await asyncio.sleep(_PAUSE_S)
+    tail = _Tail(path, at_end=True)
+    try:
+        while True:
+            if (batch := tail.read()) is not None:
+                yield batch
+            await asyncio.sleep(_PAUSE_S if batch is None else 0)
+    finally:
+        tail.close()
+
+
+async def followed_everywhere(records: Path, stem: str) -> AsyncIterator[list[dict[str, Any]]]:
+    """The same of all nodes whose records come to this folder; each batch is of one of them."""
+    tails = {folder: _Tail(folder / f"{stem}.jsonl", at_end=True) for folder in folders(records)}
+    try:
+        while True:
+            busy = False
+            for tail in list(tails.values()):
+                if (batch := tail.read()) is not None:
+                    busy = True
+                    yield batch
+                    await asyncio.sleep(0)
+            if not busy:
+                await asyncio.sleep(_PAUSE_S)
+            for folder in folders(records):
+                if folder not in tails:  # a node that came meanwhile
+                    tails[folder] = _Tail(folder / f"{stem}.jsonl", at_end=False)
+    finally:
+        for tail in tails.values():
+            tail.close()
 
 
 def _opened(path: Path, at_end: bool) -> BinaryIO | None:

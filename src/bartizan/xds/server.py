@@ -107,6 +107,11 @@ class AdsServer:
         return bool(self._streams)
 
     @property
+    def serving(self) -> bool:
+        """What is held is given to an Envoy that asks."""
+        return self._open.is_set()
+
+    @property
     def applying(self) -> bool:
         return self._applying.locked()
 

@@ -14,6 +14,13 @@ from bartizan.rollout.asking import By
 from bartizan.rollout.stages import Rollout
 
 
+class Step(BaseModel):
+    """What it came to."""
+
+    time: float
+    what: str
+
+
 class Out(BaseModel):
     """A rollout."""
 
@@ -31,7 +38,7 @@ class Out(BaseModel):
     approved: list[str]
     also: list[str] = Field(description="Who made changes that it brings along, beside its author.")
     emergency: bool
-    history: list[tuple[float, str]]
+    history: list[Step]
     figures: dict[str, dict[str, Any]] = Field(description="What each stage has found.")
 
 
@@ -43,7 +50,8 @@ class Asking(BaseModel):
 
 def told(one: Rollout) -> Out:
     """A rollout as it is told."""
-    return Out(**asdict(one), stage=one.stage)
+    fields = {**asdict(one), "history": [Step(time=at, what=what) for at, what in one.history]}
+    return Out(**fields, stage=one.stage)
 
 
 router = APIRouter(tags=["rollouts"], route_class=JsonRoute)

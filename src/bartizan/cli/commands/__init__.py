@@ -12,6 +12,8 @@ NAMES = (
     "check",
     "test",
     "replay",
+    "bisect",
+    "lint",
     "apply",
     "rollout",
     "rollback",

@@ -6,7 +6,7 @@ from typing import Any
 
 from bartizan.cli.arguments import as_json, files
 from bartizan.cli.compiled import compiled
-from bartizan.cli.output import painted, say, show_json, show_problems
+from bartizan.cli.output import painted, printable, say, show_json, show_problems
 from bartizan.cli.remote import called, remote
 from bartizan.compile import Compiled
 from bartizan.model.snapshot import LIVE_KINDS
@@ -47,7 +47,8 @@ def run(read: argparse.Namespace) -> int:
 
 
 def _show(kept: dict[str, Any]) -> None:
-    say(f"commit {kept['number']}: revision {painted(kept['revision'], 'bold')} by {kept['author']}: {kept['message']}")
+    why = printable(f"by {kept['author']}: {kept['message']}")
+    say(f"commit {kept['number']}: revision {painted(kept['revision'], 'bold')} {why}")
     for sentence in kept["loosens"]:
-        say(painted(f"LOOSENS: {sentence}", "yellow"))
+        say(painted(f"LOOSENS: {printable(sentence)}", "yellow"))
     say("`bartizan rollout` shows how far it is")

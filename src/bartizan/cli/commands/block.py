@@ -3,12 +3,11 @@
 import argparse
 import time
 from typing import Any
+from urllib.parse import quote
 
-from bartizan.cli.arguments import as_json
+from bartizan.cli.arguments import as_json, lasting
 from bartizan.cli.output import painted, printable, say, show_json
 from bartizan.cli.remote import called, remote
-from bartizan.errors import Invalid
-from bartizan.model.fields import UNITS
 
 NAME = "block"
 HELP = "Refuse an address, a consumer, a key or a path for a while, on every node within a second, whatever the policies say."
@@ -30,10 +29,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--path", metavar="PATH", help="a path, with all that lies below")
     what.add_argument("--lift", metavar="ID", help="end a block before its time")
     what.add_argument("--approve", metavar="ID", help="let a block hold that waits for a second person")
-    parser.add_argument("--for", dest="lasts", metavar="TIME", help="for how long: 30m, 1h, 7d; at most 30d")
+    parser.add_argument("--for", dest="lasts", type=lasting, metavar="TIME", help="for how long: 30m, 1h, 7d; at most 30d")
     parser.add_argument("--reason", default="", help="why: it is in the audit log")
     parser.add_argument("--dry-run", action="store_true", help="only tell how much of yesterday's traffic it would have refused")
     parser.add_argument("--emergency", action="store_true", help="don't wait for a second person, however much it refuses")
+    parser.set_defaults(wrong=parser.error)
     remote(parser)
     as_json(parser)
 
@@ -44,10 +44,10 @@ def run(read: argparse.Namespace) -> int:
         if getattr(read, name) is not None:
             return _block(read, name, getattr(read, name))
     if read.lift is not None:
-        told = called(read, "DELETE", f"/v1/blocks/{read.lift}")
+        told = called(read, "DELETE", f"/v1/blocks/{quote(read.lift, safe='')}")
         _one(read, told, f"{read.lift} is lifted")
     elif read.approve is not None:
-        told = called(read, "POST", f"/v1/blocks/{read.approve}/approval")
+        told = called(read, "POST", f"/v1/blocks/{quote(read.approve, safe='')}/approval")
         _one(read, told, f"{read.approve} holds")
     else:
         _list(read, called(read, "GET", "/v1/blocks"))
@@ -55,9 +55,11 @@ def run(read: argparse.Namespace) -> int:
 
 
 def _block(read: argparse.Namespace, what: str, value: str) -> int:
-    wanted = {"what": what, "value": value, "seconds": _seconds(read.lasts), "reason": read.reason or ("-" if read.dry_run else "")}
-    if not wanted["reason"]:
-        raise Invalid("A block needs a reason: --reason TEXT.")
+    if read.lasts is None and not read.dry_run:
+        read.wrong("a block ends by itself: say for how long, such as --for 1h")
+    if not read.reason and not read.dry_run:
+        read.wrong("a block needs a reason: --reason TEXT")
+    wanted = {"what": what, "value": value, "seconds": read.lasts or 3600.0, "reason": read.reason or "-"}
     told = called(read, "POST", "/v1/blocks", {**wanted, "emergency": read.emergency, "dry": read.dry_run})
     block = told["block"]
     if read.json:
@@ -71,12 +73,6 @@ def _block(read: argparse.Namespace, what: str, value: str) -> int:
         elif block is not None:
             say(f"{block['id']} holds until {_when(block['until'])}")
     return 2 if block is not None and block["waits"] else 0
-
-
-def _seconds(text: str | None) -> float:
-    if text and text[-1] in UNITS and text[:-1].isdigit():
-        return int(text[:-1]) * UNITS[text[-1]]
-    raise Invalid("A block ends by itself: say for how long, such as --for 1h.")
 
 
 def _one(read: argparse.Namespace, told: Any, sentence: str) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import socket
 import time
 from pathlib import Path
@@ -16,11 +17,13 @@ from bartizan.model.fields import UNITS
 if TYPE_CHECKING:
     from bartizan.fleet.registry import Registry
 
+_JOIN_VARIABLE = "BARTIZAN_JOIN"
 NAME = "node"
 HELP = "Nodes on other machines: let them join, run them, list and remove them."
 EXAMPLES = (
     "bartizan node token --for 1h",
     "bartizan node run --control gateway.internal:9190 --join bzn_... --state /var/lib/bartizan-node",
+    "bartizan node run --control gateway.internal:9190 --join-file /run/secrets/join --state /var/lib/bartizan-node",
     "bartizan node run --state /var/lib/bartizan-node --listen web=10.0.0.7:8443",
     "bartizan node list",
     "bartizan node remove edge-2",
@@ -55,7 +58,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--control", type=endpoint, metavar="HOST:PORT", help="the control plane, when the node joins")
-    parser.add_argument("--join", metavar="TOKEN", help="the token to join by; passed over once that is done")
+    given = parser.add_mutually_exclusive_group()
+    given.add_argument("--join", metavar="TOKEN", help=f"the token to join by; passed over once that is done (default: ${_JOIN_VARIABLE})")
+    given.add_argument(
+        "--join-file", type=Path, metavar="FILE", help="a file that holds the token; it may be gone once the node has joined"
+    )
     parser.add_argument(
         "--name", default="", metavar="N", help="what the node is called, unless its token says it (default: the machine's name)"
     )
@@ -104,12 +111,12 @@ def _run(read: argparse.Namespace) -> int:
     from bartizan.node.supervisor import node_children, supervise
 
     place = read.state.absolute()
-    if read.join:
+    there = read_membership(place)
+    if token := _given_token(read, joined=there is not None):
         if read.control is None:
             raise Invalid("Say with --control HOST:PORT where the control plane is.")
-        known = asyncio.run(join(place, read.control, read.join, read.name or _machine()))
+        known = asyncio.run(join(place, read.control, token, read.name or _machine()))
     else:
-        there = read_membership(place)
         if there is None:
             raise Unavailable(
                 f"The node in {place} never joined. Give it --control HOST:PORT and --join TOKEN; `bartizan node token` makes one."
@@ -118,6 +125,19 @@ def _run(read: argparse.Namespace) -> int:
     say(f"node {known.name} of group {known.group}; its control plane is {known.host}:{known.port}")
     options = NodeOptions(place, None, known.name, tuple(read.listen))
     return asyncio.run(supervise(node_children(options, EnvoyOptions(binary=read.envoy, concurrency=read.concurrency))))
+
+
+def _given_token(read: argparse.Namespace, *, joined: bool) -> str:
+    """The token to join by, from the command line, a file or a variable, which the node and its Envoy don't get to see."""
+    variable = os.environ.pop(_JOIN_VARIABLE, "")
+    if read.join_file is None:
+        return read.join or variable
+    try:
+        return str(read.join_file.read_text(encoding="ascii", errors="replace").strip())
+    except OSError as error:
+        if joined:
+            return ""
+        raise Unavailable(f"The file {read.join_file} with the token can't be read: {error.strerror}.") from error
 
 
 def _machine() -> str:

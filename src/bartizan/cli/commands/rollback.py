@@ -25,6 +25,7 @@ def run(read: argparse.Namespace) -> int:
     if read.json:
         show_json(told)
     else:
-        say(f"revision {painted(told['revision'], 'bold')} is active on {told['nodes']} node(s), in {told['enforced_ms']:.0f} ms")
+        took = f", in {told['enforced_ms']:.0f} ms" if told["enforced_ms"] is not None else ""
+        say(f"revision {painted(told['revision'], 'bold')} is active on {told['nodes']} node(s){took}")
         say("if the files say something else, `bartizan status` tells; `bartizan dump` writes what is active")
     return 0

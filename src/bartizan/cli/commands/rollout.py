@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from bartizan.cli.arguments import as_json
-from bartizan.cli.output import painted, say, show_json
+from bartizan.cli.output import painted, printable, say, show_json
 from bartizan.cli.remote import called, remote
 
 NAME = "rollout"
@@ -40,13 +40,13 @@ def run(read: argparse.Namespace) -> int:
 
 def _show(told: dict[str, Any]) -> None:
     status = painted(told["status"], _COLOURS.get(told["status"], "bold"))
-    say(f"revision {painted(told['revision'], 'bold')} of commit {told['number']} by {told['author']}: {status}")
+    say(f"revision {painted(told['revision'], 'bold')} of commit {told['number']} by {printable(told['author'])}: {status}")
     if told["why"]:
-        say(f"  {told['why']}")
+        say(f"  {printable(told['why'])}")
     for at, stage in enumerate(told["stages"]):
         passed = at < told["at"] or told["status"] == "done"
         mark = "x" if passed else ">" if at == told["at"] else " "
         figures = ", ".join(f"{name} {value}" for name, value in told["figures"].get(stage, {}).items())
         say(f"  [{mark}] {stage}" + (f": {figures}" if figures else ""))
-    for at, sentence in told["history"][-10:]:
-        say(painted(f"  {time.strftime('%H:%M:%SZ', time.gmtime(at))} {sentence}", "dim"))
+    for step in told["history"][-10:]:
+        say(painted(f"  {time.strftime('%H:%M:%SZ', time.gmtime(step['time']))} {printable(step['what'])}", "dim"))

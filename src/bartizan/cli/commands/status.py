@@ -37,6 +37,7 @@ def _show(told: dict[str, Any]) -> None:
         say(_active(told))
     for node in told["nodes"]:
         _show_node(node)
+    _show_under_way(told)
     if told["error"]:
         say(painted(f"an error of Bartizan's own: {told['error']}", "red"))
     for problem in told["refused"]:
@@ -47,6 +48,20 @@ def _show(told: dict[str, Any]) -> None:
         say(painted(f"warning: {warning}", "yellow"))
     for source in told["blocked"]:
         say(f"blocked: {source}")
+
+
+def _show_under_way(told: dict[str, Any]) -> None:
+    """What isn't as the files say, or not yet everywhere, and what is blocked by hand."""
+    if told["drift"]:
+        say(painted(f"drift: {printable(told['drift'])}", "yellow"))
+    rollout = told["rollout"]
+    if rollout is not None and rollout["status"] != "done":
+        why = f": {printable(rollout['why'])}" if rollout["why"] else ""
+        colour = "red" if rollout["status"] in {"failed", "aborted"} else "yellow"
+        say(painted(f"rollout of {rollout['revision']} is {rollout['status']} in {rollout['stages'][rollout['at']]}{why}", colour))
+    for brake in told["brakes"]:
+        holds = "waits for a second person" if brake["waits"] else f"until {_when(brake['until'])}"
+        say(printable(f"blocked: {brake['what']} {brake['value']} {holds}, by {brake['by']}: {brake['reason']} ({brake['id']})"))
 
 
 def _active(told: dict[str, Any]) -> str:
@@ -74,6 +89,20 @@ def _show_node(node: dict[str, Any]) -> None:
     )
     if node["error"]:
         say(f"    {painted(printable(node['error']), 'red')}")
+    if node.get("records"):
+        say(f"    {_records(node['records'])}")
+
+
+def _records(told: dict[str, Any]) -> str:
+    """How far the records of a node of another machine have come."""
+    streams = [told[name] for name in ("requests", "failures") if name in told]
+    behind, lost, refused = (sum(one[what] for one in streams) for what in ("behind_bytes", "lost", "refused"))
+    parts = [f"{told.get('requests', {}).get('records', 0)} records came" + ("" if told["ships"] else painted(", none come now", "red"))]
+    parts += [f"{behind / 1e6:.1f} MB wait there"] if behind else []
+    parts += [painted(f"{lost} were lost there", "red")] if lost else []
+    parts += [painted(f"{refused} lines were none", "red")] if refused else []
+    parts += [painted(printable(told["problem"]), "red")] if told["problem"] else []
+    return ", ".join(parts)
 
 
 def _when(seconds: float) -> str:

@@ -2,13 +2,12 @@
 
 import argparse
 import time
+from urllib.parse import quote
 
-from bartizan.cli.arguments import as_json
-from bartizan.cli.output import say, show_json
+from bartizan.cli.arguments import as_json, lasting
+from bartizan.cli.output import printable, say, show_json
 from bartizan.cli.remote import called, remote
-from bartizan.errors import Invalid
 from bartizan.identity.operators import ROLES
-from bartizan.model.fields import UNITS
 
 NAME = "token"
 HELP = "Make, list and end tokens of the admin API. A token is shown once; only its hash is kept."
@@ -26,7 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     new = what.add_parser("new", help="make a token and show it, once")
     new.add_argument("name", help="whose it is: the audit log names it")
     new.add_argument("--role", choices=ROLES, required=True, help="what it may do")
-    new.add_argument("--expires", metavar="TIME", help="after how long it ends: 90d, 12h, 30m")
+    new.add_argument("--expires", type=lasting, metavar="TIME", help="after how long it ends: 90d, 12h, 30m")
     new.set_defaults(action=_new)
     listed = what.add_parser("list", help="list tokens, without their text")
     listed.set_defaults(action=_list)
@@ -44,12 +43,7 @@ def run(read: argparse.Namespace) -> int:
 
 
 def _new(read: argparse.Namespace) -> int:
-    seconds = None
-    if read.expires is not None:
-        if not (read.expires[:-1].isdigit() and read.expires[-1] in UNITS):
-            raise Invalid(f"{read.expires!r} isn't a time such as 90d, 12h or 30m")
-        seconds = int(read.expires[:-1]) * UNITS[read.expires[-1]]
-    made = called(read, "POST", "/v1/tokens", {"name": read.name, "role": read.role, "seconds": seconds})
+    made = called(read, "POST", "/v1/tokens", {"name": read.name, "role": read.role, "seconds": read.expires})
     if read.json:
         show_json(made)
     else:
@@ -63,14 +57,14 @@ def _list(read: argparse.Namespace) -> int:
         show_json(told)
     for one in told if not read.json else ():
         ends = time.strftime("%Y-%m-%d", time.gmtime(one["expires"])) if one["expires"] else "never"
-        say(f"{one['id']}  {one['role']:<9} {one['name']:<24} ends {ends}")
+        say(f"{one['id']}  {one['role']:<9} {printable(one['name']):<24} ends {ends}")
     return 0
 
 
 def _end(read: argparse.Namespace) -> int:
-    told = called(read, "DELETE", f"/v1/tokens/{read.id}")
+    told = called(read, "DELETE", f"/v1/tokens/{quote(read.id, safe='')}")
     if read.json:
         show_json(told)
     else:
-        say(f"{told['id']} of {told['name']} is ended")
+        say(f"{told['id']} of {printable(told['name'])} is ended")
     return 0

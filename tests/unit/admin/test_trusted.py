@@ -1,0 +1,166 @@
+"""What an editor can't ask for: every spelling of an address near the gateway, its files and its environment."""
+
+import orjson
+import pytest
+
+from bartizan.admin.access import Caller
+from bartizan.admin.trusted import check_trusted, is_near
+from bartizan.compile.read import assemble, read
+from bartizan.errors import Forbidden
+from bartizan.identity.operators import Operator, Role
+from bartizan.model.snapshot import Snapshot
+
+THERE = """
+kind: Gateway
+name: edge
+listeners: [{name: web, address: "127.0.0.1:8080"}]
+attributes: {plan: string}
+---
+kind: Api
+name: orders
+paths: [/orders]
+upstream: {endpoints: [{url: "https://203.0.113.7"}], tls: {certificate: own.pem, private_key: {file: own.key}}}
+---
+kind: Api
+name: near
+paths: [/near]
+upstream: http://127.0.0.1:9000
+---
+kind: Public
+name: all
+reason: for these tests alone
+"""
+
+
+@pytest.fixture(scope="module")
+def there() -> Snapshot:
+    found = assemble([read(THERE, "there.yaml")], {})
+    assert isinstance(found, Snapshot), found
+    return found
+
+
+def caller(role: Role) -> Caller:
+    return Caller("bob", "192.0.2.1", Operator("tok_1", "bob", role, 0.0, None))
+
+
+async def why(there: Snapshot, document: dict[str, object], role: Role = "editor") -> str:
+    """Why it is refused; empty if it isn't."""
+    try:
+        await check_trusted(caller(role), [orjson.dumps(document)], there)
+    except Forbidden as error:
+        return error.message
+    return ""
+
+
+def api(upstream: object, name: str = "new") -> dict[str, object]:
+    return {"kind": "Api", "name": name, "paths": ["/new"], "upstream": upstream}
+
+
+LOOPBACK = ("127.0.0.1", "127.1", "127.0.1", "0x7f.1", "0x7f000001", "0X7F000001", "2130706433", "017700000001", "0177.0.0.1", "127.0.0.1.")
+NAMED = ("localhost", "LOCALHOST", "localhost.", "a.b.localhost", "metadata", "ip6-localhost", "")
+OTHER = ("0.0.0.0", "0", "::", "::1", "0:0:0:0:0:0:0:1", "169.254.169.254", "fe80::1", "fe80::1%eth0", "224.0.0.1", "ff02::1")
+EMBEDDED = ("::ffff:127.0.0.1", "::ffff:7f00:1", "::127.0.0.1", "64:ff9b::127.0.0.1", "2002:7f00:1::", "2001:0:7f00:1::")
+METADATA = ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254")
+
+
+@pytest.mark.parametrize("host", [*LOOPBACK, *NAMED, *OTHER, *EMBEDDED, *METADATA])
+def test_an_address_near_the_gateway_is_known_in_every_spelling(host: str) -> None:
+    assert is_near(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["203.0.113.7", "10.0.0.7", "2001:db8::7", "orders.internal", "local.host", "::ffff:203.0.113.7", "a1.example"]
+)
+def test_an_address_that_is_far_away_is_far(host: str) -> None:
+    assert not is_near(host)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1",
+        "http://LocalHost:80",
+        "http://[::1]:80",
+        "http://2130706433/",
+        "http://203.0.113.7@127.0.0.1/",
+        "http://203.0.113.7#@127.0.0.1/",
+        "http:\\\\127.0.0.1",
+        "http://127.0.0.1\t/",
+        "http://①②⑦.0.0.1",
+        "https://[::1",
+        "http://",
+        "ftp://nowhere.invalid",
+    ],
+)
+async def test_an_editor_sends_nothing_there(there: Snapshot, url: str) -> None:
+    # Either it is refused here, or it leads to where it says, or the model takes it for no URL at all.
+    told = await why(there, api(url))
+    if not told:
+        made = read(orjson.dumps(api(url)).decode(), "x")
+        assert made.problems or made.resources[0].value.upstream.endpoints[0].host == "203.0.113.7", url
+
+
+@pytest.mark.parametrize("form", ["text", "list", "whole"])
+async def test_every_form_of_an_upstream_is_looked_at(there: Snapshot, form: str) -> None:
+    url = "http://127.0.0.1:9180"
+    upstream = {"text": url, "list": ["http://203.0.113.7", url], "whole": {"endpoints": [{"url": "http://203.0.113.7"}, {"url": url}]}}[
+        form
+    ]
+    assert "only an admin may let it refer to the address '127.0.0.1:9180'" in await why(there, api(upstream))
+    assert await why(there, api(upstream), "admin") == ""
+
+
+async def test_a_name_counts_by_what_it_stands_for(there: Snapshot) -> None:
+    assert "can't be resolved here" in await why(there, api("http://nowhere.invalid"))
+    assert await why(there, api("http://203.0.113.7")) == ""
+
+
+async def test_what_is_there_stays_but_for_another_port_or_another_resource(there: Snapshot) -> None:
+    assert await why(there, api("http://127.0.0.1:9000", "near")) == ""
+    assert await why(there, api("http://127.0.0.1:9001", "near")) != ""
+    assert await why(there, api("http://127.0.0.1:9000", "far")) != ""
+
+
+async def test_a_secret_is_bound_to_its_destination(there: Snapshot) -> None:
+    tls = {"certificate": "own.pem", "private_key": {"file": "own.key"}}
+    same = {"endpoints": [{"url": "https://203.0.113.7", "weight": 2}], "tls": tls}
+    assert await why(there, api(same, "orders")) == ""
+    other = {"endpoints": [{"url": "https://203.0.113.66"}], "tls": tls}
+    assert "'own.key' towards 203.0.113.66:443" in await why(there, api(other, "orders"))
+    assert "'own.key'" in await why(there, api(same, "new"))
+
+
+@pytest.mark.parametrize(
+    "reference", [{"private_key": {"file": "/etc/shadow"}}, {"private_key": {"env": "HOME"}}, {"ca": "/x"}, {"certificate": "/x"}]
+)
+async def test_no_file_and_no_variable_of_the_gateways_machine(there: Snapshot, reference: dict[str, object]) -> None:
+    assert "only an admin may let it refer to the" in await why(
+        there, api({"endpoints": [{"url": "https://203.0.113.7"}], "tls": reference})
+    )
+
+
+async def test_files_that_are_sent_along_and_networks_that_are_refused_are_no_addresses(there: Snapshot) -> None:
+    assert await why(there, {"kind": "IpAccess", "name": "x", "deny": ["127.0.0.0/8"]}) == ""
+    assert await why(there, {"kind": "IpAccess", "name": "x", "deny": {"file": "bad.txt"}}) == ""
+    assert await why(there, {"kind": "Cors", "name": "x", "origins": ["http://localhost:3000"]}) == ""
+    assert await why(there, {"kind": "Authorize", "name": "x", "allow": "request.path != 'http://localhost'"}) == ""
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("releases", {"approvals": 0, "guards": {}}),
+        ("listeners", [{"name": "web", "address": "0.0.0.0:8080"}]),
+        ("otlp", "http://203.0.113.7:4317"),
+        ("blocking", {"exempt": ["0.0.0.0/0"]}),
+        ("records", {"pseudonymise": True}),
+        ("api_keys", {"headers": ["x-other"]}),
+    ],
+)
+async def test_what_is_the_owners_of_the_gateway(there: Snapshot, field: str, value: object) -> None:
+    now = dict(there.resources["Gateway", "edge"].document.value)
+    assert await why(there, now) == ""
+    assert await why(there, {**now, "attributes": {"plan": "number"}}) == ""
+    assert f"only an admin may change `{field}`" in await why(there, {**now, field: value})
+    assert f"only an admin may change `{field}`" in await why(there, {**now, "name": "other", field: value})
+    assert await why(there, {**now, field: value}, "admin") == ""
