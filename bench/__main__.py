@@ -13,7 +13,7 @@ from pathlib import Path
 from bartizan import __version__
 from bartizan.envoy import binary
 from bartizan.node.envoy_process import checked_version
-from bench import fleet, measures, releases, replays
+from bench import fleet, measures, releases, replays, rollouts
 from bench.measures import FULL, QUICK, Effort, Figures, World
 from bench.programs import Missing, found
 from bench.world import Size, chain_kinds
@@ -36,6 +36,10 @@ MUST: dict[str, float] = {
     "propagation_ms_p99": 1000,
     "semantic_diff_s": 10,
     "diff_wrong": 0,
+    "rollback_ms_p99": 1000,
+    "brake_ms_p99": 250,
+    "wrong_answers_during_rollouts": 0,
+    "shadow_active_latency_ratio": 1.10,
 }
 AT_LEAST: dict[str, float] = {"replay_per_s": 5000, "replay_self_agreement": 1}
 _ON_BIG: dict[str, Callable[[World, Effort, bool], Figures]] = {
@@ -85,6 +89,15 @@ def _of_releases(folder: Path, quick: bool, chosen: list[str]) -> Figures:
     if _wanted("propagation", chosen):
         _say("measuring propagation ...")
         figures |= fleet.propagation(folder / "fleet", QUICK if quick else FULL)
+    if _wanted("rollback", chosen) or _wanted("brake", chosen):
+        _say("measuring rollback and brake ...")
+        figures |= rollouts.ways_back(folder / "back", QUICK if quick else FULL)
+    if _wanted("wrong_answers_during_rollouts", chosen):
+        _say("measuring wrong_answers_during_rollouts ...")
+        figures |= rollouts.rollouts_under_load(folder / "rollouts", 10 if quick else 100)
+    if _wanted("shadow", chosen):
+        _say("measuring shadow_active_latency_ratio ...")
+        figures |= rollouts.shadow_cost(folder / "shadow", QUICK if quick else FULL)
     return figures
 
 

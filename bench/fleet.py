@@ -84,7 +84,7 @@ def _simulated(folder: Path, port: int, tokens: list[str]) -> Iterator[_Simulate
 
 
 @contextmanager
-def _real(folder: Path, name: str, control: int, token: str) -> Iterator[int]:
+def real_node(folder: Path, name: str, control: int, token: str) -> Iterator[int]:
     """A node with its Envoy. Yields the port that it serves on."""
     port = free_port()
     where = ("--control", f"127.0.0.1:{control}", "--join", token, "--state", str(folder / name), "--listen", f"web=127.0.0.1:{port}")
@@ -98,7 +98,7 @@ def _real(folder: Path, name: str, control: int, token: str) -> Iterator[int]:
         process.wait(15)
 
 
-def _tokens(state: Path, count: int) -> list[str]:
+def join_tokens(state: Path, count: int) -> list[str]:
     envelope = load_or_create(state / "control.key")
     fingerprint, fleet = authority(state, envelope).fingerprint, registry(state, envelope)
     made = [token_text(bytes.fromhex(fleet.token("default", 3600, f"n-{i:03}").reveal()), fingerprint) for i in range(count)]
@@ -113,12 +113,12 @@ def propagation(folder: Path, effort: Effort) -> Figures:
     folder.mkdir(parents=True, exist_ok=True)
     write_files(folder / "files", size, port, upstream, Tokens())
     keys = write_keys(folder / "state", size, folder)
-    tokens = _tokens(folder / "state", SIMULATED + 3)
+    tokens = join_tokens(folder / "state", SIMULATED + 3)
     with ExitStack() as stack:
         stack.enter_context(nginx(folder / "upstream", upstream))
         made = stack.enter_context(gateway(folder, port, more=("--nodes", f"127.0.0.1:{door}")))
         first_answer(made, size.path(0), {"x-api-key": keys.texts[0]})
-        ports = [port, *(stack.enter_context(_real(folder, f"real-{i}", door, tokens.pop())) for i in range(2))]
+        ports = [port, *(stack.enter_context(real_node(folder, f"real-{i}", door, tokens.pop())) for i in range(2))]
         mute = stack.enter_context(_simulated(folder / "mute", door, [tokens.pop()]))
         many = stack.enter_context(_simulated(folder / "simulated", door, tokens))
         made.until(lambda now: sum(node["acknowledged"] for node in now["nodes"]) == SIMULATED + 4, 120)

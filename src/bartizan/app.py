@@ -18,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bartizan import __version__
 from bartizan.admin.options import ADMIN, ControlOptions, Door, api_socket
 from bartizan.admin.server import serve
 from bartizan.compile import Compiled
@@ -26,19 +27,23 @@ from bartizan.errors import BartizanError, Invalid
 from bartizan.identity.certificates import Certificates
 from bartizan.identity.credentials import ALL
 from bartizan.identity.operators import FIRST, Operators, forget_first
+from bartizan.identity.unnoted import Unnoted
 from bartizan.lib.process import CANNOT_RUN
 from bartizan.lib.sockets import private_folder
 from bartizan.lib.supervise import supervised
 from bartizan.model.gateway import Records
 from bartizan.model.problem import Problem
+from bartizan.model.snapshot import Snapshot
 from bartizan.node.options import admin_socket
 from bartizan.node.stats import Admin
 from bartizan.plane.canary import Canary
 from bartizan.plane.checks import Checks
 from bartizan.plane.desk import Around, Desk
+from bartizan.plane.knowing import Knowing
 from bartizan.plane.line import Line
 from bartizan.plane.living import Living
 from bartizan.plane.nodes import Nodes
+from bartizan.plane.noting import Noting, edited, refused_files
 from bartizan.plane.operations import Operations
 from bartizan.plane.publishing import Publisher
 from bartizan.plane.rollouts import Rollouts
@@ -77,16 +82,19 @@ class ControlPlane:
         self.shipped: Callable[[str], dict[str, Any] | None] = lambda node: None
         """How it stands with the records of a node of another machine."""
         self.line = Line(store)
+        self.noting = Noting(store.audit, Unnoted(options.state, load_or_create(options.state / "control.key")))
+        self.knowing = server.revocations = Knowing(self.living, server.public, self.noting.tell)
         checks = Checks(options.files, options.state)
-        self.desk = Desk(self.line, self.standing, Around(self._due.set, self.living.take, checks.has_tests))
+        self.desk = Desk(self.line, self.standing, Around(self._due.set, self._taken, checks.has_tests))
         self.canary = Canary(server, self.living, options.state)
         self.rollouts = Rollouts(self.desk, self.publisher, checks, self.canary)
-        self.operations = Operations(
-            self.desk, self.living, self.publisher, self.rollouts, self.envoy, store, Operators(store, seal), options.state, self.status
-        )
+        operators = Operators(store, seal)
+        parts = (self.desk, self.living, self.publisher, self.rollouts, self.envoy)
+        self.operations = Operations(*parts, store, operators, options.state, options.files, self.status, self.noting)
 
     async def run(self) -> None:
         """Until cancelled."""
+        self.noting.begin(__version__, self.line.store.database.name)
         await self._first_token()  # before there is a revision: that is how a first start is told from a lost store
         await self.take_files()
         self._due.set()
@@ -103,6 +111,7 @@ class ControlPlane:
             "the clock": self.living.tick,
             "the rotation of records": self._bound_records,
             "the watch over certificates": self.living.watch_certificates,
+            "the noting": self.noting.run,
         }
         async with asyncio.TaskGroup() as group:
             for name, task in work.items():
@@ -123,6 +132,12 @@ class ControlPlane:
                 forget_first(state)
             await asyncio.sleep(_EVERY_S)
 
+    def _taken(self, before: Snapshot | None, after: Snapshot) -> None:
+        """The files declare live data anew."""
+        self.living.take(before, after)
+        if before is not None and (event := edited(before, after)) is not None:
+            self.noting.tell(event)
+
     async def take_files(self, look: Look | None = None) -> None:
         """Takes what the files declare. What is wrong with them is told, and what was there before serves on."""
         self.standing.reads += 1
@@ -134,14 +149,19 @@ class ControlPlane:
             return
         self.accepted.take(self.folder.texts(), compiled.snapshot.files)
         self.standing.refused, self.standing.error = (), ""
+        refusals = self.standing.refusals
         try:
             await self.desk.take_files(compiled)
         except Invalid as error:
             await self._refuse(tuple(one for one in error.problems if isinstance(one, Problem)))
+        else:
+            if self.standing.refusals > refusals:
+                self.noting.tell(refused_files(self.standing.refused))
 
     async def _refuse(self, problems: tuple[Problem, ...]) -> None:
         self.standing.refused, self.standing.refused_at = problems, time.time()
         self.standing.refusals += 1
+        self.noting.tell(refused_files(problems))
         serving = f"revision {self.standing.revision} serves on" if self.standing.revision else "nothing is served yet by this process"
         _log.error("the files are refused, %d problems; %s", len(problems), serving)
         for problem in problems:
@@ -220,7 +240,7 @@ class ControlPlane:
             "rollout": asdict(self.desk.rollout) if self.desk.rollout else None,
             "drift": standing.drift or self.line.error,
             "loosened": standing.loosened,
-            "warnings": self.living.warnings(),
+            "warnings": [*self.knowing.warnings, *self.living.warnings()],
             "blocked": told["blocked"],
             "brakes": [asdict(one) for one in told["brakes"]],
             "nodes": [{**asdict(node), "records": self.shipped(node.node_id)} for node in self.canary.nodes().values()],
@@ -241,7 +261,11 @@ async def run_control(options: ControlOptions, drafts: Drafts) -> None:
         try:
             plane = ControlPlane(options, drafts, nodes.server, store, seal)
             nodes.intake.bounds, plane.shipped = plane.bounds_of_records, nodes.intake.told
-            await plane.run()
+            nodes.tell(plane.noting.tell, plane.noting.refused)
+            try:
+                await plane.run()
+            finally:
+                plane.noting.end()
         finally:
             store.close()
     finally:

@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.e2e.gateway import Gateway, TokenIssuer, free_port, upstream
 from tests.e2e.test_admin import Admin, administered
-from tests.e2e.test_blocks import ann, block, until
+from tests.e2e.test_blocks import block, until
 
 WITHIN_S = 5.0
 
@@ -173,10 +173,8 @@ class World:
         return self.admin.gw
 
     async def of_each_kind(self, **headers: str) -> list[Opened]:
-        streams = self.streams
-        return [await streams.sse(**headers), await streams.socket(**headers), await streams.socket(quiet=True, **headers)] + [
-            await streams.grpc(**headers)
-        ]
+        made = self.streams
+        return [await made.sse(**headers), await made.socket(**headers), await made.socket(quiet=True, **headers), await made.grpc(**headers)]
 
 
 @pytest.fixture

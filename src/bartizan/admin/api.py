@@ -12,6 +12,7 @@ from bartizan.admin.access import Access, Known
 from bartizan.admin.answers import OF_BODIES, Trouble, answers_for, documented, trouble
 from bartizan.admin.limits import Bounded, Ending
 from bartizan.admin.plane import Plane
+from bartizan.admin.refused import Refused
 from bartizan.admin.routes import ROUTERS
 
 _DOCUMENT = "/openapi.json"
@@ -30,6 +31,7 @@ def api(plane: Plane, access: Access) -> FastAPI:
     app.add_exception_handler(Exception, _bug)
     app.add_middleware(Bounded)
     app.add_middleware(Known, access=access, public=frozenset({_DOCUMENT}))
+    app.add_middleware(Refused, tell=plane.refused)
     app.add_middleware(Ending)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app

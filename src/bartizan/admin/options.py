@@ -1,5 +1,6 @@
 """What a control plane needs to know, and where it answers the command line."""
 
+import ssl
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -33,6 +34,17 @@ class Door:
             return f"{self.address!r} isn't an IP address and port, such as 127.0.0.1:9181."
         if self.certificate is None and not loopback:
             return f"The admin API on {self.address} needs TLS: give --api-certificate and --api-private-key."
+        return self._pair_problem()
+
+    def _pair_problem(self) -> str | None:
+        if self.certificate is None or self.private_key is None:
+            return None
+        try:
+            # A key that asks for a password would ask at every start.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.certificate, self.private_key, password="")
+        except OSError as error:  # SSLError is one
+            told = error.strerror or str(error)
+            return f"The certificate {self.certificate} and the private key {self.private_key} of the admin API can't be used: {told}."
         return None
 
 

@@ -1,6 +1,8 @@
 """What the admin API asks of the control plane."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeAlias
 
 from bartizan.identity.brake import Brake, Brakes
@@ -8,7 +10,7 @@ from bartizan.identity.operators import Operators
 from bartizan.model.snapshot import Snapshot
 from bartizan.rollout.asking import By
 from bartizan.rollout.stages import Asked, Rollout
-from bartizan.store import Commit, Store
+from bartizan.store import Commit, Event, Store
 
 Documents: TypeAlias = Mapping[tuple[str, str], bytes | None]
 
@@ -20,8 +22,44 @@ class Envoy(Protocol):
     async def ready(self) -> bool: ...
 
 
+@dataclass(frozen=True, slots=True)
+class HypotheticalRequest:
+    """A request that hasn't happened, and who sends it: a consumer, or a token of an issuer, or a certificate of a CA, or nobody."""
+
+    method: str
+    path: str
+    host: str = "localhost"
+    headers: tuple[tuple[str, str], ...] = ()
+    consumer: str = ""
+    issuer: str = ""
+    subject: str = ""
+    claims: Mapping[str, Any] = field(default_factory=dict)
+    ca: str = ""
+    san: str = ""
+    fingerprint: str = ""
+    at: datetime | None = None
+    source: str = "127.0.0.1"
+    listener: str = ""
+    size: int = 0
+
+
+class Trials(Protocol):
+    """What can be tried out; nothing of it decides anything."""
+
+    async def tests(self, revision: str | None) -> dict[str, Any]: ...
+    async def diff(
+        self, revision: str | None, documents: Callable[[Snapshot], Documents] | None, files: Mapping[str, bytes], against: str | None
+    ) -> dict[str, Any]: ...
+    async def explain(self, wanted: HypotheticalRequest, revision: str | None) -> dict[str, Any]: ...
+    async def replay(self, revision: str | None, last: timedelta, most: int) -> dict[str, Any]: ...
+    def replayed(self, ident: str) -> dict[str, Any]: ...
+
+
 class Plane(Protocol):
     """The control plane."""
+
+    @property
+    def trials(self) -> Trials: ...
 
     @property
     def envoy(self) -> Envoy: ...
@@ -38,12 +76,20 @@ class Plane(Protocol):
     def digests(self) -> dict[str, str]: ...
     def declared(self, kind: str, name: str) -> dict[str, Any] | None: ...
     def covering(self, api: str, route: str, method: str) -> dict[str, Any]: ...
+    async def explained(self, request_id: str) -> dict[str, Any]:
+        """The decision on a request that has happened, by its record. NotFound if there is none."""
+        ...
+
     def active(self) -> Snapshot:
         """What is active. Unavailable if nothing is yet."""
         ...
 
     async def newest(self) -> Snapshot:
         """What the newest revision says that wasn't given up, be it active or on its way out. Unavailable if there is none yet."""
+        ...
+
+    def refused(self, event: Event) -> None:
+        """Notes that somebody was refused. Bounded, and nobody waits for it."""
         ...
 
     async def audit(self, actor: str, action: str, target: str, origin: str, **details: Any) -> None:

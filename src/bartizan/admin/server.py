@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import orjson
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -18,6 +19,7 @@ from bartizan.admin.api import api
 from bartizan.admin.options import Door
 from bartizan.admin.plane import Plane
 from bartizan.errors import BartizanError, Unavailable
+from bartizan.store import Event
 
 
 async def serve(plane: Plane, private: Path, public: str, door: Door | None = None) -> None:
@@ -36,7 +38,11 @@ async def serve(plane: Plane, private: Path, public: str, door: Door | None = No
         group.create_task(_server(_public_app(plane)).serve([outside]))
         if door is not None:
             app = api(plane, Access(plane.operators, local=False))
-            certificate = {"ssl_certfile": door.certificate, "ssl_keyfile": door.private_key} if door.certificate else {}
+            certificate = (
+                {"ssl_certfile": door.certificate, "ssl_keyfile": door.private_key, "ssl_ciphers": "ECDHE+AESGCM"}
+                if door.certificate
+                else {}
+            )
             group.create_task(_server(app, **certificate).serve([_bound(door.address)]))
 
 
@@ -78,6 +84,16 @@ def _private_app(plane: Plane) -> Starlette:
         asked = (request.query_params.get(name, "") for name in ("api", "route", "method"))
         return JSONResponse(plane.covering(*asked))
 
+    async def note(request: Request) -> Response:
+        try:
+            told = orjson.loads(await request.body())
+            event = Event(str(told["actor"]), str(told["action"]), str(told["target"]), "local", "done", dict(told["details"]))
+        except (ValueError, KeyError, TypeError):
+            return JSONResponse({"title": "This isn't a deed."}, status_code=400)
+        await plane.audit(event.actor, event.action, event.target, event.origin, **event.details)
+        return JSONResponse({})
+
+    app.router.routes.append(Route("/noted", note, methods=["POST"]))
     routes = {"/status": status, "/digests": digests, "/resources/{kind}/{name}": one, "/covering": covering}
     app.router.routes.extend(Route(path, answer) for path, answer in routes.items())
     return app

@@ -1,62 +1,12 @@
-"""What an edit means, for people and as JSON."""
+"""What an edit means, for people."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from bartizan.cli.output import painted, printable
-from bartizan.meaning import Change, Condition, Group, LimitChange, Meaning, Place, State
+from bartizan.meaning import Change, Condition, Group, LimitChange, Meaning, Place
 
 _MOST_GROUPS, _MOST_PLACES = 40, 3
 _SIGNS = {"loses": ("- loses", "red"), "gains": ("+ gains", "yellow"), "conditions": ("~ other conditions", "yellow")}
-
-
-def told(meaning: Meaning) -> dict[str, Any]:
-    """As JSON."""
-    return {
-        "same": meaning.empty,
-        "access": list(map(_group, meaning.access)),
-        "limits": [
-            {"policy": one.policy, "before": one.before or None, "after": one.after or None, "places": list(map(_place, one.places))}
-            for one in meaning.limits
-        ],
-        "callers": list(meaning.callers),
-        "live": list(map(_group, meaning.live)),
-    }
-
-
-def _group(group: Group) -> dict[str, Any]:
-    return {"places": list(map(_place, group.places)), "changes": list(map(_change, group.changes))}
-
-
-def _place(place: Place) -> dict[str, Any]:
-    return {
-        "api": place.api,
-        "host": place.host,
-        "path": place.path,
-        "methods": list(place.methods) or None,
-        "status": place.status,
-    }
-
-
-def _change(change: Change) -> dict[str, Any]:
-    who = change.who
-    return {
-        "what": change.what,
-        "who": {
-            "text": who.text,
-            "anonymous": who.anonymous,
-            "tokens_of": list(who.issuers),
-            "certificates_of": list(who.cas),
-            "consumers": who.consumers,
-            "names": list(who.names),
-        },
-        "before": _state(change.before),
-        "after": _state(change.after),
-    }
-
-
-def _state(state: State) -> dict[str, Any]:
-    return {"kind": state.kind, "conditions": [{"text": one.text, "policies": list(one.policies)} for one in state.conditions]}
 
 
 def lines(meaning: Meaning) -> Iterator[str]:

@@ -14,6 +14,7 @@ from bartizan.admin.options import api_socket
 from bartizan.errors import BartizanError, Conflict, Forbidden, Invalid, NotFound, TooMany, Unauthenticated, Unavailable
 from bartizan.model.problem import Problem
 
+_NOBODY = "Nobody answers."
 TOKEN = "BARTIZAN_TOKEN"  # noqa: S105 - the name of a variable
 _ERRORS: dict[int, type[BartizanError]] = {
     one.status: one for one in (NotFound, Conflict, Forbidden, Unauthenticated, TooMany, Unavailable, Invalid)
@@ -23,6 +24,19 @@ _ERRORS: dict[int, type[BartizanError]] = {
 def asked(state: Path, path: str) -> Any:
     """What the control plane of this machine answers to a GET. Unavailable if none runs with this state."""
     return _call(_local(state), "GET", path, None, f"No gateway runs with the state in {state}.")
+
+
+def told_local(state: Path, path: str, body: Any) -> bool:
+    """Tells something to the control plane of this machine. False if none runs with this state; raises if it can't take it."""
+    if not api_socket(state.absolute()).exists():
+        return False
+    try:
+        _call(_local(state), "POST", path, body, _NOBODY)
+    except Unavailable as error:
+        if error.message.startswith(_NOBODY):
+            return False
+        raise
+    return True
 
 
 def remote(parser: argparse.ArgumentParser) -> None:

@@ -1,23 +1,18 @@
 """What came of a replay: for people, and as JSON for build servers."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from bartizan.cli.output import painted, printable, say
-from bartizan.replay import Group, Seen, Tally
+from bartizan.replay import Tally
 from bartizan.replay.judging import Change
+from bartizan.replay.telling import told
 
 _SHOWN = 20
 _TOLD = 10_000
 _COLOURS: dict[Change, str] = {"newly refused": "red", "newly allowed": "yellow", "refused by another": "dim", "untold": "dim"}
 _BY: dict[Change, str] = {"newly refused": "refused by", "newly allowed": "was refused by", "refused by another": "now by"}
-NEVER_TOLD = (
-    "Records hold no query, no header but the user agent, and no body: policies that ask for them can't be told.",
-    "Limits count anew each time: a request that a limit refused is taken for one that every policy let through.",
-    "Of preflights it is compared that they are answered, not what the answer permits.",
-)
-"""What no record can tell, whatever the candidate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,32 +84,13 @@ class Replayed:
 
     def told(self) -> dict[str, Any]:
         """As JSON."""
-        tally = self.tally
-        shown: tuple[Change, ...] = ("newly refused", "newly allowed", "refused by another")
         return {
             "verdict": "differs" if self.differs else "ok",
             "candidate": self.revision,
-            "requests": tally.records,
-            "judged": tally.judged,
-            "same": tally.counts["same"],
-            "newly_refused": tally.counts["newly refused"],
-            "newly_allowed": tally.counts["newly allowed"],
-            "refused_by_another": tally.counts["refused by another"],
-            "untold": tally.counts["untold"],
-            "by_attributes_of_now": tally.now,
-            "groups": [_group(*one) for change in shown for one in tally.of(change)[:_TOLD]],
-            "untold_because": [{"policy": policy or None, "lacks": lacks, "count": count} for policy, lacks, count in tally.untold()],
-            "not_decided": dict(tally.no_decision),
-            "never_told": NEVER_TOLD,
+            **told(self.tally, _TOLD),
             "skipped_lines": self.skipped,
-            "questions": tally.asked,
             "seconds": round(self.seconds, 3),
         }
-
-
-def _group(group: Group, seen: Seen) -> dict[str, Any]:
-    where = {name: value or None for name, value in asdict(group.where).items()}
-    return {"change": group.change, "policy": group.policy, **where, "count": seen.count, "request_ids": seen.samples}
 
 
 def _requests(count: int) -> str:

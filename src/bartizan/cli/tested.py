@@ -9,7 +9,8 @@ from xml.etree import ElementTree as Xml
 
 from bartizan.cases import Kept, Outcome
 from bartizan.cases.run import expected
-from bartizan.cli.broken import broken_lines, broken_told
+from bartizan.cases.telling import broken_told, case_told
+from bartizan.cli.broken import broken_lines
 from bartizan.cli.explanation import Explanation
 from bartizan.cli.output import painted, printable, say
 from bartizan.model.problem import Problem
@@ -87,24 +88,7 @@ class Tested:
 
     def _told(self, outcome: Outcome) -> dict[str, Any]:
         """A case; with the whole explanation if it failed."""
-        found, decision = outcome.trial.found, outcome.decision
-        case = found.case
-        return {
-            "name": case.name,
-            "file": found.file,
-            "line": found.place().line,
-            "passed": outcome.passed,
-            "expected": {"expect": case.expect, "by": case.by, "status": case.status, "shadow": dict(case.shadow)},
-            "happened": {
-                "expect": "refuse" if decision.refused else "allow",
-                "by": decision.by if decision.refused else None,
-                "status": outcome.record["status"] if decision.refused else None,
-                "why": decision.why,
-                "shadow": {one.policy: one.said for one in decision.verdicts if one.shadow},
-            },
-            "mismatches": list(outcome.mismatches),
-            "explanation": None if outcome.passed else self._explained(outcome).told(),
-        }
+        return {**case_told(outcome), "explanation": None if outcome.passed else self._explained(outcome).told()}
 
     def junit(self) -> bytes:
         """As JUnit XML: a suite for each file. A problem is an error of the file that it stands in."""

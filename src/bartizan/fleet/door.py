@@ -15,6 +15,7 @@ from bartizan.fleet.authority import Authority
 from bartizan.fleet.intake import Intake
 from bartizan.fleet.registry import Joined, Registry
 from bartizan.lib.tls import load_pair
+from bartizan.store import Event
 from bartizan.telemetry.shipping import MOST_FRAME
 from bartizan.xds.asking import Ask, Told
 from bartizan.xds.control import ControlServer
@@ -50,6 +51,10 @@ class Door:
         self._meeting: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self.lifetime_s = LIFETIME_S
+        self.done: Callable[[Event], None] = lambda event: None
+        """Told which nodes joined."""
+        self.refused: Callable[[Event], None] = lambda event: None
+        """Told who wasn't let in."""
 
     async def start(self) -> None:
         """Unavailable if the address can't be used."""
@@ -162,6 +167,7 @@ class Door:
             return Told(error="The question can't be read.", code="malformed")
         except BartizanError as error:
             _log.warning("a node from %s isn't let in: %s", address, error.message)
+            self.refused(Event("unknown", "node.refused", "fleet", address, error.code))
             return Told(error=error.message, code=error.code)
 
     async def _joined(self, ask: Ask, address: str) -> Told:
@@ -176,6 +182,7 @@ class Door:
             self._attempts.wrong(address)
             raise
         _log.info("node %s of group %s joined from %s", told.name, told.group, address)
+        self.done(Event(f"node:{told.name}", "node.join", f"node/{told.name}", address, "done", {"group": told.group}))
         return told
 
     def _renewed(self, ask: Ask, fingerprint: str) -> Told:

@@ -116,6 +116,18 @@ class Brakes:
             found = [Told(one, of is self._lifted) for of in (self._held, self._lifted) for one in of.values() if one.until > now]
         return tuple(sorted(found, key=lambda one: one.brake.id))
 
+    def unknown(self, told: Iterable[Told]) -> tuple[Told, ...]:
+        """Those that say something new."""
+        now = self._clock()
+        with self._lock:
+            return tuple(one for one in told if one.brake.until > now and self._is_news(one))
+
+    def _is_news(self, told: Told) -> bool:
+        if told.brake.id in self._lifted:
+            return False
+        held = self._held.get(told.brake.id)
+        return held is None or told.lifted or (held.waits and not told.brake.waits)
+
     def take(self, told: Iterable[Told]) -> int:
         """Takes over what others know of brakes: new ones, approvals, and that some were lifted. How many that changes."""
         changed = 0

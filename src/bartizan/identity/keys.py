@@ -123,6 +123,11 @@ class KeyStore:
         with self._lock:
             return tuple(Revoked(ident, digest) for digest, ident in self._revoked.items())
 
+    def unknown(self, told: Iterable[Revoked]) -> tuple[Revoked, ...]:
+        """Those of which it isn't known here that they were revoked."""
+        with self._lock:
+            return tuple(one for one in told if one.digest not in self._revoked)
+
     def take_revoked(self, wanted: Iterable[Revoked]) -> int:
         """Takes over what others know to be revoked, for good, be the keys here or not. How many weren't known to be."""
         with self._writing():

@@ -30,7 +30,7 @@ _UNDER = "operator/"
 _OF_EARLIER = ("last-good", "accepted.json", HEAD)
 """What is in a state that has served before: what its node holds, which files it took, how far its audit log goes."""
 _FIRST_S = 3600.0
-_TAKEN = frozenset({"files", "rollout", "first"})
+_TAKEN = frozenset({"files", "rollout", "first", "control", "unknown"})
 """Names by which the audit log calls what isn't a person."""
 _MAY: dict[Role, frozenset[str]] = {
     "viewer": frozenset({"view"}),
@@ -72,7 +72,7 @@ class Operators:
         """Makes a token: what it is, and its text."""
         if problem := text_problem(name):
             raise Invalid(f"The name of a token {problem}.", code="token-invalid")
-        if not once and (name in _TAKEN or name.startswith("local:")):
+        if not once and (name in _TAKEN or name.startswith(("local:", "node:"))):
             raise Invalid(f"The name {name!r} is taken: the audit log means something else by it.", code="token-invalid")
         if role not in ROLES:
             raise Invalid(f"{role!r} is no role. Roles: {', '.join(ROLES)}.", code="token-invalid")

@@ -66,9 +66,17 @@ class Wanted:
     """Whether some listener takes client certificates."""
     formerly: Mapping[str, str] | None = None
     """Other attributes with their types that tables may still be written with."""
+    written: tuple[Mapping[str, str], ...] = ()
+    """Those that tables are written with: what the files declare, which needn't be what is served."""
 
 
-def principal_of(compiled: Compiled, before: Compiled | None, generation: int, candidate: Compiled | None = None) -> bytes:
+def principal_of(
+    compiled: Compiled,
+    before: Compiled | None,
+    generation: int,
+    candidate: Compiled | None = None,
+    written: tuple[Mapping[str, str], ...] = (),
+) -> bytes:
     """The rules for what is compiled. What `before` asked for stays for as long as a request may meet a route or a table of it. What a
     `candidate` asks for is noted too, so that the records tell what it would decide."""
     served = (compiled, before) if before is not None else (compiled,)
@@ -78,6 +86,7 @@ def principal_of(compiled: Compiled, before: Compiled | None, generation: int, c
         frozenset().union(*(one.asked() for one in asking)),
         any(isinstance(policy, Tls) and policy.client_cas for one in served for policy in one.snapshot.policies),
         served[-1].snapshot.gateway.attributes,
+        written,
     )
     return principal_rules(gateway.attributes, {issuer.name: issuer.issuer for issuer in issuers.values()}, generation, wanted)
 
@@ -97,8 +106,9 @@ def principal_rules(attributes: Mapping[str, str], issuers: Mapping[str, str], g
     types = {name: kind for name, kind in declared.items() if wanted.asked is None or name in wanted.asked}
     noted = {"header": _NEVER, "on_header_missing": {"metadata_namespace": NAMESPACE, "key": "generation", "value": str(generation)}}
     keys = [*_key_rules(attributes, types)]
-    if formerly and order_mark(formerly) != order_mark(attributes):
-        keys += _key_rules(formerly, {name: kind for name, kind in types.items() if name == "groups" or formerly.get(name) == kind})
+    others = {order_mark(one): one for one in (*((formerly,) if formerly else ()), *wanted.written)}
+    for one in (one for mark, one in others.items() if mark != order_mark(attributes)):
+        keys += _key_rules(one, {name: kind for name, kind in types.items() if name == "groups" or one.get(name) == kind})
     rules = [noted, *keys, *_token_rules(types, issuers), *(_certificate_rules() if wanted.certificates else ())]
     config = message("envoy.extensions.filters.http.header_to_metadata.v3.Config", request_rules=rules)
     resource = message("envoy.config.core.v3.TypedExtensionConfig", **extension("principal", config))

@@ -4,8 +4,7 @@ Keys stand in them by their ids and hashes, never by their texts. What is revoke
 lifted. So documents of different times can be put together in any order, and none of them takes anything back.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Protocol
 
@@ -15,10 +14,12 @@ from pydantic import BaseModel, ConfigDict
 from bartizan.identity.brake import Brake, Brakes, Told
 from bartizan.identity.keys import KeyStore, Revoked
 
-BRAKES = "revoked/brakes"
-KEYS = "revoked/keys/"
+REVOKED = "revoked/"
+BRAKES = REVOKED + "brakes"
+KEYS = REVOKED + "keys/"
 _DOMAIN = b"bartizan revoked v1\0"
-_SIGNATURE, _PUBLIC = 64, 32
+_PUBLIC, _CONTENT = 32, 96
+"""Where the public half of the signing key ends, and where the content begins, behind the signature."""
 
 
 class Signer(Protocol):
@@ -76,34 +77,47 @@ class Documents:
 
 def blocks(document: bytes) -> tuple[Brake, ...]:
     """The blocks of the document `BRAKES` that hold as long as their time hasn't come. Its signature isn't looked at."""
-    told = _Blocks.model_validate_json(document[_PUBLIC + _SIGNATURE :])
-    return tuple(brake for brake, lifted in told.brakes if not lifted and not brake.waits)
+    return tuple(one.brake for one in _told(document) if not one.lifted and not one.brake.waits)
+
+
+def forgets(before: bytes, after: bytes | None, until: float) -> bool:
+    """Whether a document says less than the one before: a key that was revoked is missing, or a block that holds at `until`.
+
+    Signatures aren't looked at. ValueError if one can't be read.
+    """
+    if before[_CONTENT:].startswith(b'{"keys"'):
+        return not {one.digest for one in _ended(before)} <= {one.digest for one in (_ended(after) if after else ())}
+    known = {one.brake.id for one in _told(after) if one.lifted or not one.brake.waits} if after else set()
+    return any(one.until > until and one.id not in known for one in blocks(before))
 
 
 def taken_over(
     documents: Mapping[str, bytes], trusted: Callable[[bytes, bytes, bytes], bool], to: tuple[KeyStore, Brakes]
 ) -> tuple[int, int]:
-    """Adds what these say and isn't known. How many keys and blocks that were. ValueError, and nothing is added, if one isn't genuine.
+    """Adds what these say and isn't known. How many keys and blocks that were.
 
-    `trusted(key, signature, data)`: whether this key counts and has signed.
+    ValueError, and nothing is added, if one that says something new isn't genuine or can't be read. `trusted(key, signature, data)`:
+    whether this key counts and has signed.
     """
+    store, brakes = to
     keys: list[Revoked] = []
     told: list[Told] = []
     for name, document in documents.items():
-        content = document[_PUBLIC + _SIGNATURE :]
-        if not trusted(document[:_PUBLIC], document[_PUBLIC : _PUBLIC + _SIGNATURE], _signed(name, content)):
-            raise ValueError(f"{name[:40]!r} isn't signed by this control plane's key")
-        if name == BRAKES:
-            told += [Told(brake, lifted) for brake, lifted in _Blocks.model_validate_json(content).brakes]
-        elif name.startswith(KEYS):
-            keys += [Revoked(ident, bytes.fromhex(digest)) for digest, ident in _Ended.model_validate_json(content).keys]
-    store, brakes = to
+        new = brakes.unknown(_told(document)) if name == BRAKES else ()
+        gone = store.unknown(_ended(document)) if name.startswith(KEYS) else ()
+        if (new or gone) and not trusted(document[:_PUBLIC], document[_PUBLIC:_CONTENT], _signed(name, document[_CONTENT:])):
+            raise ValueError("it isn't signed by this control plane's key")
+        keys += gone
+        told += new
     return store.take_revoked(keys), brakes.take(told)
 
 
-def digest(documents: Iterable[tuple[str, bytes]]) -> str:
-    """A hash over all of them, by which two who hold them see whether they hold the same."""
-    return hashlib.sha256(orjson.dumps([(name, hashlib.sha256(body).hexdigest()) for name, body in sorted(documents)])).hexdigest()
+def _told(document: bytes) -> tuple[Told, ...]:
+    return tuple(Told(brake, lifted) for brake, lifted in _Blocks.model_validate_json(document[_CONTENT:]).brakes)
+
+
+def _ended(document: bytes) -> tuple[Revoked, ...]:
+    return tuple(Revoked(ident, bytes.fromhex(digest)) for digest, ident in _Ended.model_validate_json(document[_CONTENT:]).keys)
 
 
 def _signed(name: str, content: bytes) -> bytes:

@@ -9,8 +9,10 @@ import functools
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from bartizan.envoy import extension, message
+from bartizan.envoy.names import CERTIFICATE_KEY
 from bartizan.identity.key_text import OTHER, SHARDS, shard_of
 from bartizan.identity.keys import KeyRecord
 from bartizan.model.attributes import Value, attribute_text
@@ -74,15 +76,26 @@ def table_of(shard: str, clients: Mapping[str, str]) -> bytes:
 
 def holders(body: bytes) -> frozenset[tuple[str, str]]:
     """Who counts by a table that `table_of` made: consumers, and the ids of their keys."""
+    found = set()
+    for credential in _read(body).credentials:
+        consumer, _, rest = credential.client[_MARK:].partition(";")
+        if consumer:
+            found.add((consumer, rest.partition(";")[0]))
+    return frozenset(found)
+
+
+def without_keys(shard: str, body: bytes) -> bytes:
+    """A table that `table_of` made, without the API keys: client certificates still count."""
+    auth = _read(body)
+    return table_of(shard, {one.key: one.client for one in auth.credentials if one.key.startswith(CERTIFICATE_KEY)})
+
+
+def _read(body: bytes) -> Any:
     config = message("envoy.config.core.v3.TypedExtensionConfig")
     config.MergeFromString(body)
     auth = message("envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth")
     auth.MergeFromString(config.typed_config.value)
-    found = set()
-    for credential in auth.credentials:
-        consumer, _, rest = credential.client[_MARK:].partition(";")
-        found.add((consumer, rest.partition(";")[0]))
-    return frozenset(found)
+    return auth
 
 
 def identity(consumer: ConsumerView, attributes: Mapping[str, str]) -> tuple[str, str]:
@@ -101,8 +114,8 @@ def identity(consumer: ConsumerView, attributes: Mapping[str, str]) -> tuple[str
 
 
 def fields_of(attributes: Mapping[str, str]) -> tuple[str, ...]:
-    """The fields of an entry, in order."""
-    return ("id", "key", "groups", *attributes)
+    """The fields of an entry, in order: the same for the same attributes, whether they come from files or, sorted, from the store."""
+    return ("id", "key", "groups", *sorted(attributes))
 
 
 def order_mark(attributes: Mapping[str, str]) -> str:

@@ -1,5 +1,6 @@
 """Gateway: where callers connect, which attributes conditions may speak of, and where credentials stand."""
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -9,6 +10,7 @@ from bartizan.model.fields import AsTuple, Declared, Duration, Name, Network, Ow
 from bartizan.model.releases import Releases
 from bartizan.model.team import Team
 
+_SHORTEST_STALE = timedelta(seconds=3)
 AttributeType = Literal["string", "number", "bool", "list"]
 
 
@@ -83,6 +85,11 @@ class Gateway(Declared):
     records: Records = Field(default=Records(), description="The records of requests.")
     blocking: Blocking = Field(default=Blocking(), description="When a source of failed attempts is blocked.")
     teams: dict[Name, Team] = Field(default_factory=dict, description="Teams, each with the hosts and paths that it may serve.")
+    max_stale: Duration | None = Field(
+        default=None,
+        description="How long a node goes on taking API keys when it hears nothing from the control plane: then it refuses them, because "
+        "some may have been revoked. At least 3s. For ever, unless you say so.",
+    )
     releases: Releases = Field(default=Releases(), description="How changes of policy are let out.")
     otlp: str | None = Field(
         default=None, pattern=r"^https?://", description="An OpenTelemetry collector (OTLP over gRPC) that receives traces."
@@ -94,6 +101,13 @@ class Gateway(Declared):
         for name in value:
             if wrong := name_problem(name):
                 raise ValueError(f"the name of an attribute {wrong}: {name!r}")
+        return value
+
+    @field_validator("max_stale")
+    @classmethod
+    def _not_too_short(cls, value: timedelta | None) -> timedelta | None:
+        if value is not None and value < _SHORTEST_STALE:
+            raise ValueError("max_stale is 3s or more: nodes hear from the control plane every second")
         return value
 
     @model_validator(mode="after")

@@ -34,7 +34,7 @@ def moved(to: Addresses) -> Adapt:
     done: dict[bytes, Resource] = {}
 
     def adapt(one: Resource) -> Resource:
-        address = to.get(one.name)
+        address = to.get(one.name) if one.type_url == LISTENER else None
         if address is None:
             return one
         if one.digest not in done:

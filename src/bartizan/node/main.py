@@ -17,6 +17,7 @@ from bartizan.lib.sockets import private_folder
 from bartizan.lib.supervise import supervised
 from bartizan.model.gateway import Records
 from bartizan.node.ending import Ender
+from bartizan.node.hearing import Hearing
 from bartizan.node.last_good import LastGood
 from bartizan.node.listening import addresses, moved
 from bartizan.node.membership import connecting, kept_fresh
@@ -43,19 +44,24 @@ async def run_node(options: NodeOptions) -> None:
     private_folder(options.state)
     lock = _locked(options.state / "node.lock")
     to = addresses(options.listen)
-    server = AdsServer(ads_socket(options.state), adapt=moved(to) if to else None)
-    store = LastGood(options.last_good, load_or_create(options.key))
+    envelope = load_or_create(options.key)
+    server = AdsServer(ads_socket(options.state), adapt=lambda one: hearing.adapted(move(one)))
+    hearing, move = Hearing(options.state / "heard", envelope, server), moved(to)
+    store = LastGood(options.last_good, envelope)
     name, connect = connecting(options.state) if options.control is None else (options.node_id, by_socket(options.control))
     relay = Relay(connect, name, server, Judge(options.state))
     watch = Watch(server, Ender(options.ends), options.state / OPEN, relay.streams)
+    relay.heard, hearing.tell = hearing.heard, relay.stale
     keeper = _Keeper(store, server, relay)
     await server.start()
     try:
         await _load(store, server, relay)
+        hearing.look()
         async with asyncio.TaskGroup() as group:
             group.create_task(supervised("the connection to the control plane", relay.run))
             group.create_task(supervised("the keeper of the last good state", keeper.run))
             group.create_task(_begin(server, relay))
+            group.create_task(supervised("the look at how long ago the control plane was heard", hearing.run))
             group.create_task(supervised("the watch over open streams", watch.run))
             if options.control is None:
                 group.create_task(supervised("the node's certificate", lambda: kept_fresh(options.state, relay.certificate)))

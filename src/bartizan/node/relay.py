@@ -2,14 +2,18 @@
 
 import asyncio
 import logging
+from base64 import b64encode
+from collections.abc import Callable
+
+import orjson
 
 from bartizan.errors import BartizanError
 from bartizan.node.trust import Judge
 from bartizan.xds.frames import Answer, Hello, Report, encoded
 from bartizan.xds.link import Call, Connect, Lost
-from bartizan.xds.release import Release
+from bartizan.xds.release import NOTE, Release
 from bartizan.xds.server import AdsServer
-from bartizan.xds.signed import decoded_order
+from bartizan.xds.signed import ASK, BEAT, decoded_order
 
 _log = logging.getLogger(__name__)
 _FIRST_S = 0.1
@@ -39,6 +43,14 @@ class Relay:
         """Why what is held can't be kept; reported unless there is another."""
         self.certificate_problem: str | None = None
         self._streams_problem: str | None = None
+        self._stale_problem: str | None = None
+        self.heard: Callable[[], None] = lambda: None
+        """Is called whenever the control plane says that this node holds the newest."""
+
+    def stale(self, problem: str | None) -> None:
+        """Takes why API keys are refused."""
+        self._stale_problem = problem
+        self._server.tell()
 
     def streams(self, problem: str | None) -> None:
         """Takes why open streams can't be ended."""
@@ -102,6 +114,12 @@ class Relay:
                 order = decoded_order(data)
                 if order.id == 0:
                     raise Lost(order.signed[:200].decode(errors="replace"))
+                if order.id & BEAT and not order.id & ASK:
+                    self._heard(order.signed)
+                    continue
+                if order.id & ASK:
+                    outgoing.put_nowait(Answer(report=self._report(), id=order.id, notes=self._notes(order.signed)))
+                    continue
                 try:
                     release = self._judge.judged(order.signed, self._server.position, self._server.state)
                 except BartizanError as error:
@@ -109,6 +127,20 @@ class Relay:
                     outgoing.put_nowait(Answer(report=self._report(), id=order.id, distrust=error.message))
                     continue
                 await self._apply(order.id, release, outgoing)
+
+    def _heard(self, data: bytes) -> None:
+        try:
+            counts = self._judge.counts(data, self._server.position)
+        except (BartizanError, ValueError) as error:
+            self._tell(f"what the control plane says can't be believed: {error}")
+            return
+        if counts:
+            self.heard()
+
+    def _notes(self, asked: bytes) -> dict[str, str]:
+        """What the control plane asks for: what this node knows to be revoked. ValueError if it can't be read."""
+        held, names = self._server.state.of(NOTE), frozenset(orjson.loads(asked))
+        return {name: b64encode(one.body).decode() for name, one in held.items() if name in names}
 
     async def _apply(self, number: int, release: Release, outgoing: asyncio.Queue[Hello | Answer]) -> None:
         self._tell(None)
@@ -147,7 +179,12 @@ class Relay:
             envoy=server.connected,
             acknowledged=server.acknowledged,
             kept=server.kept,
-            problem=server.problem or self.problem or self.disk_problem or self.certificate_problem or self._streams_problem,
+            problem=server.problem
+            or self._stale_problem
+            or self.problem
+            or self.disk_problem
+            or self.certificate_problem
+            or self._streams_problem,
         )
         return report
 

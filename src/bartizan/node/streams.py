@@ -83,7 +83,9 @@ def _stream(record: Mapping[str, Any]) -> Stream:
     def text(name: str) -> str:
         return str(record.get(name, ""))
 
-    return Stream(text("id"), Ends(text("peer"), text("local")), text("principal"), text("key"), text("source"), text("stripped") + text("path"))
+    return Stream(
+        text("id"), Ends(text("peer"), text("local")), text("principal"), text("key"), text("source"), text("stripped") + text("path")
+    )
 
 
 def _meets(brake: Brake, stream: Stream) -> bool:

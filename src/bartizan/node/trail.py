@@ -3,7 +3,6 @@
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,8 +36,10 @@ class Trail:
         self._end = At()
         """Where the last piece ended: in the file that is open, or in the one before."""
         self._lock = threading.RLock()
-        self._waiting: dict[tuple[int, int], tuple[int, int]] = {}
-        """Closed files behind the one that is read, by device and inode: how many records and bytes."""
+        self._waiting: dict[str, tuple[int, int]] = {}
+        """Closed files behind the one that is read, by name, which they keep: how many records and bytes."""
+        self._current = 0
+        """Bytes of the file that is being written, unless that is the one that is read."""
         self._lost = 0
 
     def seek(self, at: At) -> None:
@@ -63,7 +64,7 @@ class Trail:
         """How many bytes are there unread, as far as was looked."""
         with self._lock:
             own = os.fstat(self._file.fileno()).st_size - self._at.offset if self._file is not None else 0
-            return max(own, 0) + sum(size for _, size in self._waiting.values())
+            return max(own, 0) + sum(size for _, size in self._waiting.values()) + self._current
 
     def next(self) -> Piece | None:
         """What comes next; None if there is nothing yet."""
@@ -71,7 +72,7 @@ class Trail:
             while self._file is not None or self._advance():
                 if (piece := self._lines()) is not None:
                     return piece
-                if next(self._newer(), None) is None:
+                if not self._newer():
                     return None
                 if (piece := self._lines()) is not None:  # written between the last look and the next file
                     return piece
@@ -85,19 +86,20 @@ class Trail:
             self._look()
 
     def _look(self) -> None:
-        there: dict[tuple[int, int], tuple[int, int]] = {}
-        for path in self._newer():
-            try:
-                told = path.stat()
-            except FileNotFoundError:
-                continue
-            key = told.st_dev, told.st_ino
-            if path.name == f"{self._stem}.jsonl":
-                there[key] = 0, told.st_size  # nobody deletes it
-            else:
-                known = self._waiting.get(key, (0, 0))
-                there[key] = known if known[0] else (_count(path), told.st_size)
-        self._lost += sum(count for key, (count, _) in self._waiting.items() if key not in there)
+        newer = self._newer()
+        if newer is None:
+            return
+        there: dict[str, tuple[int, int]] = {}
+        self._current = 0
+        for path in newer:
+            with suppress(FileNotFoundError):
+                size = path.stat().st_size
+                if path.name == f"{self._stem}.jsonl":
+                    self._current = size
+                else:
+                    there[path.name] = self._waiting.get(path.name) or (_count(path), size)
+        gone = [count for name, (count, _) in self._waiting.items() if name not in there and not (self._folder / name).exists()]
+        self._lost += sum(gone)
         self._waiting = there
 
     def close(self) -> None:
@@ -129,7 +131,7 @@ class Trail:
         return Piece(lines, after, self._at)
 
     def _found(self, name: str) -> BinaryIO | None:
-        for path in self._oldest_first() if name else ():
+        for path in (*self._oldest_first(), *self._oldest_first()) if name else ():  # again, if one was given another name meanwhile
             if (opened := _opened(path)) is None:
                 continue
             if _name(opened) == name:
@@ -139,33 +141,31 @@ class Trail:
 
     def _advance(self) -> bool:
         """To the file behind the one that is open, or to the oldest."""
-        self.look()
-        for path in self._newer():
+        self._look()
+        for path in self._newer() or ():
             if (opened := _opened(path)) is None:
                 continue
+            first = next(iter(self._newer() or ()), None)
+            if first is None or not _is(opened, first):  # given another name meanwhile: what was opened is the one behind it
+                opened.close()
+                return False
             self.close()
             self._file, self._at = opened, At(file=_name(opened))
-            self._waiting.pop(_key(opened), None)
+            self._waiting.pop(first.name, None)
+            self._look()
             return True
         return False
 
     def _oldest_first(self) -> list[Path]:
         return list(files(self._folder, self._stem))[::-1]
 
-    def _newer(self) -> Iterator[Path]:
-        """The files behind the one that is open: all, if that was deleted, because the oldest are deleted first."""
+    def _newer(self) -> list[Path] | None:
+        """The files behind the one that is open; if that was deleted, all, as the oldest go first. None: nobody can tell now."""
         paths = self._oldest_first()
-        if self._file is None:
-            return iter(paths)
-        if os.fstat(self._file.fileno()).st_nlink == 0:
-            return iter(paths)
-        mine = _key(self._file)
-        for at, path in enumerate(paths):
-            with suppress(FileNotFoundError):
-                told = path.stat()
-                if (told.st_dev, told.st_ino) == mine:
-                    return iter(paths[at + 1 :])
-        return iter(())  # it is being given another name at this moment
+        if self._file is None or os.fstat(self._file.fileno()).st_nlink == 0:
+            return paths
+        at = next((at for at, path in enumerate(paths) if _is(self._file, path)), None)
+        return paths[at + 1 :] if at is not None else None
 
 
 def _opened(path: Path) -> BinaryIO | None:
@@ -175,9 +175,12 @@ def _opened(path: Path) -> BinaryIO | None:
         return None
 
 
-def _key(file: BinaryIO) -> tuple[int, int]:
-    told = os.fstat(file.fileno())
-    return told.st_dev, told.st_ino
+def _is(file: BinaryIO, path: Path) -> bool:
+    """Whether this is what the path leads to."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _name(file: BinaryIO) -> str:

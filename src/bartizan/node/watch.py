@@ -81,7 +81,7 @@ class Watch:
 
     def _take_standing(self) -> bool:
         """Reads who may call from what is held. Whether that is new."""
-        tables = {name: self._holders(one) for name, one in self._server.state.of(names.ECDS).items() if name.startswith(_KEY_TABLES)}
+        tables = {name: self._holders(one) for name, one in self._server.given(names.ECDS).items() if name.startswith(_KEY_TABLES)}
         if not tables or not self._server.serving:
             return False  # a node that was just started: nothing is known of anybody yet
         before, self._tables = self._tables, tables

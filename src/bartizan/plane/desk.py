@@ -153,7 +153,7 @@ class Desk:
         by = wanted.by
         also = self._brings_along(by)
         change = Change(wanted.parent, by.author, by.message[:_LONGEST], wanted.door, self.loosens)
-        commit = await self.line.commit(content_of(made.snapshot), change, any_parent=wanted.parent is None)
+        commit = await self.line.commit(content_of(made.snapshot), change, any_parent=wanted.parent is None, origin=by.origin)
         self._tell_loosening(commit.revision)
         if old is None:
             self.compiled = made

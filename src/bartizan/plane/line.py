@@ -93,22 +93,28 @@ class Line:
         self.newest = self.base = snapshot.revision
         self._soon.put_nowait(_Soon(snapshot, change))
 
-    async def commit(self, content: Content, change: Change, *, any_parent: bool) -> Commit:
-        """Keeps a change. Conflict if someone was faster; `any_parent` follows whatever is the newest."""
+    async def commit(self, content: Content, change: Change, *, any_parent: bool, origin: str = "") -> Commit:
+        """Keeps a change that came from `origin`. Conflict if someone was faster; `any_parent` follows whatever is the newest."""
         while not self._soon.empty() or self._writing.locked():
             await asyncio.sleep(0.01)
         async with self._writing:
             if change.door == "files":
                 self.base = content.revision
             wanted = replace(change, parent=self._head.number if self._head else None) if any_parent else change
-            commit = await self._commit(content, wanted)
+            commit = await self._commit(content, wanted, origin)
             self.newest = commit.revision
             return commit
 
-    async def _commit(self, content: Content, change: Change) -> Commit:
+    async def _commit(self, content: Content, change: Change, origin: str = "") -> Commit:
         if change.door == "files":
             change = replace(change, parent=self._head.number if self._head else None)
-        commit = await asyncio.to_thread(self.store.revisions.commit, content, change)
+        try:
+            commit = await asyncio.to_thread(self.store.revisions.commit, content, change)
+        except Conflict:
+            # Another control plane writes to this store: from now on its commit is the newest here too.
+            self._head = await asyncio.to_thread(self.store.revisions.head)
+            self.newest = self._head.revision if self._head else None
+            raise
         self._head = commit
         details: dict[str, JsonValue] = {
             "commit": commit.number,
@@ -116,7 +122,7 @@ class Line:
             "door": commit.door,
             "loosens": list(commit.loosens),
         }
-        await self.audit(Event(commit.author, "revision.commit", f"revision/{commit.revision}", commit.door, "done", details))
+        await self.audit(Event(commit.author, "revision.commit", f"revision/{commit.revision}", origin or commit.door, "done", details))
         return commit
 
     async def audit(self, event: Event) -> None:
@@ -173,7 +179,11 @@ class Line:
             "rollout": asdict(self.rollout) if self.rollout else None,
             "served": served,
         }
-        self._note = await asyncio.to_thread(self.store.notes.put, _NOTE, value, self._note.version if self._note else 0)
+        try:
+            self._note = await asyncio.to_thread(self.store.notes.put, _NOTE, value, self._note.version if self._note else 0)
+        except Conflict:
+            there = await asyncio.to_thread(self.store.notes.get, _NOTE)
+            self._note = await asyncio.to_thread(self.store.notes.put, _NOTE, value, there.version if there else 0)
 
     async def commit_of(self, number: int) -> Commit:
         """The commit of this number."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ class Living:
         self.certificates = Certificates(base)
         self.failed: FailedAttempts | None = None
         self._snapshot: Snapshot | None = None
+        self._written: tuple[Mapping[str, str], ...] = ()
+        """The attributes that the tables are written with, and those before: nodes may still hold these."""
         self._folder = state
         self._changed = changed
         self._numbers = Sequence(state / "generation")  # so that a generation is never less than one before a restart
@@ -60,6 +62,7 @@ class Living:
         if old is None or list(old.gateway.attributes.items()) != list(new.gateway.attributes.items()):  # their order counts too
             self.tables.braked = self._braked_keys(now)
             self.tables.rebuild(new, now)
+            self._written = (new.gateway.attributes, *self._written)[:2]
             self._base = self._numbers.next()
         elif touched := self.tables.touched(old.consumers, new.consumers):
             self.tables.rebuild(new, now, touched)
@@ -72,14 +75,35 @@ class Living:
     def now(self, compiled: Compiled, before: Compiled | None, candidate: Compiled | None = None) -> Live:
         """What holds now, as these policies need it. `before`: those that are served still; `candidate`: those on their way out."""
         moment = time.time()
-        generation = self.tables.store.generation + self.brakes.generation + self._base
-        principal = principal_of(compiled, before, generation, candidate)
+        generation = self._generation
+        principal = principal_of(compiled, before, generation, candidate, self._written)
         blocked = self.failed.blocked(moment) if self.failed else frozenset()
         braked = self.brakes.active(moment)
-        notes = self._documents.of(self.tables.store, self.brakes, moment)
+        notes = self.notes()
         return Live(
             generation, self.issuers.keys(), dict(self.tables.bodies), principal, blocked, braked, self.certificates.bodies(), notes
         )
+
+    def notes(self) -> dict[str, bytes]:
+        """What nodes keep of all that was revoked and blocked."""
+        return self._documents.of(self.tables.store, self.brakes, time.time())
+
+    def taken_over(self) -> int:
+        """Keys and brakes were taken over from others. Returns the generation that holds them."""
+        self._take_keys()
+        self.brakes.poll()
+        self.take_brakes()
+        return self._generation
+
+    @property
+    def _generation(self) -> int:
+        return self.tables.store.generation + self.brakes.generation + self._base
+
+    def _take_keys(self) -> None:
+        changes = self.tables.store.poll()
+        if changes is not None and self._snapshot is not None:
+            self.tables.rebuild(self._snapshot, time.time(), changes.shards)
+            self._changed()
 
     def _braked_keys(self, now: float) -> frozenset[str]:
         return frozenset(one.value for one in self.brakes.active(now) if one.what == "key")
@@ -87,10 +111,7 @@ class Living:
     async def watch_keys(self) -> None:
         """Follows the keys and the brakes, whoever writes them."""
         while True:
-            changes = self.tables.store.poll()
-            if changes is not None and self._snapshot is not None:
-                self.tables.rebuild(self._snapshot, time.time(), changes.shards)
-                self._changed()
+            self._take_keys()
             if self.brakes.poll():
                 self.take_brakes()
             await asyncio.sleep(_KEYS_POLL_S)

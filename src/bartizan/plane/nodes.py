@@ -1,6 +1,7 @@
 """The control plane's side of all its nodes: the one beside it, over a unix socket, and those of other machines, over TLS."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 from bartizan.admin.options import ControlOptions
@@ -16,6 +17,7 @@ from bartizan.rollout.sequence import Sequence
 from bartizan.secrets.envelope import Envelope
 from bartizan.secrets.keyring import load_or_create
 from bartizan.secrets.signing import SigningKey
+from bartizan.store import Event
 from bartizan.xds.control import ControlServer
 from bartizan.xds.plan import in_order
 
@@ -47,6 +49,11 @@ class Nodes:
         if self._door:
             await self._door.start()
             self._watch = asyncio.create_task(supervised("the watch over the fleet", self._door.watch))
+
+    def tell(self, done: Callable[[Event], None], refused: Callable[[Event], None]) -> None:
+        """To whom it is told which nodes joined, and who was refused."""
+        if self._door:
+            self._door.done, self._door.refused = done, refused
 
     async def stop(self) -> None:
         """Sends them away."""

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import orjson
 
 from bartizan.admin.plane import Documents, Envoy
 from bartizan.compile.read import Read, assemble, read_documents
-from bartizan.errors import Forbidden, Invalid, Unavailable
+from bartizan.errors import Forbidden, Invalid, NotFound, Unavailable
 from bartizan.identity.brake import Brake, Brakes
 from bartizan.identity.operators import Operators
 from bartizan.lib.yaml import Document
@@ -19,15 +19,19 @@ from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot, share_of
 from bartizan.plane.desk import Desk, Wanted
 from bartizan.plane.living import Living
+from bartizan.plane.noting import Noting
 from bartizan.plane.publishing import Publisher
 from bartizan.plane.rollouts import Rollouts
+from bartizan.plane.trials import Trials, explained
 from bartizan.policies import PolicyKind
 from bartizan.rollout.asking import By
 from bartizan.rollout.covering import told_of_route
 from bartizan.rollout.kept import snapshot_of
 from bartizan.rollout.stages import Asked, Rollout
 from bartizan.store import Commit, Event, Store
+from bartizan.telemetry.explained import of_route
 from bartizan.telemetry.impact import impact, met_by
+from bartizan.telemetry.search import record
 
 _NO_FILES: Mapping[str, bytes] = {}
 _ENFORCE_S = 10.0
@@ -48,7 +52,13 @@ class Operations:
     store: Store
     operators: Operators
     folder: Path
+    files: Path
     told: Callable[[], dict[str, Any]]
+    noting: Noting
+    trials: Trials = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.trials = Trials(self.desk, self.store, self.files, self.folder, self.active, self.newest, _changed)
 
     @property
     def brakes(self) -> Brakes:
@@ -86,6 +96,15 @@ class Operations:
         state = self.publisher.state
         return told_of_route(state.compiled, state.stamps, api, route, method) if state else {}
 
+    async def explained(self, request_id: str) -> dict[str, Any]:
+        """The decision on a request that has happened, by its record."""
+        found = await asyncio.to_thread(record, self.folder / "records", request_id)
+        if found is None:
+            raise NotFound(f"There is no record of {request_id}: it is too old, or another gateway's.", code="record-missing")
+        where = (str(found.get(name) or "") for name in ("api", "route", "http_method"))
+        told = self.covering(*where) or {"policies": [], "revisions": [found.get("revision")], "revision": ""}
+        return explained(of_route(found, told), str(told["revision"]))
+
     async def newest(self) -> Snapshot:
         """What the newest revision says that wasn't given up, be it active or on its way out. Unavailable if there is none yet."""
         desk = self.desk
@@ -97,6 +116,10 @@ class Operations:
             raise Unavailable("Nothing is active yet: the gateway has no files that are in order.", code="nothing-active")
         commit = await asyncio.to_thread(self.store.revisions.find, stands)
         return snapshot_of(await desk.line.content(commit), desk.files)
+
+    def refused(self, event: Event) -> None:
+        """Notes that somebody was refused."""
+        self.noting.refused(event)
 
     async def audit(self, actor: str, action: str, target: str, origin: str, **details: Any) -> None:
         """Notes that somebody did something."""

@@ -4,10 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from bartizan.compile import Compiled, Resources, Stamped, discovered_body, live, resources, shared, stamp
 from bartizan.compile.brakes import Braked, refused
 from bartizan.envoy import names
 from bartizan.policies.tls import Tls
+
+SETTINGS = "settings"
+"""The note of what nodes are to do themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,5 +69,7 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
     found[names.ECDS, names.BRAKES] = discovered_body(names.BRAKES, live.brakes(braked.late))
     wanted = {names.certificate(tls.name) for tls in compiled.snapshot.policies if isinstance(tls, Tls)}
     found.update({(names.SECRET, name): body for name, body in alive.certificates.items() if name in wanted})
+    if (stale := compiled.snapshot.gateway.max_stale) is not None:
+        found[names.NOTE, SETTINGS] = orjson.dumps({"max_stale_s": stale.total_seconds()})
     found.update({(names.NOTE, name): body for name, body in alive.notes.items()})
     return State(compiled, stamps, policy, common, alive, found)

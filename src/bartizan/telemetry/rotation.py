@@ -17,8 +17,13 @@ def due(path: Path, rotate: int) -> bool:
 
 
 def rotated(path: Path) -> Path:
-    """Gives the file its final name. Envoy goes on writing to it until it reopens."""
-    target = path.with_name(f"{path.stem}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{time.time_ns() % 10**9:09d}{path.suffix}")
+    """Gives the file its final name, behind all others whatever the clock says. Envoy goes on writing to it until it reopens."""
+    seconds, rest = divmod(time.time_ns(), 10**9)
+    target = path.with_name(f"{path.stem}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}-{rest:09d}{path.suffix}")
+    last = max(path.parent.glob(f"{path.stem}-*{path.suffix}"), default=target)
+    head, _, number = last.stem.rpartition("-")
+    if last >= target and number.isdecimal():
+        target = path.with_name(f"{head}-{int(number) + 1:09d}{path.suffix}")
     path.rename(target)
     return target
 

@@ -26,6 +26,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 _MOMENT = len("2026-11-22T08:00:00.000Z")
 _PIECE = 64 << 10
+_MOST_SHAPES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Sieve:
         self._mark = b'{"node":' + orjson.dumps(node) + b","
         self._fails = stream == FAILURES
         self._ahead = sent - time.time()
+        self._shapes: dict[tuple[tuple[str, ...], tuple[type, ...]], bool] = {}
 
     def pieces(self, data: bytes) -> Iterator[Sifted]:
         """Piece by piece, so that other work may come in between."""
@@ -73,11 +75,23 @@ class Sieve:
             record = orjson.loads(line)
         except orjson.JSONDecodeError:
             return None
-        if not record or not all(isinstance(record[name], _KINDS[name]) for name in record.keys() & _KINDS.keys()):
+        if not isinstance(record, dict) or not self._fits(record):
             return None
         if self._fails:
             return self._dated(line, record)
         return self._mark + line[1:] + b"\n" if len(record.get("time") or "") == _MOMENT else None
+
+    def _fits(self, record: dict[str, Any]) -> bool:
+        """Whether each field is of its kind. Few shapes are looked at, because most records have the same."""
+        shape = tuple(record), tuple(map(type, record.values()))
+        known = self._shapes.get(shape)
+        if known is None:
+            if len(self._shapes) >= _MOST_SHAPES:
+                self._shapes.clear()
+            known = self._shapes[shape] = bool(record) and all(
+                issubclass(kind, _KINDS[name]) for name, kind in zip(*shape, strict=True) if name in _KINDS
+            )
+        return known
 
     def _dated(self, line: bytes, record: dict[str, Any]) -> bytes | None:
         told = str(record.get("time"))

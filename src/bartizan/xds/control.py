@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from base64 import b64decode
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import Any, Protocol, TypeAlias
 import grpc
 
 from bartizan.lib.sockets import private_folder
+from bartizan.xds.beat import EVERY_S, Beat, signed_beat
 from bartizan.xds.frames import METHOD, OPTIONS, SERVICE, Answer, Hello, decoded
 from bartizan.xds.member import GROUP, Member, NodeStatus, absent
 from bartizan.xds.propagation import Propagation
-from bartizan.xds.release import Key, Outcome, Position, Release, State, Step
+from bartizan.xds.release import NOTE, Key, Outcome, Position, Release, State, Step
 from bartizan.xds.signed import Address, Signer, encoded_order, signed
 
 _log = logging.getLogger(__name__)
@@ -70,6 +72,18 @@ class Sequences(Protocol):
     def next(self, above: int = 0) -> int: ...
 
 
+class Revocations(Protocol):
+    """What is known to be revoked."""
+
+    def lacking(self, held: Mapping[str, str]) -> tuple[str, ...]:
+        """Which of a node's notes, by name and version, may say more than is known."""
+        ...
+
+    def take(self, node: str, notes: Mapping[str, bytes]) -> int:
+        """Takes over what they say. The generation of live data that holds it. Unavailable if it can't be kept."""
+        ...
+
+
 class ControlServer:
     """Holds the newest state and brings every node to it. Nodes that come before the first `publish` are left as they are."""
 
@@ -108,11 +122,12 @@ class ControlServer:
         """The nodes that belong to the fleet, connected or not, with their groups."""
         self.lane: Callable[[str], ControlServer] = lambda name: self
         """Who serves the node of this name: for a canary, another."""
+        self.revocations: Revocations | None = None
 
     def beside(self) -> "ControlServer":
         """Another one for a few of the nodes, who come in by this one's doors: `lane` says which. It signs and numbers as this one does."""
         made = ControlServer(self._path, self._signer, plan=self._plan, patience=self._patience, sequences=self._sequences)
-        made.propagation = self.propagation
+        made.propagation, made.revocations = self.propagation, self.revocations
         return made
 
     async def start(self) -> None:
@@ -190,6 +205,8 @@ class ControlServer:
         self._signed.clear()
         self._remember(release.steps)
         connected = [node for node in self._nodes.values() if not node.gone.is_set()]
+        for node in connected:
+            node.lagging = node.lagging or bool(self._knows_better(node))
         self.propagation.begin(release.sequence, release.revision, (node.name for node in connected))
         expected = {node: node.expect(self._edit) for node in connected if not node.lagging}
         for node in connected:
@@ -224,11 +241,34 @@ class ControlServer:
     async def _keep(self, node: Member) -> None:
         """Brings a node to the newest state, again and again."""
         await self._ready.wait()
+        await self._hear(node)
         while True:
             node.due.clear()
-            while node.tried != self._edit:
+            while node.tried != self._edit and self._position.generation >= node.needs:
                 await self._bring(node)
             await node.due.wait()
+
+    def _knows_better(self, node: Member) -> tuple[str, ...]:
+        """The notes of a node that came with others than are held here."""
+        return () if node.asked or self.revocations is None else self.revocations.lacking(node.held.get(NOTE, {}))
+
+    async def _hear(self, node: Member) -> None:
+        """Takes over what the node knows to be revoked: this control plane's state may be older than what its nodes hold."""
+        if (names := self._knows_better(node)) and self.revocations is not None:
+            answer = await node.ask(names, self._patience.answer_s)
+            if answer is None:
+                return node.leave()
+            told = {name: b64decode(text) for name, text in (answer.notes or {}).items() if name in names}
+            node.needs = self.revocations.take(node.name, told)
+        node.asked = True
+
+    async def _beat(self, node: Member) -> None:
+        """Tells a node that holds the newest that it does, again and again."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            if node.level == self._edit and self._ready.is_set():
+                beat = Beat(group=node.group, sequence=self._position.sequence, at=self._clock())
+                node.beat(signed_beat(beat, self._signer))
 
     async def _bring(self, node: Member) -> None:
         """Sends a node what leads it to the state held now: the newest release if it holds the state before, else what it lacks."""
@@ -292,7 +332,7 @@ class ControlServer:
     async def converse(self, hello: Hello, requests: AsyncIterator[bytes], context: Writer, who: tuple[str, str] | None) -> None:
         """A connection whose greeting was read."""
         node = self._welcome(hello, who)
-        work = (self._listen(node, requests), self._speak(node, context), self._keep(node), node.gone.wait())
+        work = (self._listen(node, requests), self._speak(node, context), self._keep(node), self._beat(node), node.gone.wait())
         tasks: list[asyncio.Task[Any]] = [asyncio.create_task(one) for one in work]
         _log.info("node %s is connected", node.name)
         self._tell()

@@ -54,6 +54,8 @@ class Answer(_Frame):
     distrust: str | None = None
     """Why the node itself refuses it, before Envoy has seen it."""
     took_s: float = 0.0
+    notes: dict[str, str] | None = None
+    """What it was asked for of its notes, by name, in base64."""
 
 
 class _Step(_Frame):

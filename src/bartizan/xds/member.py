@@ -4,9 +4,11 @@ import asyncio
 import time
 from dataclasses import dataclass
 
+import orjson
+
 from bartizan.xds.frames import Answer, Hello, Report
 from bartizan.xds.release import Outcome, Position, Versions
-from bartizan.xds.signed import Order
+from bartizan.xds.signed import ASK, BEAT, Order
 
 GROUP = "default"
 """The group of nodes that weren't put into another."""
@@ -53,6 +55,10 @@ class Member:
         """The edit that it was last brought to, or refused."""
         self.lagging = False
         """It was waited for long enough: nobody waits for it until it has caught up."""
+        self.asked = False
+        """What it knows to be revoked is known here."""
+        self.needs = 0
+        """It gets nothing of an earlier generation of live data: it knows better."""
         self.outgoing: asyncio.Queue[tuple[Order, asyncio.Event]] = asyncio.Queue()
         """What is to be sent, and what to set when it is."""
         self.gone = asyncio.Event()
@@ -64,10 +70,19 @@ class Member:
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._expected: dict[int, asyncio.Future[Outcome]] = {}
 
-    async def send(self, signed: bytes, seconds: float) -> Answer | None:
+    def beat(self, signed: bytes) -> None:
+        """Sends a beat, unless what was sent before is still here."""
+        if self.outgoing.empty():
+            self.outgoing.put_nowait((Order(BEAT, signed), asyncio.Event()))
+
+    async def ask(self, names: tuple[str, ...], seconds: float) -> Answer | None:
+        """Its answer, with its notes of these names; None if it left, or is so late."""
+        return await self.send(orjson.dumps(names), seconds, ASK)
+
+    async def send(self, signed: bytes, seconds: float, mark: int = 0) -> Answer | None:
         """Its answer; None if it left, or is so late after it was sent."""
         self._orders += 1
-        number, sent = self._orders, asyncio.Event()
+        number, sent = self._orders | mark, asyncio.Event()
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
         self.outgoing.put_nowait((Order(number, signed), sent))
         sending, leaving = asyncio.ensure_future(sent.wait()), asyncio.ensure_future(self.gone.wait())

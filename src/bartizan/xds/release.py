@@ -15,6 +15,8 @@ EXTENSION = TYPE + "envoy.config.core.v3.TypedExtensionConfig"
 LISTENER = TYPE + "envoy.config.listener.v3.Listener"
 ROUTES = TYPE + "envoy.config.route.v3.RouteConfiguration"
 SCOPE = TYPE + "envoy.config.route.v3.ScopedRouteConfiguration"
+NOTE = TYPE + "bartizan.v1.Note"
+"""What a node is told beside what its Envoy gets."""
 
 ORDER = (CLUSTER, ENDPOINTS, SECRET, EXTENSION, LISTENER, ROUTES, SCOPE)
 """How the changes of one step are sent: what is named before what names it. Removals go the other way round."""

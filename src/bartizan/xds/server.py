@@ -14,7 +14,7 @@ import grpc
 from bartizan.envoy import message
 from bartizan.lib.sockets import private_folder
 from bartizan.xds.dialogue import Dialogue, Holding, Refusal, Request, Response
-from bartizan.xds.release import CLUSTER, ENDPOINTS, LISTENER, Key, Outcome, Position, Release, Resource, State, Step, rank
+from bartizan.xds.release import CLUSTER, ENDPOINTS, EXTENSION, LISTENER, Key, Outcome, Position, Release, Resource, State, Step, rank
 
 _log = logging.getLogger(__name__)
 _SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
@@ -22,6 +22,7 @@ _REQUEST = "envoy.service.discovery.v3.DeltaDiscoveryRequest"
 _RESPONSE = "envoy.service.discovery.v3.DeltaDiscoveryResponse"
 _OPTIONS = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
 Adapt: TypeAlias = Callable[[Resource], Resource]
+_ADAPTED = frozenset({LISTENER, EXTENSION})
 _EDS = 3  # envoy.config.cluster.v3.Cluster.DiscoveryType
 
 
@@ -46,7 +47,7 @@ class _View:
 
     def of(self, type_url: str) -> Mapping[str, Resource]:
         held = self._state.of(type_url)
-        return {name: self._adapt(one) for name, one in held.items()} if type_url == LISTENER else held
+        return {name: self._adapt(one) for name, one in held.items()} if type_url in _ADAPTED else held
 
 
 class _Stream:
@@ -69,7 +70,7 @@ class AdsServer:
     """Serves Envoy over the unix socket `path`. Answers nothing until it has been given a state, so that an Envoy never starts empty."""
 
     def __init__(self, path: Path, *, answer_s: float = 10.0, adapt: Adapt | None = None) -> None:
-        """`adapt`: what Envoy gets in a listener's place. What is held, hashed and kept is as it came."""
+        """`adapt`: what Envoy gets in a listener's or an extension's place. What is held, hashed and kept is as it came."""
         self._path = path
         self._answer_s = answer_s
         self._adapt = adapt
@@ -156,6 +157,17 @@ class AdsServer:
         self._open.set()
         self.tell()
 
+    def given(self, type_url: str) -> Mapping[str, Resource]:
+        """What Envoy gets of this type."""
+        return _View(self.state, self._adapt).of(type_url) if self._adapt else self.state.of(type_url)
+
+    async def give_again(self, type_url: str, prefix: str) -> None:
+        """Gives Envoy the resources whose names begin so, because what is made of them has changed."""
+        async with self._applying:
+            self._push(Step(tuple(one for name, one in self.state.of(type_url).items() if name.startswith(prefix))))
+            await self._answer(self._answer_s)
+        self.tell()
+
     async def apply(self, release: Release, *, connect_s: float = 0.0) -> Outcome:
         """Leads Envoy through the steps of a release. What it refuses is undone, here and in Envoy.
 
@@ -235,7 +247,7 @@ class AdsServer:
         changed: defaultdict[str, dict[str, Resource]] = defaultdict(dict)
         removed: defaultdict[str, list[str]] = defaultdict(list)
         for one in (*step.changed, *self._endpoints_of(step)):
-            changed[one.type_url][one.name] = self._adapt(one) if self._adapt and one.type_url == LISTENER else one
+            changed[one.type_url][one.name] = self._adapt(one) if self._adapt and one.type_url in _ADAPTED else one
         for type_url, name in step.removed:
             removed[type_url].append(name)
         for stream in self._streams:

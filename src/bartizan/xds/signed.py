@@ -56,6 +56,13 @@ class Address:
     not_after: float
 
 
+ASK = 1 << 63
+"""In the number of an order: it asks for the notes that it names, as a list in JSON, and is no release."""
+
+BEAT = 1 << 62
+"""In the number of an order: it is a beat (`beat.py`), and wants no answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """A release on its way to a node, with a number that the node's answer names."""

@@ -11,6 +11,9 @@ from bartizan.admin.api import api, document
 class Nothing:
     """Stands where a document needs no more."""
 
+    def refused(self, event: object) -> None:
+        """Nobody is refused by a document."""
+
 
 @pytest.fixture(scope="module")
 def app() -> FastAPI:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from bartizan.cli.explanation import Explanation, remedy
+from bartizan.cli.explanation import Explanation
 from bartizan.model.covering import Covering
+from bartizan.telemetry.explained import remedy
 
 CALLERS = {"kind": "Authenticate", "name": "callers", "any": [{"api_key": True}, {"jwt": "corp"}, {"mtls": "partners"}]}
 GOLD = {"kind": "Authorize", "name": "gold", "allow": 'principal.plan == "gold"\n'}

@@ -3,6 +3,9 @@
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
+from bartizan.identity import blocking
 from bartizan.identity.blocking import FailedAttempts
 from bartizan.model.gateway import Blocking
 
@@ -54,3 +57,24 @@ def test_sources_are_counted_apart_and_ipv6_by_network() -> None:
 def test_exempt_sources_and_nonsense_never_block() -> None:
     attempts = FailedAttempts(RULES)
     assert not attempts.count(_failures("198.51.100.7", 50) + _failures("not an address", 50) + [{}] * 50, 0)
+
+
+def test_what_a_node_shipped_late_counts_from_when_it_was() -> None:
+    failed = FailedAttempts(RULES)
+    old = [{"source": "192.0.2.1", "node": "edge", "at": 80.0}] * 3
+    assert not failed.count(old, 100.0), "they were long before the window"
+    assert failed.count([{**old[0], "at": 95.0}, {**old[0], "at": 99.0}, {"source": "192.0.2.1"}], 100.0), "on two nodes together"
+
+
+def test_one_node_cant_block_the_whole_world(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocking, "_MOST_BY_A_NODE", 5)
+    failed = FailedAttempts(RULES)
+    for i in range(20):
+        failed.count([{"source": f"192.0.2.{i}", "node": "edge", "at": 100.0}] * 3, 100.0)
+    assert len(failed.blocked(100.0)) == 5
+    assert "edge" in failed.warnings()[0]
+    assert failed.count([{"source": "192.0.2.50", "node": "other", "at": 100.0}] * 3, 100.0)
+    assert failed.count([{"source": "192.0.2.51"}] * 3, 100.0)
+    failed.blocked(200.0)
+    assert not failed.warnings()
+    assert failed.count([{"source": "192.0.2.60", "node": "edge", "at": 200.0}] * 3, 200.0)

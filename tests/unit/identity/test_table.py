@@ -6,7 +6,7 @@ import pytest
 from bartizan.envoy import message_type
 from bartizan.identity.key_text import OTHER, SHARDS, key_text
 from bartizan.identity.keys import KeyRecord
-from bartizan.identity.table import ConsumerView, fields_of, order_mark, shards
+from bartizan.identity.table import ConsumerView, fields_of, holders, order_mark, shards
 from bartizan.secrets.sealed import Secret
 
 ATTRIBUTES = {"plan": "string", "department": "string", "level": "number", "staff": "bool", "regions": "list"}
@@ -153,3 +153,12 @@ def test_equal_input_gives_equal_bytes_and_one_change_touches_one_shard() -> Non
     assert shards(keys, dict(consumers), dict(ATTRIBUTES)) == before
     after = shards(keys, {**consumers, "other": ConsumerView("other", (), {"plan": "silver"})}, ATTRIBUTES)
     assert {shard for shard in before if before[shard] != after[shard]} == {"c"}
+
+
+def test_who_counts_is_read_back_from_the_tables() -> None:
+    views = {name: ConsumerView(name, ("ops",), {"plan": "gold"}) for name in ("acme", "globex")}
+    keys = [record("acme"), record("globex", ident="key_x"), record("acme", "b", "key_y"), record("gone")]
+    bodies = shards(keys, views, ATTRIBUTES)
+    assert holders(bodies["a"]) == {("acme", "key_abc"), ("globex", "key_x")}
+    assert holders(bodies["b"]) == {("acme", "key_y")}
+    assert ("acme", "key_abc") not in holders(bodies["c"])

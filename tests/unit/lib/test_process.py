@@ -171,3 +171,26 @@ def test_endings_are_told_in_words() -> None:
     assert ending(1) == "ended with status 1"
     assert ending(-9) == "was ended by SIGKILL"
     assert ending(-99) == "was ended by signal 99"
+
+
+async def test_what_is_done_for_a_child_knows_all_processes_and_ends_with_the_supervisor() -> None:
+    seen: list[int] = []
+    ended = asyncio.Event()
+
+    async def attended(pids: Mapping[str, int]) -> None:
+        try:
+            while True:
+                seen.append(pids.get("other", 0))
+                await asyncio.sleep(0.01)
+        finally:
+            ended.set()
+
+    supervisor = Watched(Child("one", Command(SLEEP), attended=attended), Child("other", Command(SLEEP)))
+    running = asyncio.create_task(supervisor.run())
+    pid = await supervisor.pid("other")
+    async with asyncio.timeout(3):
+        while seen[-1:] != [pid]:
+            await asyncio.sleep(0.01)
+    supervisor.stop()
+    assert await running == 0
+    await asyncio.wait_for(ended.wait(), 1)

@@ -110,3 +110,23 @@ async def test_someone_faster_is_a_conflict(store: Store) -> None:
     await kept(other, 2, active=False)
     with pytest.raises(Conflict):
         await kept(line, 3, active=False)
+
+
+async def test_of_two_control_planes_one_wins_and_the_other_knows_it_then(store: Store) -> None:
+    one, two = await line_of(store, True), Line(store)
+    await two.load()
+    await kept(one, 2)
+    content = Content(revision(3), {("Public", "x"): b"{}"})
+    with pytest.raises(Conflict, match="ann was faster"):
+        await two.commit(content, Change(None, "bob", "m", "api"), any_parent=True)
+    assert two.newest == revision(2)
+    # From there on it may try again.
+    assert (await two.commit(content, Change(None, "bob", "m", "api"), any_parent=True)).number == 3
+    # Both note what they see, and neither stops for it.
+    one.activate(revision(2))
+    await settled(one)
+    two.activate(revision(3))
+    await settled(two)
+    again = Line(store)
+    await again.load()
+    assert again.active is not None and again.active.revision == revision(3)

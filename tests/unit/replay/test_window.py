@@ -4,6 +4,9 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
+import pytest
+
+from bartizan.replay import window
 from bartizan.replay.window import Records, Window
 
 _START = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
@@ -70,3 +73,19 @@ def test_progress_is_told_in_bytes(tmp_path: Path) -> None:
             pass
     size = (tmp_path / "requests.jsonl").stat().st_size
     assert told[-1] == (size, size) and len(told) > 1 and [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_the_records_of_all_nodes_are_read_however_many_files_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    edge = tmp_path / "nodes" / "edge"
+    edge.mkdir(parents=True)
+    write(tmp_path / "requests.jsonl", 10, 20)
+    write(tmp_path / "requests-1.jsonl", 0, 10)
+    write(edge / "requests.jsonl", 30, 40)
+    write(edge / "requests-1.jsonl", 20, 30)
+    assert ids(Records.folder(tmp_path, Window())) == list(range(40))
+    monkeypatch.setattr(window, "_AT_ONCE", 2)
+    records = Records.folder(tmp_path, Window())
+    with records:
+        assert len(records._open) == 2
+        assert [int(one["request_id"]) for one in records.read()] == list(range(40))
+    assert len(ids(Records.folder(tmp_path, Window(), sample=10))) == 10

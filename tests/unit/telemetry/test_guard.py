@@ -74,6 +74,15 @@ def test_more_errors_than_before(before: int, after: int, trips: bool) -> None:
     assert any("5xx" in told for told in counted(*old, *new).tripped(LIMITS)) is trips
 
 
+def test_calling_what_fails_anyway_trips_nothing() -> None:
+    broken = {"api": "legacy", "route": "/legacy", "status": 503}
+    old = [*[record("old") for _ in range(990)], *[record("old", None, **broken) for _ in range(10)]]
+    new = [*[record("new") for _ in range(100)], *[record("new", None, **broken) for _ in range(900)]]
+    assert not list(counted(*old, *new).tripped(LIMITS))
+    worse = [*[record("new", status=503 if i < 80 else 200) for i in range(100)], *[record("new", None, **broken) for _ in range(900)]]
+    assert list(counted(*old, *worse).tripped(LIMITS))
+
+
 def test_a_few_requests_tell_nothing_of_errors() -> None:
     assert not list(counted(*[record("new", status=500) for _ in range(49)]).tripped(LIMITS))
     assert list(counted(*[record("new", status=500) for _ in range(50)]).tripped(LIMITS))

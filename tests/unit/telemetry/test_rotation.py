@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from bartizan.telemetry import rotation
 from bartizan.telemetry.rotation import due, pruned, rotated
 
 
@@ -29,3 +32,12 @@ def test_the_oldest_go_first_and_the_current_one_counts(tmp_path: Path) -> None:
     assert pruned(current, 260) == closed[:2]
     assert [path.exists() for path in closed] == [False, False, True, True]
     assert pruned(current, 260) == []
+
+
+def test_a_closed_file_comes_behind_all_others_also_when_the_clock_goes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    current, closed = tmp_path / "requests.jsonl", []
+    for nanoseconds in (2_000_000_000_999_999_999, 2_000_000_001_000_000_001, 1_000_000_000_000_000_000, 1_000_000_000_000_000_001):
+        monkeypatch.setattr(rotation.time, "time_ns", lambda now=nanoseconds: now)
+        current.touch()
+        closed.append(rotated(current))
+    assert sorted(closed) == closed and len(set(closed)) == 4

@@ -59,3 +59,10 @@ def test_lines_over_the_borders_of_chunks_are_found(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(search, "_CHUNK", 64)
     write(tmp_path / "requests.jsonl", *({"request_id": f"id-{i}", "pad": "x" * (i * 7 % 150)} for i in range(60)))
     assert all(record(tmp_path, f"id-{i}") for i in range(60))
+
+
+def test_a_record_of_any_node_is_found(tmp_path: Path) -> None:
+    (tmp_path / "nodes" / "edge").mkdir(parents=True)
+    write(tmp_path / "requests.jsonl", {"request_id": "a"})
+    write(tmp_path / "nodes" / "edge" / "requests-1.jsonl", {"node": "edge", "request_id": "b"})
+    assert record(tmp_path, "a") == {"request_id": "a"} and record(tmp_path, "b") == {"node": "edge", "request_id": "b"}

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bartizan.telemetry.tail import followed
+from bartizan.telemetry.tail import followed, followed_everywhere
 
 
 async def _next(stream: Any, seconds: float = 3) -> list[dict[str, Any]]:
@@ -28,4 +28,29 @@ async def test_it_begins_at_the_end_and_follows_rotations(tmp_path: Path) -> Non
     path.rename(tmp_path / "b.jsonl")
     path.write_text(json.dumps({"n": 4}) + "\n")
     assert await _next(stream) == [{"n": 4}]
+    await stream.aclose()
+
+
+async def test_the_files_of_all_nodes_are_followed_also_of_those_that_come_later(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"old": 1}\n')
+    edge, late = (tmp_path / "nodes" / name for name in ("edge", "late"))
+    edge.mkdir(parents=True)
+    (edge / "a.jsonl").write_text('{"old": 2}\n')
+    stream = followed_everywhere(tmp_path, "a")
+    waiting = asyncio.create_task(_next(stream))
+    await asyncio.sleep(0.3)
+    with (edge / "a.jsonl").open("a") as file:
+        file.write('{"n": 1}\n')
+    assert await waiting == [{"n": 1}]
+    late.mkdir()
+    (late / "a.jsonl").write_text('{"n": 2}\n')
+    assert await _next(stream) == [{"n": 2}]
+    with (tmp_path / "a.jsonl").open("a") as file:
+        file.write('{"n": 3}\n')
+    assert await _next(stream) == [{"n": 3}]
+    (edge / "a.jsonl").rename(edge / "a-1.jsonl")
+    with (edge / "a-1.jsonl").open("a") as file:
+        file.write('{"n": 4}\n')
+    (edge / "a.jsonl").write_text('{"n": 5}\n')
+    assert [await _next(stream), await _next(stream)] == [[{"n": 4}], [{"n": 5}]]
     await stream.aclose()

@@ -74,13 +74,38 @@ class Kept(BaseModel):
     loosens: list[str] = Field(description="What it lets through that was refused before.")
 
 
-class Changes(BaseModel):
-    """Several changes at once: all of them or none."""
+class Edits(BaseModel):
+    """Documents put and taken away."""
 
     put: list[Document] = Field(default_factory=list, max_length=10_000, description="Documents with their kind and name.")
     delete: list[str] = Field(default_factory=list, max_length=10_000, description="What is taken away, as kind/name.")
     replace: bool = Field(default=False, description="All policies, APIs and the gateway that aren't put are taken away.")
     files: dict[str, str] = Field(default_factory=dict, max_length=1000, description="Contents, in base64, of files that policies name.")
+
+    def documents(self, before: Snapshot) -> dict[tuple[str, str], bytes | None]:
+        """What is put, and with None what is taken away of what was there."""
+        found: dict[tuple[str, str], bytes | None] = {}
+        if self.replace:
+            found = {key: None for key, one in before.resources.items() if one.kind not in LIVE_KINDS}
+        for text in self.delete:
+            kind, _, name = text.partition("/")
+            found[_key(kind, name)] = None
+        for document in self.put:
+            kind, name = str(document.get("kind")), str(document.get("name"))
+            found[_key(kind, name)] = _written(kind, name, document)
+        return found
+
+    def contents(self) -> dict[str, bytes]:
+        """What the files hold."""
+        try:
+            return {name: base64.b64decode(text, validate=True) for name, text in self.files.items()}
+        except ValueError as error:
+            raise Invalid("The contents of files are given in base64.") from error
+
+
+class Changes(Edits):
+    """Several changes at once: all of them or none."""
+
     message: str = Field(default="", max_length=200, pattern=PRINTABLE)
     parent: int | None = Field(default=None, ge=0, le=2**31, description="The commit that the change was made from; by default the newest.")
     emergency: bool = Field(default=False, description="Passes approval, windows and stages. Needs an admin, and is loud.")
@@ -185,22 +210,7 @@ async def change(plane: The, wanted: Changes, caller: Editor) -> Kept:
     if wanted.emergency and not caller.may("administer"):
         raise Forbidden("An emergency needs an admin.", code="role-too-low")
     before = await plane.newest()
-    documents: dict[tuple[str, str], bytes | None] = {}
-    if wanted.replace:
-        documents = {key: None for key, one in before.resources.items() if one.kind not in LIVE_KINDS}
-    for text in wanted.delete:
-        kind, _, name = text.partition("/")
-        documents[_key(kind, name)] = None
-    for document in wanted.put:
-        kind, name = str(document.get("kind")), str(document.get("name"))
-        documents[_key(kind, name)] = _written(kind, name, document)
+    documents = wanted.documents(before)
     await check_trusted(caller, [body for body in documents.values() if body is not None], before)
     by = By(caller.name, wanted.message or "several changes", caller.origin, wanted.emergency)
-    return kept(await plane.change(documents, by, wanted.parent, _files(wanted.files)))
-
-
-def _files(given: dict[str, str]) -> dict[str, bytes]:
-    try:
-        return {name: base64.b64decode(text, validate=True) for name, text in given.items()}
-    except ValueError as error:
-        raise Invalid("The contents of files are given in base64.") from error
+    return kept(await plane.change(documents, by, wanted.parent, wanted.contents()))

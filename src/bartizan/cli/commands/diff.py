@@ -9,11 +9,12 @@ from typing import Any
 
 from bartizan.cli.arguments import as_json, state
 from bartizan.cli.compiled import compiled
-from bartizan.cli.meant import lines, told
+from bartizan.cli.meant import lines
 from bartizan.cli.output import complain, painted, say, show_json, show_problems
 from bartizan.cli.remote import asked
 from bartizan.compile import Compiled
 from bartizan.meaning import difference
+from bartizan.meaning.telling import told
 from bartizan.rollout.accepted import Accepted
 from bartizan.rollout.loosening import loosenings
 

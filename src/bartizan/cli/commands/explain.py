@@ -15,10 +15,10 @@ from bartizan.cli.output import complain, show_json, show_problems
 from bartizan.cli.remote import asked
 from bartizan.compile import Compiled, stamp
 from bartizan.errors import Unavailable
-from bartizan.model.covering import Covering
 from bartizan.model.snapshot import Snapshot
 from bartizan.rollout.covering import told_of_route
 from bartizan.scratch import Question, Scratch, Unaskable
+from bartizan.telemetry.explained import Explained, of_route
 from bartizan.telemetry.search import record
 
 NAME = "explain"
@@ -69,9 +69,11 @@ def _happened(read: argparse.Namespace) -> Explanation | None:
     except Unavailable:
         note = "No gateway runs with this state, so only the policies that the record names are listed; name their files with -f."
         return Explanation(found, (), {}, (note,))
-    covering = tuple(Covering(one["policy"], one["role"], one["shadow"]) for one in told["policies"])
-    declared = {one["policy"]: one["declared"] for one in told["policies"]}
-    return Explanation(found, covering, declared, _changes(found, told))
+    return _shown(of_route(found, told))
+
+
+def _shown(one: Explained) -> Explanation:
+    return Explanation(one.record, one.covering, one.declared, one.notes, one.hypothetical)
 
 
 def _covering(read: argparse.Namespace, api: str, route: str, method: str) -> Mapping[str, Any]:
@@ -83,14 +85,6 @@ def _covering(read: argparse.Namespace, api: str, route: str, method: str) -> Ma
         show_problems(made)
         raise Unavailable(f"The files {read.files} have problems.")
     return told_of_route(made, stamp(made, {}), api, route, method)
-
-
-def _changes(found: Mapping[str, Any], told: Mapping[str, Any]) -> tuple[str, ...]:
-    if found.get("revision") in told["revisions"]:
-        return ()
-    if not told["policies"]:
-        return (f"The policies have changed since revision {found.get('revision')}: there is no such route any more.",)
-    return (f"The policies have changed since: revision {found.get('revision')} judged this, their text is that of {told['revision']}.",)
 
 
 def _hypothetical(read: argparse.Namespace) -> Explanation | None:

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from bartizan.cli.arguments import as_json, state
+from bartizan.cli.noted import noted
 from bartizan.cli.output import say, show_json
 from bartizan.errors import Invalid
 from bartizan.identity.keys import KeyStore
@@ -50,7 +51,8 @@ def _store(folder: Path) -> KeyStore:
 
 
 def _new(read: argparse.Namespace) -> int:
-    made = _store(read.state).new(read.consumer, name=read.name, expires=_expiry(read.expires))
+    made = _store(read.state).new(read.consumer, name=read.name, expires=(ends := _expiry(read.expires)))
+    noted(read, "key.new", f"key/{made.id}", consumer=made.consumer, name=read.name, expires=ends)
     if read.json:
         show_json({"id": made.id, "consumer": made.consumer, "key": made.key.reveal()})
     else:
@@ -81,6 +83,7 @@ def _list(read: argparse.Namespace) -> int:
 
 def _revoke(read: argparse.Namespace) -> int:
     record = _store(read.state).revoke(read.id)
+    noted(read, "key.revoke", f"key/{record.id}", consumer=record.consumer)
     if read.json:
         show_json({"id": record.id, "consumer": record.consumer})
     else:

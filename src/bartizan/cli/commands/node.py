@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bartizan.cli.arguments import as_json, endpoint, state
-from bartizan.cli.output import painted, printable, say, show_json
+from bartizan.cli.output import complain, painted, printable, say, show_json
 from bartizan.cli.remote import asked
 from bartizan.errors import Invalid, Unavailable
 from bartizan.model.fields import UNITS
@@ -89,12 +89,27 @@ def _token(read: argparse.Namespace) -> int:
     seconds = int(read.valid[:-1]) * UNITS[read.valid[-1]]
     fleet = authority(read.state, load_or_create(read.state / "control.key"))
     secret = _registry(read.state).token(read.group, seconds, read.name)
+    _noted(read, "node.token", f"node/{read.name or '*'}", group=read.group, seconds=seconds)
     text = token_text(bytes.fromhex(secret.reveal()), fleet.fingerprint)
     if read.json:
         show_json({"token": text, "group": read.group, "name": read.name, "expires": time.time() + seconds})
     else:
         say(text)
     return 0
+
+
+def _noted(read: argparse.Namespace, action: str, target: str, **details: str | float) -> None:
+    from bartizan.cli.noted import noted
+
+    noted(read, action, target, **details)
+
+
+def _noted_trust(read: argparse.Namespace) -> None:
+    """A node's machine has no audit log, unless the control plane runs there too."""
+    if (read.state / "control.key").exists():
+        _noted(read, "node.trust", f"key/{read.key}", only=read.only)
+    else:
+        complain("this machine has no audit log, so nothing notes this but you")
 
 
 def _registry(folder: Path) -> "Registry":
@@ -181,6 +196,7 @@ def _standing(node: dict[str, Any] | None) -> str:
 
 def _remove(read: argparse.Namespace) -> int:
     _registry(read.state).remove(read.name)
+    _noted(read, "node.remove", f"node/{read.name}")
     if read.json:
         show_json({"removed": read.name})
     else:
@@ -198,6 +214,7 @@ def _trust(read: argparse.Namespace) -> int:
         except ValueError as error:
             raise Invalid(f"{read.key!r} isn't a public key: it has 64 hexadecimal digits.") from error
         write_trust(read.state, added if read.only else known.public | added, known.group)
+        _noted_trust(read)
         known = read_trust(read.state)
     if read.json:
         show_json({"group": known.group, "keys": list(known.keys)})

@@ -1,0 +1,85 @@
+"""What an edit means as JSON, and read back from it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bartizan.meaning.changes import Change, Condition, Group, LimitChange, Meaning, Place, State
+from bartizan.meaning.who import Who
+
+
+def told(meaning: Meaning) -> dict[str, Any]:
+    """As JSON."""
+    return {
+        "same": meaning.empty,
+        "access": list(map(_group, meaning.access)),
+        "limits": [
+            {"policy": one.policy, "before": one.before or None, "after": one.after or None, "places": list(map(_place, one.places))}
+            for one in meaning.limits
+        ],
+        "callers": list(meaning.callers),
+        "live": list(map(_group, meaning.live)),
+    }
+
+
+def _group(group: Group) -> dict[str, Any]:
+    return {"places": list(map(_place, group.places)), "changes": list(map(_change, group.changes))}
+
+
+def _place(place: Place) -> dict[str, Any]:
+    return {
+        "api": place.api,
+        "host": place.host,
+        "path": place.path,
+        "methods": list(place.methods) or None,
+        "status": place.status,
+    }
+
+
+def _change(change: Change) -> dict[str, Any]:
+    who = change.who
+    return {
+        "what": change.what,
+        "who": {
+            "text": who.text,
+            "anonymous": who.anonymous,
+            "tokens_of": list(who.issuers),
+            "certificates_of": list(who.cas),
+            "consumers": who.consumers,
+            "names": list(who.names),
+        },
+        "before": _state(change.before),
+        "after": _state(change.after),
+    }
+
+
+def _state(state: State) -> dict[str, Any]:
+    return {"kind": state.kind, "conditions": [{"text": one.text, "policies": list(one.policies)} for one in state.conditions]}
+
+
+def read_back(told: Mapping[str, Any]) -> Meaning:
+    """What `told` gave."""
+    limits = (
+        LimitChange(one["policy"], one["before"] or "", one["after"] or "", tuple(map(_placed, one["places"]))) for one in told["limits"]
+    )
+    access, live = (tuple(map(_grouped, told[name])) for name in ("access", "live"))
+    return Meaning(access, tuple(limits), tuple(told["callers"]), live)
+
+
+def _grouped(told: Mapping[str, Any]) -> Group:
+    return Group(tuple(map(_placed, told["places"])), tuple(map(_changed, told["changes"])))
+
+
+def _placed(told: Mapping[str, Any]) -> Place:
+    return Place(told["api"], told["host"], told["path"], tuple(told["methods"] or ()), told["status"])
+
+
+def _changed(told: Mapping[str, Any]) -> Change:
+    who = told["who"]
+    people = Who(
+        who["text"], who["anonymous"], tuple(who["tokens_of"]), tuple(who["certificates_of"]), who["consumers"], tuple(who["names"])
+    )
+    return Change(told["what"], people, _stated(told["before"]), _stated(told["after"]))
+
+
+def _stated(told: Mapping[str, Any]) -> State:
+    return State(told["kind"], tuple(Condition(one["text"], tuple(one["policies"])) for one in told["conditions"]))
