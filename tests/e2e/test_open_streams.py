@@ -174,7 +174,12 @@ class World:
 
     async def of_each_kind(self, **headers: str) -> list[Opened]:
         made = self.streams
-        return [await made.sse(**headers), await made.socket(**headers), await made.socket(quiet=True, **headers), await made.grpc(**headers)]
+        return [
+            await made.sse(**headers),
+            await made.socket(**headers),
+            await made.socket(quiet=True, **headers),
+            await made.grpc(**headers),
+        ]
 
 
 @pytest.fixture
@@ -297,3 +302,14 @@ async def test_each_request_has_one_record_however_long_it_took(world: World) ->
     assert record["duration_ms"] > 4000
     await asyncio.sleep(0.5)
     assert [one["request_id"] for one in world.gw.records()].count(answer.headers["x-request-id"]) == 1
+
+
+async def test_a_key_that_expires_takes_its_streams_along(world: World) -> None:
+    expires = time.time() + 5
+    _, key = world.gw.new_key("acme", expires=expires)
+    await until(world.gw, 200, path="/live", **{"x-api-key": key})
+    theirs, others = [await world.streams.sse(**{"x-api-key": one}) for one in (key, world.acme)]
+    await theirs.ends(expires - time.time() + WITHIN_S)
+    assert time.time() >= expires
+    await asyncio.sleep(2.5)
+    assert others.goes_on

@@ -169,6 +169,32 @@ async def test_killed_control_planes_and_nodes_lose_nothing_and_double_nothing(u
     assert told["requests"]["lost"] == 0 and told["requests"]["refused"] == 0 and told["requests"]["records"] == len(found)
 
 
+async def test_shadow_and_guards_see_what_happens_on_far_nodes_alone(up: Up) -> None:
+    port, files = await edge(up, "edge-1"), up.folder / "files" / "all.yaml"
+    key = json.loads(await up.told("key", "new", "acme", "--json", "--state", up.state))["key"]
+    await eventually(lambda: _let_in(port, key))
+    releases = "releases: {stages: [{shadow: {for: 20s, requests: 20}}], guards: {for: 20s}}\nlisteners:"
+    before = (await up.status())["revision"]
+    files.write_text(sound := files.read_text().replace("listeners:", releases, 1))
+    await up.until(lambda told: told["revision"] not in {None, before})
+    files.write_text(sound.replace("allow: 'true'", "allow: 'request.method == \"POST\"'"))
+    assert "newly refused" in await failed(up, port, key)
+    files.write_text(sound.replace("upstream: 'http://127.0.0.1:", "upstream: 'http://127.0.0.9:"))
+    assert (await failed(up, port, key)).startswith("5xx: ")
+
+
+async def failed(up: Up, port: int, key: str) -> str:
+    """Why the next rollout failed, with callers on the far node all the while."""
+    before = ((await up.status())["rollout"] or {}).get("number")
+    ends = time.monotonic() + 30
+    while time.monotonic() < ends:
+        await ask(port, key, count=5)
+        rollout = (await up.status())["rollout"]
+        if rollout and rollout["number"] != before and rollout["status"] == "failed":
+            return str(rollout["why"])
+    raise AssertionError(rollout)
+
+
 async def test_a_token_may_come_from_a_variable(up: Up) -> None:
     token = (await up.told("node", "token", "--name", "edge-1", "--state", up.state)).strip()
     os.environ["BARTIZAN_JOIN"] = token

@@ -1,11 +1,11 @@
 """What was revoked stays so, whatever is restored: nodes know it, and the control plane learns it from them."""
 
 import asyncio
-import json
 import os
 import shutil
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -18,6 +18,11 @@ from tests.e2e.node_rig import eventually
 from tests.e2e.test_fleet_up import FILES, Up
 
 CONSUMERS = "---\n{kind: Consumer, name: globex}\n---\n{kind: Consumer, name: initech}\n"
+PUBLIC = """---
+{kind: Api, name: open, paths: [/open], upstream: 'http://127.0.0.1:9'}
+---
+{kind: Public, name: all, target: {api: open}, reason: for everybody to try}
+"""
 CONTROL = (
     "keys.journal",
     "brakes.journal",
@@ -93,6 +98,7 @@ async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
         made = Fleet(tmp_path, free_port(), free_port())
         (tmp_path / "files").mkdir()
         text = FILES.replace("PORT", str(made.port)).replace("UPSTREAM", str(backend)) + CONSUMERS
+        text = text.replace("name: edge\n", "name: edge\nblocking: {attempts: 1000000}\n", 1)
         (tmp_path / "files" / "all.yaml").write_text(text)
         await made.begin()
         try:
@@ -104,72 +110,104 @@ async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
                 await made.stop(name)
 
 
-@pytest.mark.parametrize("whole", [False, True], ids=["the control plane's files", "all of the state"])
-async def test_a_restored_backup_brings_back_no_key_and_lifts_no_block(fleet: Fleet, whole: bool) -> None:
-    (ident, revoked), (_, blocked), (_, good) = fleet.key("acme"), fleet.key("globex"), fleet.key("initech")
-    for key in (revoked, blocked, good):
-        await fleet.answer(key, 200)
-    await fleet.both()
-    await fleet.stop("up")
-    shutil.copytree(fleet.state, fleet.folder / "backup", ignore=shutil.ignore_patterns("*.sock"))
-    await fleet.begin()
-    await fleet.both()
-    await fleet.told("key", "revoke", ident, "--state", fleet.state)
-    late_ident, late = fleet.key("initech")
-    await fleet.answer(late, 200)
-    await fleet.told("key", "revoke", late_ident, "--state", fleet.state)
-    await fleet.told("block", "--consumer", "globex", "--for", "1h", "--reason", "stolen", "--emergency", "--state", fleet.state)
-    for key, status in ((revoked, 401), (late, 401), (blocked, 403)):
-        await fleet.answer(key, status)
-    await fleet.both()
-    await fleet.stop("up")
+def restore(fleet: Fleet, backup: Path, whole: bool) -> None:
+    """Puts the control plane's files back, or all of the state, with what the node beside it knows."""
     if whole:
         shutil.rmtree(fleet.state)
-        shutil.copytree(fleet.folder / "backup", fleet.state)
-    else:
-        for name in CONTROL:
-            (fleet.state / name).unlink(missing_ok=True)
-            if (fleet.folder / "backup" / name).exists():
-                shutil.copy2(fleet.folder / "backup" / name, fleet.state / name)
+        shutil.copytree(backup, fleet.state)
+        return
+    for name in CONTROL:
+        (fleet.state / name).unlink(missing_ok=True)
+        if (backup / name).exists():
+            shutil.copy2(backup / name, fleet.state / name)
+
+
+async def backed_up(fleet: Fleet, to: Path) -> None:
+    await fleet.both()
+    await fleet.stop("up")
+    shutil.copytree(fleet.state, to, ignore=shutil.ignore_patterns("*.sock"))
+    await fleet.begin()
+    await fleet.both()
+
+
+async def block(fleet: Fleet, consumer: str) -> None:
+    what = ("--consumer", consumer, "--for", "1h", "--reason", "stolen", "--emergency")
+    await fleet.told("block", *what, "--state", fleet.state)
+
+
+@dataclass
+class Keys:
+    """Three of them, and one that is made later."""
+
+    ident: str
+    revoked: str
+    blocked: str
+    good: str
+    late: str = ""
+
+    async def stand(self, fleet: Fleet) -> None:
+        for key, status in ((self.revoked, 401), (self.late, 401), (self.blocked, 403), (self.good, 200)):
+            await fleet.answer(key, status)
+
+
+async def revoked(fleet: Fleet) -> Keys:
+    """Two keys are revoked after a backup, one of them also made after it, and a consumer is blocked."""
+    keys = Keys(*fleet.key("acme"), fleet.key("globex")[1], fleet.key("initech")[1])
+    for key in (keys.revoked, keys.blocked, keys.good):
+        await fleet.answer(key, 200)
+    await backed_up(fleet, fleet.folder / "backup")
+    await fleet.told("key", "revoke", keys.ident, "--state", fleet.state)
+    ident, keys.late = fleet.key("initech")
+    await fleet.answer(keys.late, 200)
+    await fleet.told("key", "revoke", ident, "--state", fleet.state)
+    await block(fleet, "globex")
+    await keys.stand(fleet)
+    await fleet.both()
+    return keys
+
+
+async def told_of(fleet: Fleet) -> None:
+    """It is in the status, the log and the audit log."""
+    (warning,) = [one for one in (await fleet.status())["warnings"] if "taken over from node" in one]
+    assert "2 revoked keys and 1 block" in warning
+    assert "taken over from node" in await fleet.told("status", "--state", fleet.state)
+    assert "taken over from node" in fleet.said("up")
+    assert "revocations.take-over" in await fleet.told("audit", "list", "--json", "--state", fleet.state)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["the control plane's files", "all of the state"])
+async def test_a_restored_backup_brings_back_no_key_and_lifts_no_block(fleet: Fleet, whole: bool) -> None:
+    keys = await revoked(fleet)
+    await fleet.stop("up")
+    restore(fleet, fleet.folder / "backup", whole)
     seen: set[tuple[int, int]] = set()
 
     async def probe() -> None:
         while True:
-            seen.add((await fleet.answers(fleet.edge, revoked), await fleet.answers(fleet.edge, blocked)))
-            await asyncio.sleep(0.01)
+            seen.add((await fleet.answers(fleet.edge, keys.revoked), await fleet.answers(fleet.edge, keys.blocked)))
+            await asyncio.sleep(0.05)
 
     probing = asyncio.create_task(probe())
     await fleet.begin()
     await fleet.both()
-    for key, status in ((revoked, 401), (late, 401), (blocked, 403), (good, 200)):
-        await fleet.answer(key, status)
-    await fleet.told("block", "--consumer", "initech", "--for", "1h", "--reason", "test", "--emergency", "--state", fleet.state)
-    await fleet.answer(good, 403)  # it takes what is new
+    await keys.stand(fleet)
     probing.cancel()
     assert seen == {(401, 403)}, "the node that knew better never let them in"
-    told = await fleet.status()
-    (warning,) = [one for one in told["warnings"] if "taken over from node" in one]
-    assert "2 revoked keys and 1 block" in warning
-    assert "taken over from node" in await fleet.told("status", "--state", fleet.state)
-    assert "taken over from node" in fleet.said("up")
-    log = json.loads(await fleet.told("audit", "list", "--json", "--state", fleet.state))
-    assert "revocations.take-over" in json.dumps(log)
-    listed = await fleet.told("key", "list", "--state", fleet.state)
-    assert ident not in listed
+    await told_of(fleet)
+    assert keys.ident not in await fleet.told("key", "list", "--state", fleet.state)
     await fleet.stop("up")
     await fleet.begin()  # it is in its own journals now
     await fleet.both()
     assert not [one for one in (await fleet.status())["warnings"] if "taken over" in one]
-    for key, status in ((revoked, 401), (late, 401), (blocked, 403)):
-        await fleet.answer(key, status)
+    await keys.stand(fleet)
+    await block(fleet, "initech")
+    await fleet.answer(keys.good, 403)  # nodes take what is new
 
 
 async def test_a_node_that_hears_nothing_for_max_stale_takes_no_keys_until_it_hears_again(fleet: Fleet) -> None:
     (_, key), files = fleet.key("acme"), fleet.folder / "files" / "all.yaml"
     await fleet.answer(key, 200)
-    public = "---\n{kind: Api, name: open, paths: [/open], upstream: 'http://127.0.0.1:9'}\n---\n{kind: Public, name: all, target: {api: open}, reason: x}\n"
-    text = files.read_text().replace("name: edge\n", "name: edge\nmax_stale: 4s\n") + public
-    files.write_text(text)
+    files.write_text(files.read_text().replace("name: edge\n", "name: edge\nmax_stale: 4s\n", 1) + PUBLIC)
     await eventually(lambda: _reaches(fleet, "/open", 503), 10)
     await fleet.both()
     await asyncio.sleep(6)

@@ -25,7 +25,7 @@ class Explanation(Explained):
         asked = f"{found.get('http_method', '?')} {found.get('host', '')}{found.get('path', '')}"
         yield f"{asked} at {found['time']}: {self._outcome(decision)}"
         yield f"by {painted(decision.by, 'bold')}: {decision.why}"
-        told = ("revision", "generation", "api", "route")
+        told = ("revision", "generation", "api", "route", "node")
         yield ", ".join(f"{name} {found[name] or 'none'}" for name in told if name in found)
         caller = found.get("principal") or "nobody"
         yield f"principal {caller} by {found.get('auth_method') or 'nothing'}, from {found.get('source')}"

@@ -68,8 +68,7 @@ def question_of(read: argparse.Namespace) -> Callable[[Snapshot], Question]:
             raise ValueError(f"--{one} goes with --{other}")
     if read.ca is not None and read.san is None and read.fingerprint is None:
         raise ValueError("--ca goes with --san or --fingerprint")
-    headers = tuple(_split(text, ":", "--header", "'name: value'") for text in read.header or ())
-    claims = {name: _claim(text) for name, text in (_split(text, "=", "--claim", "name=value") for text in read.claim or ())}
+    headers, claims = headers_of(read), claims_of(read)
 
     def asked(snapshot: Snapshot) -> Question:
         return Question(
@@ -85,6 +84,16 @@ def question_of(read: argparse.Namespace) -> Callable[[Snapshot], Question]:
         )
 
     return asked
+
+
+def headers_of(read: argparse.Namespace) -> tuple[tuple[str, str], ...]:
+    """The headers that are given. ValueError."""
+    return tuple(_split(text, ":", "--header", "'name: value'") for text in read.header or ())
+
+
+def claims_of(read: argparse.Namespace) -> dict[str, Claim]:
+    """The claims that are given. ValueError."""
+    return {name: _claim(text) for name, text in (_split(text, "=", "--claim", "name=value") for text in read.claim or ())}
 
 
 def _split(text: str, sign: str, option: str, form: str) -> tuple[str, str]:

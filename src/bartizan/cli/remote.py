@@ -42,9 +42,14 @@ def told_local(state: Path, path: str, body: Any) -> bool:
 def remote(parser: argparse.ArgumentParser) -> None:
     """`--state`, or `--server` and `--token-file`: which control plane is meant."""
     parser.add_argument("--state", type=Path, default=Path(".bartizan"), metavar="DIR", help="the gateway's state (default: .bartizan)")
+    server(parser)
+
+
+def server(parser: argparse.ArgumentParser, ca: str = "--ca") -> None:
+    """`--server` and `--token-file`: the control plane of another machine. `ca`: another name for that option."""
     parser.add_argument("--server", metavar="URL", help="the admin API of another machine, such as https://gateway.example:9181")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help=f"the file with its token (else the variable {TOKEN})")
-    parser.add_argument("--ca", type=Path, metavar="FILE", help="the certificates of whoever issued its certificate (PEM)")
+    parser.add_argument(ca, type=Path, dest="server_ca", metavar="FILE", help="the certificates of whoever issued its certificate (PEM)")
 
 
 def called(read: argparse.Namespace, method: str, path: str, body: Any = None) -> Any:
@@ -55,7 +60,7 @@ def called(read: argparse.Namespace, method: str, path: str, body: Any = None) -
 
     _check_private(read.server)
     token = _token(read.token_file)
-    verify: Any = _trusting(read.ca) if read.ca is not None else True
+    verify: Any = _trusting(read.server_ca) if read.server_ca is not None else True
     client = httpx.Client(base_url=read.server, headers={"authorization": f"Bearer {token}"}, verify=verify, timeout=60)
     return _call(client, method, path, body, f"The admin API at {read.server} can't be reached.")
 

@@ -114,8 +114,8 @@ def identity(consumer: ConsumerView, attributes: Mapping[str, str]) -> tuple[str
 
 
 def fields_of(attributes: Mapping[str, str]) -> tuple[str, ...]:
-    """The fields of an entry, in order: the same for the same attributes, whether they come from files or, sorted, from the store."""
-    return ("id", "key", "groups", *sorted(attributes))
+    """The fields of an entry, in order."""
+    return ("id", "key", "groups", *attributes)
 
 
 def order_mark(attributes: Mapping[str, str]) -> str:

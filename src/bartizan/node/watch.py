@@ -49,8 +49,7 @@ class Watch:
     async def _follow(self) -> None:
         async for batch in followed(self._path):
             if new := self._streams.note(batch, time.monotonic()):
-                self._take_standing()
-                await self._judge(new)
+                await self._judge(self._streams.all() if self._take_standing() else new)
             self._shorten()
 
     async def _look(self) -> None:

@@ -177,20 +177,27 @@ class Operations:
         return now
 
     async def brake(self, wanted: Brake, by: By, *, emergency: bool, dry: bool) -> dict[str, Any]:
-        """Sets a brake, after looking at how much of yesterday's traffic it would have refused; `dry`: only looks."""
+        """Sets a brake, after looking at how much of yesterday's traffic it would have refused; `dry`: only looks. In an emergency it holds
+        first: a busy day's records take a while to read."""
         checked = self.brakes.checked(wanted)
+        made = await self._hold(checked, waits=False) if emergency and not dry else None
         since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - _DAY_S))
         met = await asyncio.to_thread(impact, self.folder / "records", since, met_by(checked.what, checked.value))
         told = {"requests": met.requests, "matched": met.matched, "share": met.share, "consumers": list(met.consumers), "block": None}
         if dry:
             return told
-        much = met.requests >= _TELLING and met.share > self.active().gateway.releases.brake_share
-        waits = much and not emergency
-        made = await asyncio.to_thread(self.brakes.brake, checked, waits=waits)
+        if made is None:
+            much = met.requests >= _TELLING and met.share > self.active().gateway.releases.brake_share
+            made = await self._hold(checked, waits=much)
         details = {"what": made.what, "value": made.value, "until": made.until, "reason": made.reason, "share": met.share}
-        await self.audit(by.author, "block.ask" if waits else "block", made.id, by.origin, emergency=emergency, **details)
-        self.living.take_brakes()
+        await self.audit(by.author, "block.ask" if made.waits else "block", made.id, by.origin, emergency=emergency, **details)
         return {**told, "block": asdict(made)}
+
+    async def _hold(self, checked: Brake, *, waits: bool) -> Brake:
+        """It is in the journal, and on its way to the nodes: nothing waits for the audit log."""
+        made = await asyncio.to_thread(self.brakes.brake, checked, waits=waits)
+        self.living.take_brakes()
+        return made
 
 
 def _changed(before: Snapshot, documents: Documents, sent: Mapping[str, bytes]) -> Snapshot:

@@ -31,7 +31,7 @@ def test_every_operation_tells_of_the_answers_that_all_may_give(app: FastAPI) ->
         assert ("requestBody" in one) == ("415" in one["responses"]) == ("400" in one["responses"])
         for status, answer in one["responses"].items():
             media = list(answer["content"])
-            assert media == (["application/json"] if status == "200" else [MEDIA]), (one["operationId"], status)
+            assert media == (["application/json"] if status.startswith("2") else [MEDIA]), (one["operationId"], status)
 
 
 def test_every_reference_in_the_document_leads_somewhere(app: FastAPI) -> None:

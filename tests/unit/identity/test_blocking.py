@@ -64,6 +64,9 @@ def test_what_a_node_shipped_late_counts_from_when_it_was() -> None:
     old = [{"source": "192.0.2.1", "node": "edge", "at": 80.0}] * 3
     assert not failed.count(old, 100.0), "they were long before the window"
     assert failed.count([{**old[0], "at": 95.0}, {**old[0], "at": 99.0}, {"source": "192.0.2.1"}], 100.0), "on two nodes together"
+    fresh, stale = ({"source": "192.0.2.9", "node": "edge", "at": at} for at in (99.0, 50.0))
+    assert not failed.count([fresh, fresh, stale, stale, stale], 100.0), "nor as one more of those of now"
+    assert failed.count([fresh], 100.0)
 
 
 def test_one_node_cant_block_the_whole_world(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,3 +109,15 @@ def test_what_cant_be_a_brake_changes_nothing(brakes: Brakes, wrong: Brake) -> N
     with pytest.raises(Invalid):
         brakes.brake(wrong)
     assert brakes.generation == 0
+
+
+def test_what_others_know_never_takes_anything_back(brakes: Brakes, clock: Clock) -> None:
+    made, waits = brakes.brake(wanted()), brakes.brake(wanted(value="globex"), waits=True)
+    before = brakes.told(1000)
+    brakes.lift(made.id, "bob")
+    approved = brakes.approve(waits.id, "bob")
+    assert brakes.take(before) == 0
+    assert brakes.active(1000) == (approved,)
+    clock.now = 2000
+    assert brakes.told(2000) == ()
+    assert brakes.take(before) == 0

@@ -11,6 +11,7 @@ import pytest
 from bartizan.node import shipper as module
 from bartizan.node.shipper import Shipper
 from bartizan.telemetry.rotation import pruned, rotated
+from bartizan.telemetry.shipping import At
 from tests.unit.fleet.shipped import Line, append
 
 
@@ -78,7 +79,7 @@ async def test_what_a_cut_off_node_must_delete_is_counted_and_the_rest_comes(tmp
         append(node, 1100, 1110)
         await asyncio.sleep(0.2)
         line.open = True
-        await line.until(110 + 100 * (11 - gone) - 100)
+        await line.until(1110 - 100 * (gone - 1))  # the first of them was open, and is read to its end
         found = line.kept()
         lost = (line.intake.told("edge") or {})["requests"]["lost"]
         assert gone >= 5 and found[-1] == 1109 and found == sorted(set(found))
@@ -128,3 +129,13 @@ async def test_a_control_plane_that_acknowledges_nonsense_is_left(tmp_path: Path
             line.intake.talk = talk  # type: ignore[method-assign]
             await line.until(10)
             assert line.kept() == list(range(10))
+
+
+def test_what_was_under_way_when_a_connection_broke_is_told_again_unless_it_was_taken(tmp_path: Path) -> None:
+    places = [At(file="0" * 16, offset=i) for i in range(4)]
+    for taken, again in ((0, 70), (1, 60), (3, 0)):
+        made = Shipper(tmp_path, "requests", Line(tmp_path).connect)
+        made._under_way.extend((places[i], 10 * i) for i in (1, 2))
+        made._under_way.append((places[3], 40))
+        made._settle(places[taken])
+        assert made._lost == again and not made._under_way

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from bartizan.node import trail as module
 from bartizan.node.trail import Trail
 from bartizan.telemetry.places import REQUESTS
@@ -52,6 +54,23 @@ def test_a_file_is_read_to_its_end_before_the_next_one(tmp_path: Path) -> None:
     with closed.open("a") as file:
         file.write('{"n": 33}\n{"cut')
     assert drained(trail)[0] == [33, 3]
+
+
+def test_what_is_written_between_the_last_look_and_the_next_file_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    append(tmp_path, 0, 1)
+    trail = begun(tmp_path)
+    assert drained(trail)[0] == [0]
+    closed, newer = rotated(tmp_path / "requests.jsonl"), trail._newer
+    append(tmp_path, 2, 3)
+    late = iter(['{"n": 1}\n'])
+
+    def meanwhile() -> list[Path] | None:
+        with closed.open("a") as file:
+            file.write(next(late, ""))
+        return newer()
+
+    monkeypatch.setattr(trail, "_newer", meanwhile)
+    assert drained(trail)[0] == [1, 2]
 
 
 def test_each_piece_follows_the_one_before_also_over_files(tmp_path: Path) -> None:
@@ -134,7 +153,7 @@ def test_behind_is_what_is_there_unread(tmp_path: Path) -> None:
     assert trail.behind() == 3 * len('{"n": 0}\n')
 
 
-def test_a_rename_in_the_middle_of_a_look_brings_nothing_twice(tmp_path: Path, monkeypatch: object) -> None:
+def test_a_rename_in_the_middle_of_a_look_brings_nothing_twice(tmp_path: Path) -> None:
     append(tmp_path, 0, 3)
     rotated(tmp_path / "requests.jsonl")
     append(tmp_path, 3, 5)

@@ -6,12 +6,18 @@ from pathlib import Path
 import pytest
 
 from bartizan.errors import Forbidden, Unavailable
+from bartizan.identity.brake import Brake, Brakes
+from bartizan.identity.keys import KeyStore
+from bartizan.identity.revoked import Documents
 from bartizan.node.trust import TOLERANCE_S, Judge, read_trust, trust_file, write_trust
-from bartizan.xds.release import ROUTES, Position, Release, State, Step, resource
+from bartizan.secrets.envelope import Envelope
+from bartizan.xds.beat import Beat, signed_beat
+from bartizan.xds.release import NOTE, ROUTES, Position, Release, State, Step, resource
 from bartizan.xds.signed import Address, signed
 from tests.signing import SIGNER, STRANGER, Signing, believing
 
 A, B = resource(ROUTES, "a", b"a"), resource(ROUTES, "b", b"b")
+ENVELOPE = Envelope(b"k" * 32)
 NOW = 1_800_000_000.0
 AT = Position(5, "held", 3)
 
@@ -99,3 +105,44 @@ def test_the_file_is_its_owners_and_replaced_at_once(tmp_path: Path) -> None:
     assert (found.group, found.public) == ("edge", {SIGNER.public})
     assert stat.S_IMODE(trust_file(tmp_path / "state").stat().st_mode) == 0o600
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["trust.json"]
+
+
+def test_what_knows_less_of_what_was_revoked_is_refused(tmp_path: Path) -> None:
+    """Whatever befell the control plane."""
+    keys, brakes = KeyStore(tmp_path / "keys", ENVELOPE), Brakes(tmp_path / "brakes", ENVELOPE, lambda: NOW)
+    keys.revoke(keys.new("acme").id)
+    brakes.brake(Brake("", "consumer", "acme", "stolen", "ann", 0, NOW + 86_400))
+    told = Documents(SIGNER).of(keys, brakes, NOW)
+    before = State()
+    before.take(Step(tuple(resource(NOTE, name, body) for name, body in told.items())))
+    less = Documents(SIGNER).of(KeyStore(tmp_path / "k", ENVELOPE), Brakes(tmp_path / "b", ENVELOPE), NOW)
+    assert less == {}
+    judge = believing(tmp_path, clock=lambda: NOW)
+
+    def judged(step: Step) -> Release:
+        release = Release(6, "new", 4, (Step((B,)), step))
+        data = signed(release, before.digest_after(release.steps), Address("default", NOW), SIGNER)
+        return judge.judged(data, AT, before)
+
+    for name in told:
+        with pytest.raises(Forbidden, match="knows less of what was revoked"):
+            judged(Step(removed=((NOTE, name),)))
+    brakes.lift(brakes.held(NOW)[0].id, "bob")
+    keys.revoke(keys.new("acme").id)
+    more = Documents(SIGNER).of(keys, brakes, NOW)
+    assert judged(Step(tuple(resource(NOTE, name, body) for name, body in more.items()))).sequence == 6
+
+
+def test_a_beat_counts_for_who_holds_the_newest(tmp_path: Path) -> None:
+    judge = believing(tmp_path, clock=lambda: NOW)
+
+    def beat(sequence: int = 5, group: str = "default", at: float = NOW, by: Signing = SIGNER) -> bytes:
+        return signed_beat(Beat(group=group, sequence=sequence, at=at), by)
+
+    assert judge.counts(beat(), AT)
+    assert judge.counts(beat(sequence=4, at=NOW - 800), AT)
+    assert not judge.counts(beat(sequence=6), AT)
+    assert not judge.counts(beat(group="other"), AT)
+    for bad, why in ((beat(by=STRANGER), "isn't signed"), (beat(at=NOW - 1000), "1000 s apart"), (beat(at=NOW + 1000), "1000 s apart")):
+        with pytest.raises(ValueError, match=why):
+            judge.counts(bad, AT)

@@ -123,3 +123,11 @@ async def test_what_is_told_isnt_kept_and_rubbish_is_passed_over(rig: Rig) -> No
 async def test_why_it_cant_be_done_is_told(rig: Rig) -> None:
     await asyncio.sleep(0.05)
     assert rig.told and "supervisor" in str(rig.told[0])
+
+
+async def test_news_that_is_met_by_chance_counts_for_all_streams(rig: Rig) -> None:
+    await rig.give(table("a", ("acme", "key_1"), ("globex", "key_2")))
+    await rig.open("p1", principal="acme", key="key_1")
+    rig.server.state.take(Step((table("a", ("globex", "key_2")),)))  # nobody has been told yet
+    await rig.open("p2", principal="globex", key="key_2")
+    assert rig.ender.ended == ["p1"]

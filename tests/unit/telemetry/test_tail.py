@@ -5,6 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from bartizan.telemetry import tail
 from bartizan.telemetry.tail import followed, followed_everywhere
 
 
@@ -53,4 +56,24 @@ async def test_the_files_of_all_nodes_are_followed_also_of_those_that_come_later
         file.write('{"n": 4}\n')
     (edge / "a.jsonl").write_text('{"n": 5}\n')
     assert [await _next(stream), await _next(stream)] == [[{"n": 4}], [{"n": 5}]]
+    await stream.aclose()
+
+
+async def test_what_is_written_between_the_last_look_and_the_new_file_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, closed = tmp_path / "a.jsonl", tmp_path / "a-1.jsonl"
+    path.touch()
+    stream, replaced, late = followed(path), tail._replaced, iter(['{"n": 1}\n'])
+
+    def meanwhile(*given: Any) -> bool:
+        if closed.exists():
+            with closed.open("a") as file:
+                file.write(next(late, ""))
+        return replaced(*given)
+
+    monkeypatch.setattr(tail, "_replaced", meanwhile)
+    waiting = asyncio.create_task(_next(stream))
+    await asyncio.sleep(0.2)
+    path.rename(closed)
+    path.write_text('{"n": 2}\n')
+    assert [await waiting, await _next(stream)] == [[{"n": 1}], [{"n": 2}]]
     await stream.aclose()

@@ -1,18 +1,21 @@
 """The control plane's server, with nodes that speak its frames."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from base64 import b64encode
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import grpc
+import orjson
 import pytest
 
 from bartizan.lib.sockets import socket_folder
 from bartizan.secrets.signing import verified
+from bartizan.xds.beat import Beat, opened_beat
 from bartizan.xds.control import ControlServer, Patience, additions_first
 from bartizan.xds.frames import METHOD, SERVICE, Answer, Hello, Report, encoded
-from bartizan.xds.release import CLUSTER, ROUTES, Position, Release, Resource, State, Step, resource
-from bartizan.xds.signed import decoded_order, opened
+from bartizan.xds.release import CLUSTER, NOTE, ROUTES, Position, Release, Resource, State, Step, resource
+from bartizan.xds.signed import ASK, BEAT, Order, decoded_order, opened
 from tests.signing import SIGNER
 
 A, A2, B = resource(ROUTES, "a", b"a"), resource(ROUTES, "a", b"a2"), resource(ROUTES, "b", b"b")
@@ -32,6 +35,8 @@ class Node:
         self.refuses: set[str] = set()
         self.silent = self.distrusts = False
         self.kept = False
+        self.asked = 0
+        self.beats: list[Beat] = []
         self.heard = asyncio.Event()
         self.task = asyncio.create_task(self._run())
 
@@ -43,6 +48,9 @@ class Node:
         await call.write(encoded(Hello(node_id=self.node_id, held=self.state.versions(), report=self._report())))
         async for data in call:
             order = decoded_order(data)
+            if order.id & (ASK | BEAT):
+                await self._asked(order)
+                continue
             told, release = opened(order.signed, lambda key, signature, text: key == SIGNER.public and verified(key, signature, text))
             assert told.group == "default" and told.state == self.state.digest_after(release.steps)
             self.got.append(release)
@@ -50,6 +58,17 @@ class Node:
             self._last = order.id, release
             if not self.silent:
                 await self.answer_now()
+
+    async def _asked(self, order: Order) -> None:
+        if not order.id & ASK:
+            self.beats.append(
+                opened_beat(order.signed, lambda key, signature, text: key == SIGNER.public and verified(key, signature, text))
+            )
+            return
+        self.asked += 1
+        names = orjson.loads(order.signed)
+        notes = {one.name: b64encode(one.body).decode() for one in self.state if one.type_url == NOTE and one.name in names}
+        await self._call.write(encoded(Answer(report=self._report(), id=order.id, notes=notes)))
 
     async def answer_now(self) -> None:
         """Takes what came last."""
@@ -336,3 +355,64 @@ async def test_blank_nodes_share_what_they_get_and_each_gets_all(rig: Rig) -> No
     late = await rig.node("late")
     await _settled(rig, 2)
     assert late.names() == {"a": b"a2", "b": b"b"}, "not what a blank node got before"
+
+
+OLD, MORE = resource(NOTE, "revoked/brakes", b"old"), resource(NOTE, "revoked/brakes", b"more")
+
+
+class Revocations:
+    """Takes over what nodes hold; it is in live data of generation 5."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[str, dict[str, bytes]]] = []
+        self.generation = 5
+
+    def lacking(self, held: Mapping[str, str]) -> tuple[str, ...]:
+        return tuple(name for name, version in held.items() if version != OLD.version and not self.taken)
+
+    def take(self, node: str, notes: Mapping[str, bytes]) -> int:
+        self.taken.append((node, dict(notes)))
+        return self.generation
+
+
+async def test_a_node_that_knows_better_is_heard_and_gets_nothing_older(rig: Rig) -> None:
+    revocations = rig.control.revocations = Revocations()
+    wise, plain = await rig.node("wise", A, MORE), await rig.node("plain", A, OLD)
+    async with asyncio.timeout(2):
+        outcomes = await rig.control.publish(Release(1, "r1", 4, (Step((B, OLD)),)))
+    assert outcomes["plain"].acknowledged
+    assert "wise" not in outcomes, "nobody waits for it"
+    async with asyncio.timeout(2):
+        while not revocations.taken:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.3)
+    assert revocations.taken == [("wise", {"revoked/brakes": b"more"})]
+    assert (wise.asked, plain.asked, wise.got) == (1, 0, [])
+    await rig.control.publish(Release(2, "r2", 5, (Step((A2, MORE)),)))
+    async with asyncio.timeout(2):
+        while wise.names().get("a") != b"a2":
+            await asyncio.sleep(0.01)
+    assert wise.names()["revoked/brakes"] == plain.names()["revoked/brakes"] == b"more"
+    assert [one.generation for one in wise.got] == [5]
+
+
+async def test_a_node_that_isnt_believed_is_served_as_all_others(rig: Rig) -> None:
+    revocations = rig.control.revocations = Revocations()
+    revocations.generation = 0
+    node = await rig.node("odd", MORE)
+    await rig.control.publish(Release(1, "r1", 4, (Step((B,)),)))
+    async with asyncio.timeout(2):
+        while "b" not in node.names():
+            await asyncio.sleep(0.01)
+
+
+async def test_only_a_node_that_holds_the_newest_is_told_that_it_does(rig: Rig) -> None:
+    good, odd = await rig.node("good"), await rig.node("odd")
+    odd.distrusts = True
+    await rig.control.publish(release(1, A))
+    async with asyncio.timeout(4):
+        while len(good.beats) < 2:
+            await asyncio.sleep(0.05)
+    assert {(one.group, one.sequence) for one in good.beats} == {("default", rig.control.position.sequence)}
+    assert good.beats[0].at < good.beats[1].at
+    assert odd.beats == []

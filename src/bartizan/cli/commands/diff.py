@@ -11,7 +11,7 @@ from bartizan.cli.arguments import as_json, state
 from bartizan.cli.compiled import compiled
 from bartizan.cli.meant import lines
 from bartizan.cli.output import complain, painted, say, show_json, show_problems
-from bartizan.cli.remote import asked
+from bartizan.cli.remote import asked, server
 from bartizan.compile import Compiled
 from bartizan.meaning import difference
 from bartizan.meaning.telling import told
@@ -27,6 +27,7 @@ EXAMPLES = (
     "bartizan diff -f candidate/",
     "bartizan diff --from policies/ candidate/",
     "bartizan diff -f candidate/ --against policies/ --json",
+    "bartizan diff -f candidate/ --server https://gateway.example:9181 --token-file ~/.bartizan-token",
 )
 USAGE = 64
 _KEPT_S = 3.0
@@ -40,6 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", "--against", dest="against", type=Path, metavar="PATH", help="other files, instead of what runs")
     parser.add_argument("--text-only", action="store_true", help="compare what is written, and don't tell what it means")
     state(parser)
+    server(parser)
     as_json(parser)
 
 
@@ -53,6 +55,8 @@ def run(read: argparse.Namespace) -> int:
     if not isinstance(new, Compiled):
         show_problems(new)
         return 1
+    if read.server is not None:
+        return _elsewhere(read, new)
     notes: list[str] = []
     old: Compiled | None
     if read.against is not None:
@@ -67,6 +71,23 @@ def run(read: argparse.Namespace) -> int:
         if old is None and not read.text_only:
             notes.append("What runs isn't kept on the disk as files, so what the edit means can't be told: compare with files, by --from.")
     return _shown(read, _compared(before, old, new), old, new, notes)
+
+
+def _elsewhere(read: argparse.Namespace, new: Compiled) -> int:
+    """Against what runs on another machine."""
+    if read.against is not None:
+        complain("--server compares with what runs there, so it stands without --from.\nSee 'bartizan diff --help'.")
+        return USAGE
+    from bartizan.cli.elsewhere import compared
+
+    found, meaning = compared(read, new)
+    differ = bool(found["added"] or found["changed"] or found["removed"])
+    if read.json:
+        show_json({**found, "notes": []})
+    else:
+        for line in (*_lines(found), *(lines(meaning) if differ and not read.text_only else ())):
+            say(line)
+    return 2 if differ else 0
 
 
 def _running(folder: Path, digests: Mapping[str, str]) -> Compiled | None:

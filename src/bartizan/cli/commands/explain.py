@@ -12,7 +12,7 @@ from bartizan.cli.arguments import as_json, state
 from bartizan.cli.compiled import compiled
 from bartizan.cli.explanation import Explanation
 from bartizan.cli.output import complain, show_json, show_problems
-from bartizan.cli.remote import asked
+from bartizan.cli.remote import asked, server
 from bartizan.compile import Compiled, stamp
 from bartizan.errors import Unavailable
 from bartizan.model.snapshot import Snapshot
@@ -28,6 +28,7 @@ EXAMPLES = (
     "bartizan explain --method POST --path /orders/refunds --consumer acme --at 2026-11-23T09:00:00+01:00",
     "bartizan explain --path /orders --issuer corp --subject ines --claim department=finance --source 198.51.100.7",
     "bartizan explain -f candidate/ --path /orders --header 'user-agent: curl/8.5' --json",
+    "bartizan explain 7f671899-5a5a-4b79-8517-d8b9b76b25f2 --server https://gateway.example:9181 --token-file ~/.bartizan-token",
 )
 
 
@@ -36,6 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("request_id", nargs="?", help="the request's id, from the answer's x-request-id or its problem")
     parser.add_argument("-f", "--files", type=Path, metavar="PATH", help="the policies' files (default: what the running gateway holds)")
     state(parser)
+    server(parser, "--server-ca")
     as_json(parser)
     parser.set_defaults(described=question.arguments(parser), wrong=parser.error)
 
@@ -47,11 +49,30 @@ def run(read: argparse.Namespace) -> int:
         _wrong(read, f"a request that has happened is named by its id alone, without --{described[0]}")
     if read.request_id is None and read.path is None:
         _wrong(read, "name a request by its id, or describe one with --path")
+    if read.server is not None:
+        return _elsewhere(read)
     found = _happened(read) if read.request_id is not None else _hypothetical(read)
     if found is None:
         return 1
     if read.json:
         show_json(found.told())
+    else:
+        found.show()
+    return 0
+
+
+def _elsewhere(read: argparse.Namespace) -> int:
+    """What another machine says."""
+    if read.files is not None:
+        _wrong(read, "with --server the policies are those there, without -f")
+    from bartizan.cli.elsewhere import explained
+
+    try:
+        told, found = explained(read)
+    except ValueError as error:
+        _wrong(read, str(error))
+    if read.json:
+        show_json(told)
     else:
         found.show()
     return 0

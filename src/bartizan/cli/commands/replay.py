@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from bartizan.cli.arguments import as_json, state
 from bartizan.cli.compiled import compiled
 from bartizan.cli.output import complain, show_json, show_problems
-from bartizan.cli.remote import asked
+from bartizan.cli.remote import asked, server
 from bartizan.cli.replayed import Replayed
 from bartizan.compile import Compiled
 from bartizan.errors import Unavailable
@@ -32,6 +32,7 @@ EXAMPLES = (
     "bartizan replay --candidate policies/ --last 24h --sample 100000",
     "bartizan replay --candidate policies/ --from 2026-11-23T09:00:00+01:00 --to 2026-11-23T17:00:00+01:00 --json",
     "bartizan replay --candidate policies/ --records requests.jsonl --fail-on refused --tolerate 10",
+    "bartizan replay --server https://gateway.example:9181 --token-file ~/.bartizan-token --revision 12 --last 24h",
 )
 _FAILING: dict[str, tuple[Change, ...]] = {
     "refused": ("newly refused",),
@@ -43,7 +44,7 @@ _FAILING: dict[str, tuple[Change, ...]] = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("--candidate", type=Path, required=True, metavar="PATH", help="the YAML file or the folder that is tried")
+    parser.add_argument("--candidate", type=Path, metavar="PATH", help="the YAML file or the folder that is tried")
     parser.add_argument("--last", type=_span, metavar="DURATION", help="only requests of this last while, such as 24h")
     parser.add_argument("--from", type=_moment, dest="since", metavar="TIME", help="only requests since, as 2026-11-23T09:00:00+01:00")
     parser.add_argument("--to", type=_moment, dest="until", metavar="TIME", help="only requests before this time")
@@ -55,7 +56,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--told", type=_percent, default=0, metavar="PERCENT", help="exit status 1 if it can't be told of so many of the requests"
     )
+    parser.add_argument("--revision", metavar="REVISION", help="with --server: the revision there that is tried (default: the newest)")
     state(parser)
+    server(parser)
     as_json(parser)
     parser.set_defaults(wrong=parser.error)
 
@@ -94,6 +97,10 @@ def run(read: argparse.Namespace) -> int:
     """Replays. Exit status 2 if something changes, 1 if nothing can be told or the files have problems."""
     if read.last is not None and (read.since is not None or read.until is not None):
         read.wrong("--last stands alone, without --from and --to")
+    if (read.candidate is None) == (read.server is None):
+        read.wrong("name the --candidate; or a gateway with --server, of which a --revision is tried on its own records")
+    if read.server is not None:
+        return _elsewhere(read)
     if missing := next((one for one in (read.candidate, *(read.records or ())) if not one.exists()), None):
         complain(f"{missing} doesn't exist")
         return 1
@@ -109,6 +116,20 @@ def run(read: argparse.Namespace) -> int:
     elif tally.records:
         replayed.show()
     return _status(read, replayed)
+
+
+def _elsewhere(read: argparse.Namespace) -> int:
+    """The records of another machine, judged by one of its revisions."""
+    if read.since is not None or read.until is not None or read.records:
+        read.wrong("with --server the records are those there, of the --last while")
+    from bartizan.cli.elsewhere import replayed
+
+    found = replayed(read, _FAILING[read.fail_on])
+    if read.json:
+        show_json(found.told())
+    elif found.tally.records:
+        found.show()
+    return _status(read, found)
 
 
 def _status(read: argparse.Namespace, replayed: Replayed) -> int:

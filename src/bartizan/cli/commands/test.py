@@ -13,6 +13,7 @@ from bartizan.cases import Found, FoundInvariant, Judge, Kept, Outcome, Trial, c
 from bartizan.cli.arguments import as_json
 from bartizan.cli.compiled import compiled
 from bartizan.cli.output import complain, show_json, show_problems
+from bartizan.cli.remote import server
 from bartizan.cli.tested import Tested
 from bartizan.compile import Compiled
 from bartizan.scratch import Scratch
@@ -27,6 +28,7 @@ EXAMPLES = (
     "bartizan test -f policies/ 'refunds*' 'only finance *'",
     "bartizan test -f policies/orders.test.yaml --json",
     "bartizan test -f policies/ --junit results.xml",
+    "bartizan test --server https://gateway.example:9181 --token-file ~/.bartizan-token --revision 12",
 )
 _NONE = "Cases stand in files such as orders.test.yaml beside the policies: each has a name, what is given, and what to expect."
 
@@ -34,14 +36,23 @@ _NONE = "Cases stand in files such as orders.test.yaml beside the policies: each
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     told = "the folder of the policies and their test files, or one file of either"
-    parser.add_argument("-f", "--files", type=Path, required=True, metavar="PATH", help=told)
+    parser.add_argument("-f", "--files", type=Path, metavar="PATH", help=told)
     parser.add_argument("globs", nargs="*", metavar="CASE", help="names of cases, with * and ?; by default all")
+    server(parser)
+    parser.add_argument("--revision", metavar="REVISION", help="with --server: the revision that is asked (default: the newest)")
+    parser.set_defaults(wrong=parser.error)
     as_json(parser)
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write the results as JUnit XML too")
 
 
 def run(read: argparse.Namespace) -> int:
     """Tests. Exit status 1 if a case fails, if there is none, or if the files have problems."""
+    if (read.files is None) == (read.server is None):
+        read.wrong("name the files with -f; or a gateway with --server, whose own test files are asked")
+    return _here(read) if read.server is None else _elsewhere(read)
+
+
+def _here(read: argparse.Namespace) -> int:
     if not read.files.exists():
         complain(f"{read.files} doesn't exist")
         return 1
@@ -62,6 +73,15 @@ def run(read: argparse.Namespace) -> int:
     else:
         tested.show()
     return 0 if tested.good else 1
+
+
+def _elsewhere(read: argparse.Namespace) -> int:
+    """The tests that lie beside the policies of another machine."""
+    if read.globs or read.junit is not None:
+        read.wrong("with --server all its cases are asked, and told here: without CASE and --junit")
+    from bartizan.cli.elsewhere import tested
+
+    return tested(read)
 
 
 def _tested(read: argparse.Namespace) -> Tested | str:
