@@ -21,6 +21,7 @@ kind: Gateway
 name: edge
 listeners: [{name: web, address: "127.0.0.1:{port}"}]
 api_keys: {headers: [x-api-key], cookies: [key]}
+blocking: {exempt: [127.0.0.0/8]}
 ---
 kind: Api
 name: orders

@@ -5,7 +5,7 @@ from typing import Any
 from bartizan.compile.answers import local_replies
 from bartizan.compile.clusters import OTLP
 from bartizan.compile.coverage import gateway_wide
-from bartizan.compile.records import OPEN_EVERY_S, access_logs
+from bartizan.compile.records import access_logs
 from bartizan.envoy import extension, message, names, packed
 from bartizan.envoy.filters import discovered, execute, execute_discovered, fixed, header_mutations, overwrite, refuse, refuse_all
 from bartizan.envoy.matching import always, header
@@ -59,7 +59,7 @@ def _connections(listener: Listener, snapshot: Snapshot, policies: list[Any]) ->
         "early_header_mutation_extensions": [_early(gateway, tls=bool(policies))],
         "local_reply_config": local_replies(gateway),
         "access_log": access_logs(gateway, tls=bool(policies)),
-        "access_log_options": {"access_log_flush_interval": {"seconds": OPEN_EVERY_S}},
+        "access_log_options": {"access_log_flush_interval": {"seconds": names.OPEN_EVERY_S}},
         "normalize_path": {"value": True},
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",

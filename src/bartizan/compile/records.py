@@ -11,10 +11,6 @@ from bartizan.model.gateway import Gateway
 REQUESTS = "records/requests.jsonl"
 FAILURES = "records/failures.jsonl"
 """Failed attempts to authenticate, apart, so that whoever watches them needn't read everything."""
-OPEN = "records/open.jsonl"
-"""Streams that are open, each again and again: who is behind it, and on which connection. Read as it comes, and never kept."""
-OPEN_EVERY_S = 2
-"""How often each is told. A request that is over before costs nothing."""
 
 
 _ADDRESS = "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"
@@ -147,5 +143,5 @@ def access_logs(gateway: Gateway, *, tls: bool) -> list[dict[str, Any]]:
         _log(REQUESTS, fields, _all(_told_while_open(False), _noted(False))),
         _log(REQUESTS, {**fields, **_SHADOWS}, _all(_noted(True), _told_while_open(False))),
         _log(FAILURES, _FAILURE_FIELDS, _all(*_FAILED)),
-        _log(OPEN, _OPEN_FIELDS, _told_while_open(True)),
+        _log(names.OPEN, _OPEN_FIELDS, _told_while_open(True)),
     ]

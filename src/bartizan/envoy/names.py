@@ -10,6 +10,13 @@ SCOPE = "type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration"
 SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - a type's name
 NOTE = "type.googleapis.com/bartizan.v1.Note"
 """What a node is told beside what its Envoy gets. No Envoy ever asks for it."""
+SETTINGS = "settings"
+"""The note of what nodes are to do themselves."""
+
+OPEN = "records/open.jsonl"
+"""Streams that are open, each again and again: who is behind it, and on which connection. Read as it comes, and never kept."""
+OPEN_EVERY_S = 2
+"""How often each is told. A request that is over before costs nothing."""
 
 # Headers of ours. The prefix is removed from every request as it comes and as it goes.
 PREFIX = "x-bartizan-"

@@ -16,7 +16,6 @@ import orjson
 from bartizan.envoy import names
 from bartizan.identity.table import without_keys
 from bartizan.lib.files import replaced
-from bartizan.rollout.state import SETTINGS
 from bartizan.secrets.envelope import CannotOpen, Envelope
 from bartizan.xds.release import Resource, resource
 from bartizan.xds.server import AdsServer
@@ -108,7 +107,7 @@ class Hearing:
             await asyncio.sleep(_LOOK_S)
 
     def _limit_s(self) -> float | None:
-        note = self._server.state.of(names.NOTE).get(SETTINGS)
+        note = self._server.state.of(names.NOTE).get(names.SETTINGS)
         return float(orjson.loads(note.body)["max_stale_s"]) if note else None
 
     def _read(self) -> float:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bartizan.compile.records import OPEN
+from bartizan.envoy.names import OPEN
 from bartizan.errors import BartizanError, Unavailable
 from bartizan.lib.process import CANNOT_RUN
 from bartizan.lib.sockets import private_folder

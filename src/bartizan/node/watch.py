@@ -10,7 +10,6 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bartizan.compile.records import OPEN_EVERY_S
 from bartizan.envoy import names
 from bartizan.identity.brake import Brake
 from bartizan.identity.revoked import BRAKES, blocks
@@ -23,7 +22,7 @@ from bartizan.xds.server import AdsServer
 
 _log = logging.getLogger(__name__)
 _KEY_TABLES = "keys/"
-_FORGOTTEN_S = 3.5 * OPEN_EVERY_S
+_FORGOTTEN_S = 3.5 * names.OPEN_EVERY_S
 _LONGEST_FILE = 1 << 18
 _EVERY_S = 1.0
 

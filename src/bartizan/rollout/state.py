@@ -11,9 +11,6 @@ from bartizan.compile.brakes import Braked, refused
 from bartizan.envoy import names
 from bartizan.policies.tls import Tls
 
-SETTINGS = "settings"
-"""The note of what nodes are to do themselves."""
-
 
 @dataclass(frozen=True, slots=True)
 class Live:
@@ -70,6 +67,6 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
     wanted = {names.certificate(tls.name) for tls in compiled.snapshot.policies if isinstance(tls, Tls)}
     found.update({(names.SECRET, name): body for name, body in alive.certificates.items() if name in wanted})
     if (stale := compiled.snapshot.gateway.max_stale) is not None:
-        found[names.NOTE, SETTINGS] = orjson.dumps({"max_stale_s": stale.total_seconds()})
+        found[names.NOTE, names.SETTINGS] = orjson.dumps({"max_stale_s": stale.total_seconds()})
     found.update({(names.NOTE, name): body for name, body in alive.notes.items()})
     return State(compiled, stamps, policy, common, alive, found)

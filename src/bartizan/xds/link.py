@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from typing import Protocol, TypeAlias
 
 NODE_PROTOCOL, ASK_PROTOCOL, RECORDS_PROTOCOL = "bartizan-node/1", "bartizan-ask/1", "bartizan-records/1"
-"""What is spoken over TLS, agreed on in the handshake (ALPN): a node's lasting talk, one question and its answer, or a stream of records."""
+"""What is spoken over TLS, agreed on in the handshake (ALPN): a node's lasting talk, a question and its answer, or a stream of records."""
 SERVER_NAME = "control.bartizan.internal"
 """The name in the control plane's certificate, wherever it listens."""
 FROM_NODE, FROM_CONTROL, ASKED = 64 << 20, 1 << 30, 64 << 10

@@ -8,7 +8,6 @@ import pytest
 from bartizan.envoy import names
 from bartizan.identity.table import holders, table_of
 from bartizan.node.hearing import NEVER, Clocks, Hearing
-from bartizan.rollout.state import SETTINGS
 from bartizan.secrets.envelope import Envelope
 from bartizan.xds.release import Position, Resource, resource
 from bartizan.xds.server import AdsServer
@@ -37,7 +36,7 @@ class Rig:
     def start(self) -> Hearing:
         """The node's process, started (again)."""
         self.server = AdsServer(self.folder / "ads.sock")
-        notes = [resource(names.NOTE, SETTINGS, orjson.dumps({"max_stale_s": self.max_stale_s}))] if self.max_stale_s else []
+        notes = [resource(names.NOTE, names.SETTINGS, orjson.dumps({"max_stale_s": self.max_stale_s}))] if self.max_stale_s else []
         self.server.load(Position(1, "r", 1), [TABLE, *notes])
         clocks = Clocks(lambda: self.time.wall, lambda: self.time.boot)
         self.hearing = Hearing(self.folder / "heard", ENVELOPE, self.server, clocks)

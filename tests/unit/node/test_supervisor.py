@@ -24,3 +24,11 @@ def test_the_supervisor_is_free_of_grpc() -> None:
     """It is to be small, and to have little that could fail."""
     script = "import sys, bartizan.node.supervisor, bartizan.node.membership; sys.exit('grpc' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_the_node_is_free_of_the_compiler() -> None:
+    """It is to be back at once, and small beside each Envoy."""
+    script = (
+        "import sys, bartizan.node.main; sys.exit(bool({'bartizan.compile', 'bartizan.policies', 'cel_expr_python'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -8,7 +8,7 @@ from bartizan.compile import Compiled
 from bartizan.envoy import names
 from bartizan.rollout.draft import Drafts
 from bartizan.rollout.folder import Folder
-from bartizan.rollout.state import SETTINGS, Live, state_of
+from bartizan.rollout.state import Live, state_of
 
 FRAME = "kind: Gateway\nname: edge\nlisteners: [{name: web, address: '127.0.0.1:8080'}]\n"
 
@@ -29,6 +29,6 @@ def test_what_was_revoked_goes_along_whatever_the_policies_are(tmp_path: Path) -
 
 
 def test_how_long_keys_count_is_told_if_it_is_limited(tmp_path: Path) -> None:
-    assert (names.NOTE, SETTINGS) not in state_of(compiled(tmp_path), Live()).resources()
-    told = state_of(compiled(tmp_path, "max_stale: 90s\n"), Live()).resources()[names.NOTE, SETTINGS]
+    assert (names.NOTE, names.SETTINGS) not in state_of(compiled(tmp_path), Live()).resources()
+    told = state_of(compiled(tmp_path, "max_stale: 90s\n"), Live()).resources()[names.NOTE, names.SETTINGS]
     assert orjson.loads(told) == {"max_stale_s": 90.0}
