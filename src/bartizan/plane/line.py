@@ -44,6 +44,8 @@ class Line:
         """The revisions that have decided everywhere, the newest last: there is a way back to these alone."""
         self.error = ""
         self._head: Commit | None = None
+        self._kept_base: str | None = None
+        """`base`, as far as it is on the disk: a base whose commit is lost in a crash would make the files look old."""
         self._note: Note | None = None
         self._active = ""
         self._soon: asyncio.Queue[_Soon | None] = asyncio.Queue()
@@ -56,7 +58,7 @@ class Line:
         self._head = await asyncio.to_thread(self.store.revisions.head)
         self.newest = self._head.revision if self._head else None
         kept: Any = self._note.value if self._note else {}
-        self.base = kept.get("base")
+        self.base = self._kept_base = kept.get("base")
         self.rollout = _rollout(kept["rollout"]) if kept.get("rollout") else None
         if number := kept.get("active"):
             self.active = await self.commit_of(number)
@@ -116,6 +118,8 @@ class Line:
             self.newest = self._head.revision if self._head else None
             raise
         self._head = commit
+        if commit.door == "files":
+            self._kept_base = commit.revision
         details: dict[str, JsonValue] = {
             "commit": commit.number,
             "message": commit.message,
@@ -139,7 +143,7 @@ class Line:
     async def in_step(self, revision: str) -> None:
         """The files say what is the newest."""
         if self.base != revision:
-            self.base = revision
+            self.base = self._kept_base = revision
             await self._save()
 
     def activate(self, revision: str) -> None:
@@ -174,7 +178,7 @@ class Line:
         served: list[JsonValue] = []
         served += [*self.served][-_MOST_SERVED:]
         value: dict[str, JsonValue] = {
-            "base": self.base,
+            "base": self._kept_base,
             "active": self.active.number if self.active else None,
             "rollout": asdict(self.rollout) if self.rollout else None,
             "served": served,
