@@ -25,7 +25,6 @@ from bartizan.compile import Compiled
 from bartizan.compile.records import FAILURES, REQUESTS
 from bartizan.errors import BartizanError, Invalid
 from bartizan.identity.certificates import Certificates
-from bartizan.identity.credentials import ALL
 from bartizan.identity.operators import FIRST, Operators, forget_first
 from bartizan.identity.unnoted import Unnoted
 from bartizan.lib.process import CANNOT_RUN
@@ -61,7 +60,6 @@ from bartizan.telemetry.rotation import keep_bounded
 from bartizan.xds.control import ControlServer
 
 _log = logging.getLogger("bartizan")
-_KEYS_POLL_S = 0.02
 _EVERY_S = 0.5
 _KEEP_EVERY_S = 1.0
 
@@ -190,7 +188,7 @@ class ControlPlane:
         alive = self.living.now(compiled, state.compiled if state else None, self.desk.candidate)
         if await self.publisher.bring(compiled, alive, began):
             self.line.activate(compiled.snapshot.revision)
-            await self.canary.bring(compiled)
+            await self.canary.bring(compiled, self.desk.candidate)
         elif self.publisher.state is not None:
             self.desk.refused(self.publisher.state.compiled)
 
@@ -334,7 +332,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-__all__ = ["ALL", "ControlOptions", "ControlPlane", "main", "run_control"]
+__all__ = ["ControlOptions", "ControlPlane", "main", "run_control"]
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

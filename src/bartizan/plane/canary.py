@@ -39,10 +39,12 @@ class Canary:
             self._publisher.place = "canary"
         self.candidate, self.chosen = candidate, chosen
 
-    async def bring(self, served: Compiled) -> None:
+    async def bring(self, served: Compiled, candidate: Compiled | None) -> None:
         """Gives its nodes what the candidate and the live data of now say. `served`: what decides on the others."""
         if self._publisher is None or self.candidate is None:
             return
+        if candidate is not None and candidate.snapshot.revision == self.candidate.snapshot.revision:
+            self.candidate = candidate  # with the consumers and issuers of now
         alive = self._living.now(self.candidate, served)
         if not await self._publisher.bring(self.candidate, alive, time.perf_counter()):
             return

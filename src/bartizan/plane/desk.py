@@ -16,7 +16,7 @@ from bartizan.rollout.combined import combined
 from bartizan.rollout.doors import Counts, counts
 from bartizan.rollout.kept import content_of, snapshot_of
 from bartizan.rollout.loosening import loosenings
-from bartizan.rollout.stages import Rollout, noted, stages_of
+from bartizan.rollout.stages import Rollout, failed, noted, stages_of
 from bartizan.rollout.standing import Standing
 from bartizan.store import Change, Commit, Door
 
@@ -76,20 +76,27 @@ class Desk:
     async def take_files(self, made: Compiled) -> None:
         """The files say this now."""
         async with self._changing:
-            before, self.files = self.files, made.snapshot
-            if not self.line.loaded:
-                await self.line.load()
-            what = self._counts(made.snapshot)
-            if what is Counts.FILES:
-                wanted = Wanted(By("files", _told(before, made.snapshot), "files"), "files")
-                if self.line.newest is None or (self.compiled is not None and not self._staged(self.compiled)):
-                    self._take_at_once(made, wanted)
-                else:
-                    await self._take_change(made, wanted)
-            else:
-                await self._go_on(made, what)
+            before, self.files, taken = self.files, made.snapshot, False
+            try:
+                await self._take_files(before, made)
+                taken = True
+            finally:
+                self.files = made.snapshot if taken else before  # the next edit is compared with what was taken last
             self._around.taken(before, made.snapshot)
         self._around.wake()
+
+    async def _take_files(self, before: Snapshot | None, made: Compiled) -> None:
+        if not self.line.loaded:
+            await self.line.load()
+        what = self._counts(made.snapshot)
+        if what is not Counts.FILES:
+            await self._go_on(made, what)
+            return
+        wanted = Wanted(By("files", _told(before, made.snapshot), "files"), "files")
+        if self.line.newest is None or (self.compiled is not None and not self._staged(self.compiled)):
+            self._take_at_once(made, wanted)
+        else:
+            await self._take_change(made, wanted)
 
     def _counts(self, files: Snapshot) -> Counts:
         """What counts, told in the status too."""
@@ -106,8 +113,7 @@ class Desk:
             await self.line.in_step(made.snapshot.revision)
         if what is Counts.DRIFT:
             self._refuse_drift(made.snapshot.revision)
-        if self.candidate is None and self.rollout is not None and not self.rollout.ended:
-            await self.resume()
+        await self._go_on_with_candidate(made.snapshot)
 
     async def _kept_active(self, made: Compiled) -> Snapshot:
         active = self.line.active
@@ -116,11 +122,24 @@ class Desk:
         _log.info("revision %s goes on; the files say %s", active.revision, made.snapshot.revision)
         return snapshot_of(await self.line.content(active), made.snapshot)
 
-    async def resume(self) -> None:
-        """Goes on with a rollout that a restart has interrupted."""
-        if self.rollout is not None and self.files is not None:
-            commit = await self.line.commit_of(self.rollout.number)
-            self.candidate = self._with_live(snapshot_of(await self.line.content(commit), self.files), self.files)
+    async def _go_on_with_candidate(self, live: Snapshot) -> None:
+        """What is on its way out goes on with this live data, after a restart too. If they don't go together, it is given up."""
+        now = self.rollout
+        if now is None or now.ended or (self.compiled is not None and self.compiled.snapshot.revision == now.revision):
+            return
+        try:
+            self.candidate = self._with_live(await self._policies_of(now, live), live)
+        except Invalid as error:
+            told = "; ".join(map(str, error.problems)) or error.message
+            why = f"it doesn't go with the consumers and issuers that the files declare now: {told}"
+            _log.error("revision %s is given up: %s", now.revision, why)
+            self.candidate = None
+            await self.line.step(failed(now, time.time(), why, {}))
+
+    async def _policies_of(self, now: Rollout, live: Snapshot) -> Snapshot:
+        if self.candidate is not None:
+            return self.candidate.snapshot
+        return snapshot_of(await self.line.content(await self.line.commit_of(now.number)), live)
 
     def _with_live(self, policies: Snapshot, live: Snapshot) -> Compiled:
         """These policies with this live data. Invalid if they don't go together."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from bartizan.compile import Compiled
 from bartizan.identity.blocking import FailedAttempts
-from bartizan.identity.brake import Brakes
+from bartizan.identity.brake import Brake, Brakes
 from bartizan.identity.certificates import Certificates
 from bartizan.identity.credentials import ALL, Tables
 from bartizan.identity.jwks import KeySets
@@ -42,6 +42,8 @@ class Living:
         self._snapshot: Snapshot | None = None
         self._written: tuple[Mapping[str, str], ...] = ()
         """The attributes that the tables are written with, and those before: nodes may still hold these."""
+        self._braked: tuple[int, tuple[Brake, ...]] = (0, ())
+        """The brakes that were taken last, with their generation: those of now may be others, by whomever and however soon after them."""
         self._folder = state
         self._changed = changed
         self._numbers = Sequence(state / "generation")  # so that a generation is never less than one before a restart
@@ -112,13 +114,16 @@ class Living:
         """Follows the keys and the brakes, whoever writes them."""
         while True:
             self._take_keys()
-            if self.brakes.poll():
-                self.take_brakes()
+            self.brakes.poll()
+            self.take_brakes()
             await asyncio.sleep(_KEYS_POLL_S)
 
     def take_brakes(self) -> None:
-        """Brakes were set, lifted, approved, or have ended."""
+        """Brakes may have been set, lifted, approved, or have ended."""
         now = time.time()
+        if (there := (self.brakes.generation, self.brakes.active(now))) == self._braked:
+            return
+        self._braked = there
         braked = self._braked_keys(now)
         if braked != self.tables.braked and self._snapshot is not None:
             self.tables.braked = braked
@@ -145,7 +150,6 @@ class Living:
         """What time alone changes: keys that expire, blocks and brakes that end."""
         last = time.time()
         blocked: frozenset[str] = frozenset()
-        braked = self.brakes.active(last)
         while True:
             await asyncio.sleep(_EVERY_S)
             now = time.time()
@@ -158,9 +162,6 @@ class Living:
             before, blocked = blocked, self.failed.blocked(now) if self.failed else frozenset()
             if blocked != before:
                 self.wake()
-            ended, braked = braked, self.brakes.active(now)
-            if ended != braked:
-                self.take_brakes()
 
     def warnings(self) -> list[str]:
         """What needs somebody's attention."""

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bartizan.compile.read import assemble, read
 from bartizan.errors import Conflict, NotFound
+from bartizan.model.snapshot import Snapshot
 from bartizan.plane.line import Line
 from bartizan.rollout.stages import Rollout, Status
 from bartizan.secrets.envelope import Envelope
@@ -15,12 +17,33 @@ from bartizan.secrets.seal import Signatures
 from bartizan.secrets.signing import SigningKey
 from bartizan.store import Change, Content, Store, embedded, open_store
 
+FILES = """
+kind: Gateway
+name: edge
+listeners: [{name: web, address: "127.0.0.1:8080"}]
+---
+kind: Api
+name: orders
+paths: [/orders]
+upstream: http://127.0.0.1:9000
+---
+kind: Public
+name: all
+"""
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     seal = Signatures(SigningKey(tmp_path / "signing.key", Envelope(bytes(32))))
     with open_store(embedded(tmp_path / "state"), seal) as opened:
         yield opened
+
+
+def declared(reason: str) -> Snapshot:
+    """What files may say."""
+    found = assemble([read(FILES + f"reason: {reason}\n", "a.yaml")], {})
+    assert isinstance(found, Snapshot), found
+    return found
 
 
 def revision(number: int) -> str:
@@ -130,3 +153,20 @@ async def test_of_two_control_planes_one_wins_and_the_other_knows_it_then(store:
     again = Line(store)
     await again.load()
     assert again.active is not None and again.active.revision == revision(3)
+
+
+async def test_what_was_taken_from_the_files_is_no_base_before_it_is_kept(store: Store) -> None:
+    """A crash may come between: then the files are newer than the store, and have to look so."""
+    line = await line_of(store, True)
+    await line.in_step(revision(1))
+    taken = declared("the files say otherwise")
+    line.commit_soon(taken, Change(None, "files", "m", "files"))
+    await line.begin(Rollout(1, revision(1), revision(1), "ann", ("everywhere",)))  # something else is kept first
+    after_crash = Line(store)
+    await after_crash.load()
+    assert after_crash.base == revision(1)
+    line.activate(taken.revision)
+    await settled(line)
+    after_crash = Line(store)
+    await after_crash.load()
+    assert after_crash.base == taken.revision

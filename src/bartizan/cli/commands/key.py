@@ -71,7 +71,7 @@ def _expiry(text: str | None) -> float | None:
 def _list(read: argparse.Namespace) -> int:
     records = [
         {"id": one.id, "consumer": one.consumer, "name": one.name, "created": one.created, "expires": one.expires}
-        for one in _store(read.state).records()
+        for one in sorted(_store(read.state).records(), key=lambda one: (one.created, one.id))
     ]
     if read.json:
         show_json(records)

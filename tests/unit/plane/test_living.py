@@ -1,0 +1,111 @@
+"""Live data is followed, however fast it changes."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from bartizan.compile.read import assemble, read
+from bartizan.identity.brake import Brake
+from bartizan.identity.table import holders
+from bartizan.model.snapshot import Snapshot
+from bartizan.plane.living import Living
+
+FILES = """
+kind: Gateway
+name: edge
+listeners: [{name: web, address: "127.0.0.1:8080"}]
+---
+kind: Consumer
+name: acme
+"""
+
+
+def declared(text: str) -> Snapshot:
+    found = assemble([read(text, "a.yaml")], {})
+    assert isinstance(found, Snapshot), found
+    return found
+
+
+class Rig:
+    """A gateway's live data with one consumer, its keys, and how often something changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.changes = 0
+        self.living = Living(folder, folder, self._changed)
+        self.living.take(None, declared(FILES))
+        self.key = self.living.tables.store.new("acme").id
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    def counts(self) -> bool:
+        """Whether the key counts by the tables."""
+        return any(self.key in {key for _, key in holders(body)} for body in self.living.tables.bodies.values())
+
+    async def until(self, wanted: bool) -> None:
+        async with asyncio.timeout(3):
+            while self.counts() is not wanted:
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    made = Rig(tmp_path)
+    task = asyncio.create_task(made.living.watch_keys())
+    yield made
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def brake_of(rig: Rig) -> Brake:
+    return Brake("", "key", rig.key, "leaked", "ann", 0.0, time.time() + 60)
+
+
+async def test_a_brake_that_is_lifted_at_once_stops_nobody(rig: Rig) -> None:
+    await rig.until(True)
+    held = rig.living.brakes.brake(brake_of(rig))
+    rig.living.take_brakes()
+    assert not rig.counts()
+    rig.living.brakes.lift(held.id, "ann")
+    await rig.until(True)
+
+
+async def test_an_approved_brake_holds_without_waiting_for_the_clock(rig: Rig) -> None:
+    await rig.until(True)
+    held = rig.living.brakes.brake(brake_of(rig), waits=True)
+    await asyncio.sleep(0.1)
+    assert rig.counts()
+    rig.living.brakes.approve(held.id, "bob")
+    await rig.until(False)
+
+
+async def test_what_stays_the_same_wakes_nobody(rig: Rig) -> None:
+    await rig.until(True)
+    rig.living.brakes.brake(brake_of(rig))
+    await rig.until(False)
+    await asyncio.sleep(0.1)
+    before = rig.changes
+    await asyncio.sleep(0.2)
+    assert rig.changes == before
+
+
+async def test_a_brake_ends_by_itself(rig: Rig) -> None:
+    await rig.until(True)
+    rig.living.brakes.brake(Brake("", "key", rig.key, "leaked", "ann", 0.0, time.time() + 0.4))
+    await rig.until(False)
+    await rig.until(True)
+
+
+def test_consumers_that_change_reach_the_tables(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    before: Snapshot = declared(FILES)
+    rig.living.tables.store.poll()
+    rig.living.take(None, before)
+    assert rig.counts()
+    rig.living.take(before, declared(FILES + "disabled: true\n"))
+    assert not rig.counts()
