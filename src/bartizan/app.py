@@ -25,6 +25,7 @@ from bartizan.compile import Compiled
 from bartizan.compile.records import FAILURES, REQUESTS
 from bartizan.errors import BartizanError, Invalid
 from bartizan.identity.certificates import Certificates
+from bartizan.identity.declared import DECLARED, Declared
 from bartizan.identity.operators import FIRST, Operators, forget_first
 from bartizan.identity.unnoted import Unnoted
 from bartizan.lib.process import CANNOT_RUN
@@ -32,11 +33,11 @@ from bartizan.lib.sockets import private_folder
 from bartizan.lib.supervise import supervised
 from bartizan.model.gateway import Records
 from bartizan.model.problem import Problem
-from bartizan.model.snapshot import Snapshot
 from bartizan.node.options import admin_socket
 from bartizan.node.stats import Admin
 from bartizan.plane.canary import Canary
 from bartizan.plane.checks import Checks
+from bartizan.plane.declaring import Declaring
 from bartizan.plane.desk import Around, Desk
 from bartizan.plane.knowing import Knowing
 from bartizan.plane.line import Line
@@ -72,6 +73,8 @@ class ControlPlane:
         self.server = server
         self.standing = Standing()
         self.drafts, self.folder = drafts, drafts.folder
+        self.declared = Declared(options.state / DECLARED, load_or_create(options.state / "control.key"))
+        self.folder.beside(self.declared.read())
         self.accepted = Accepted(options.state / "accepted.json")
         self._due = asyncio.Event()
         self.living = Living(options.state, self.folder.base, self._due.set)
@@ -83,12 +86,13 @@ class ControlPlane:
         self.noting = Noting(store.audit, Unnoted(options.state, load_or_create(options.state / "control.key")))
         self.knowing = server.revocations = Knowing(self.living, server.public, self.noting.tell)
         checks = Checks(options.files, options.state)
-        self.desk = Desk(self.line, self.standing, Around(self._due.set, self._taken, checks.has_tests))
+        self.desk = Desk(self.line, self.standing, Around(self._due.set, self.living.take, checks.has_tests))
         self.canary = Canary(server, self.living, options.state)
         self.rollouts = Rollouts(self.desk, self.publisher, checks, self.canary)
         operators = Operators(store, seal)
+        declaring = Declaring(self.declared, self.desk, self.folder, self.living.certificates.problems)
         parts = (self.desk, self.living, self.publisher, self.rollouts, self.envoy)
-        self.operations = Operations(*parts, store, operators, options.state, options.files, self.status, self.noting)
+        self.operations = Operations(*parts, store, operators, options.state, options.files, self.status, self.noting, declaring)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -130,12 +134,6 @@ class ControlPlane:
                 forget_first(state)
             await asyncio.sleep(_EVERY_S)
 
-    def _taken(self, before: Snapshot | None, after: Snapshot) -> None:
-        """The files declare live data anew."""
-        self.living.take(before, after)
-        if before is not None and (event := edited(before, after)) is not None:
-            self.noting.tell(event)
-
     async def take_files(self, look: Look | None = None) -> None:
         """Takes what the files declare. What is wrong with them is told, and what was there before serves on."""
         self.standing.reads += 1
@@ -147,7 +145,7 @@ class ControlPlane:
             return
         self.accepted.take(self.folder.texts(), compiled.snapshot.files)
         self.standing.refused, self.standing.error = (), ""
-        refusals = self.standing.refusals
+        refusals, before = self.standing.refusals, self.desk.files
         try:
             await self.desk.take_files(compiled)
         except Invalid as error:
@@ -155,6 +153,8 @@ class ControlPlane:
         else:
             if self.standing.refusals > refusals:
                 self.noting.tell(refused_files(self.standing.refused))
+            if before is not None and (event := edited(before, compiled.snapshot)) is not None:
+                self.noting.tell(event)
 
     async def _refuse(self, problems: tuple[Problem, ...]) -> None:
         self.standing.refused, self.standing.refused_at = problems, time.time()
@@ -164,7 +164,7 @@ class ControlPlane:
         _log.error("the files are refused, %d problems; %s", len(problems), serving)
         for problem in problems:
             _log.error("%s", problem)
-        if self.desk.files is None and (kept := self.accepted.compiled()) is not None:
+        if self.desk.files is None and (kept := self.accepted.compiled(self.declared.read())) is not None:
             _log.warning("revision %s, accepted before, is gone on with: keys and consumers still count", kept.snapshot.revision)
             await self.desk.take_files(kept)
 
@@ -321,6 +321,8 @@ def main(arguments: Sequence[str]) -> int:
     os.umask(0o077)
     gc.disable()  # until the first publish
     drafts = Drafts(Folder(read.files))
+    if (read.state / DECLARED).exists():
+        drafts.folder.beside(Declared(read.state / DECLARED, load_or_create(read.state / "control.key")).read())
     if read.tell is not None:
         verdict = drafts.verdict(Certificates(drafts.folder.base).problems)
         verdict.write(read.tell)

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias
 
 from bartizan.identity.brake import Brake, Brakes
 from bartizan.identity.operators import Operators
-from bartizan.model.snapshot import Snapshot
+from bartizan.model.snapshot import Key, Snapshot
 from bartizan.rollout.asking import By
 from bartizan.rollout.stages import Asked, Rollout
 from bartizan.store import Commit, Event, Store
@@ -98,6 +98,10 @@ class Plane(Protocol):
 
     async def change(self, documents: Documents, by: By, parent: int | None, files: Mapping[str, bytes] = ...) -> Commit:
         """Documents put or, with None, taken away, as one change of what is newest; and contents of files that policies name."""
+        ...
+
+    async def declare(self, key: Key, body: bytes | None, by: By) -> int:
+        """A consumer or an issuer declared or, with None, taken away. It holds within a second; the generation that holds it."""
         ...
 
     async def roll_back(self, to: str | None, by: By, *, owner: bool) -> dict[str, Any]:

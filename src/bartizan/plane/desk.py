@@ -98,6 +98,20 @@ class Desk:
         else:
             await self._take_change(made, wanted)
 
+    async def take_live(self, made: Compiled, seen: Snapshot, keep: Callable[[], None]) -> None:
+        """Who may call is declared otherwise than in `seen`, which the files say with it. `keep` puts it where it outlasts a restart, and
+        may wait for the disk. Conflict if somebody was faster; Invalid if it doesn't go with what is active."""
+        async with self._changing:
+            if self.files is not seen or self.compiled is None:
+                raise Conflict("The files were edited at the same moment. Try again.", code="live-conflict")
+            same = self.compiled.snapshot.revision == made.snapshot.revision
+            compiled = made if same else self._with_live(self.compiled.snapshot, made.snapshot)
+            candidate = self._with_live(self.candidate.snapshot, made.snapshot) if self.candidate is not None else None
+            await asyncio.to_thread(keep)
+            self.files, self.compiled, self.candidate = made.snapshot, compiled, candidate
+            self._around.taken(seen, made.snapshot)
+        self._around.wake()
+
     def _counts(self, files: Snapshot) -> Counts:
         """What counts, told in the status too."""
         newest = self.line.newest if self.line.base == self.line.newest else self.line.stands

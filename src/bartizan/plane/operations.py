@@ -7,23 +7,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from bartizan.admin.plane import Documents, Envoy
-from bartizan.compile.read import Read, assemble, read_documents
 from bartizan.errors import Forbidden, Invalid, NotFound, Unavailable
 from bartizan.identity.brake import Brake, Brakes
 from bartizan.identity.operators import Operators
-from bartizan.lib.yaml import Document
-from bartizan.model.problem import Problem
-from bartizan.model.snapshot import Snapshot, share_of
+from bartizan.model.snapshot import Key, Snapshot
+from bartizan.plane.changed import changed
+from bartizan.plane.declaring import Declaring
 from bartizan.plane.desk import Desk, Wanted
 from bartizan.plane.living import Living
 from bartizan.plane.noting import Noting
 from bartizan.plane.publishing import Publisher
 from bartizan.plane.rollouts import Rollouts
 from bartizan.plane.trials import Trials, explained
-from bartizan.policies import PolicyKind
 from bartizan.rollout.asking import By
 from bartizan.rollout.covering import told_of_route
 from bartizan.rollout.kept import snapshot_of
@@ -55,10 +51,11 @@ class Operations:
     files: Path
     told: Callable[[], dict[str, Any]]
     noting: Noting
+    declaring: Declaring
     trials: Trials = field(init=False)
 
     def __post_init__(self) -> None:
-        self.trials = Trials(self.desk, self.store, self.files, self.folder, self.active, self.newest, _changed)
+        self.trials = Trials(self.desk, self.store, self.files, self.folder, self.active, self.newest, changed)
 
     @property
     def brakes(self) -> Brakes:
@@ -81,9 +78,9 @@ class Operations:
         return self.publisher.state.compiled.snapshot
 
     def digests(self) -> dict[str, str]:
-        """What each resource that is active says, as a hash."""
+        """What each resource that is active says, as a hash; but for those that the API alone declares, whatever the files say."""
         held = self.publisher.state.compiled.snapshot.resources if self.publisher.state else {}
-        return {f"{kind}/{name}": one.digest for (kind, name), one in held.items()}
+        return {f"{kind}/{name}": one.digest for (kind, name), one in held.items() if (kind, name) not in self.declaring.declared}
 
     def declared(self, kind: str, name: str) -> dict[str, Any] | None:
         """A resource as it is active, or None."""
@@ -129,13 +126,17 @@ class Operations:
         """Documents put or, with None, taken away, as one change of what is newest. One that changes nothing gives the newest commit."""
         on = self.desk.line.newest
         before = await self.newest()
-        after = _changed(before, documents, files)
+        after = changed(before, documents, files)
         if after.revision == before.revision and parent is None:
             return await asyncio.to_thread(self.store.revisions.find, before.revision)
         problems = tuple(self.living.certificates.problems(after))
         if problems:
             raise Invalid("The change can't be taken.", problems=problems)
         return await self.desk.change(after, Wanted(by, parent=parent, on=on))
+
+    async def declare(self, key: Key, body: bytes | None, by: By) -> int:
+        """A consumer or an issuer declared or, with None, taken away. It holds within a second; the generation that holds it."""
+        return await self.declaring.declare(key, body, by)
 
     async def roll_back(self, to: str | None, by: By, *, owner: bool) -> dict[str, Any]:
         """Back to a kept revision; returns when it is enforced. Only an `owner` goes back past her own rules of letting changes out."""
@@ -181,9 +182,9 @@ class Operations:
         first: a busy day's records take a while to read."""
         checked = self.brakes.checked(wanted)
         made = await self._hold(checked, waits=False) if emergency and not dry else None
-        since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - _DAY_S))
-        met = await asyncio.to_thread(impact, self.folder / "records", since, met_by(checked.what, checked.value))
-        told = {"requests": met.requests, "matched": met.matched, "share": met.share, "consumers": list(met.consumers), "block": None}
+        met = await asyncio.to_thread(impact, self.folder / "records", time.time() - _DAY_S, met_by(checked.what, checked.value))
+        told = {name: getattr(met, name) for name in ("requests", "matched", "share", "looked_at")}
+        told |= {"consumers": list(met.consumers), "block": None}
         if dry:
             return told
         if made is None:
@@ -198,28 +199,3 @@ class Operations:
         made = await asyncio.to_thread(self.brakes.brake, checked, waits=waits)
         self.living.take_brakes()
         return made
-
-
-def _changed(before: Snapshot, documents: Documents, sent: Mapping[str, bytes]) -> Snapshot:
-    """What was there with these documents put or taken away. Invalid with every problem."""
-    # As JSON, which is what was looked at: a reader of YAML would read some of it otherwise.
-    reads = [
-        read_documents([Document(orjson.loads(body), {})], f"api/{kind}/{name}")
-        for (kind, name), body in documents.items()
-        if body is not None
-    ]
-    rest = share_of(tuple(one for key, one in before.resources.items() if key not in documents))
-    known = {**before.files, **sent}
-    kept = [(name, one) for one in rest.resources if isinstance(one.value, PolicyKind) for name in one.value.file_names()]
-    named = [*kept, *(pair for made in reads for pair in made.named)]
-    missing = [
-        Problem(one.place(), "file-unknown", f"the file {name} isn't part of the revision", "`bartizan apply -f` sends it along.")
-        for name, one in named
-        if name not in known
-    ]
-    if missing:
-        raise Invalid("The change names files that aren't there.", problems=tuple(missing))
-    found = assemble((*reads, Read(rest, ())), {name: known[name] for name, _ in named})
-    if not isinstance(found, Snapshot):
-        raise Invalid("The change has problems.", problems=found)
-    return found

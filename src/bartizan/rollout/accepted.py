@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 
 from bartizan.compile import Compiled, compile
-from bartizan.compile.read import assemble, read
+from bartizan.compile.read import Read, assemble, read
 from bartizan.model.snapshot import Snapshot
 
 
@@ -46,14 +46,14 @@ class Accepted:
         if self._next is wanted:
             self._next = None
 
-    def compiled(self) -> Compiled | None:
-        """What was kept. None if nothing was, or if this version finds a mistake in it."""
+    def compiled(self, *beside: Read) -> Compiled | None:
+        """What was kept, with what is declared `beside` the files. None if nothing was, or if this version finds a mistake in it."""
         try:
             kept = orjson.loads(self._file.read_bytes())
             reads = [read(text, name) for name, text in kept["texts"].items()]
             named = {name: base64.b64decode(content) for name, content in kept["named"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
-        found = assemble(reads, named)
+        found = assemble([*reads, *beside], named)
         made = compile(found) if isinstance(found, Snapshot) else None
         return made if made is not None and not made.problems else None

@@ -70,6 +70,12 @@ class Folder:
         self._wanted: tuple[str, ...] = ()
         self._good: Snapshot | None = None
         self._last: tuple[Look, Snapshot | tuple[Problem, ...]] | None = None
+        self._beside: Read | None = None
+
+    def beside(self, found: Read) -> None:
+        """What is declared elsewhere goes together with the files from now on, as if it stood in one of them."""
+        if found is not self._beside:
+            self._beside, self._last = found, None
 
     @property
     def base(self) -> Path:
@@ -99,6 +105,7 @@ class Folder:
         self._texts = {}
         reads = [self._read(path, stamp, path[skipped:]) for path, stamp in look.stamps.items()]
         files, problems = self._files(reads)
+        reads += [self._beside] if self._beside is not None else []
         found = tuple(problems) if problems else assemble(reads, files, self._good)
         if isinstance(found, Snapshot):
             self._good = found

@@ -46,7 +46,8 @@ class WantedBlock(BaseModel):
 class Impact(BaseModel):
     """What a block would have refused of the last 24 hours, and the block, if it was set."""
 
-    requests: int = Field(description="All that the records hold.")
+    requests: int = Field(description="Those that were looked at.")
+    looked_at: float = Field(description="The share of the records that was looked at: of very many, a sample from all over the time.")
     matched: int
     share: float
     consumers: list[str] = Field(description="Those it would have met most, up to ten.")

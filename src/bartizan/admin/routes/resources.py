@@ -2,7 +2,7 @@
 
 import base64
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Response
 from pydantic import BaseModel, Field, JsonValue
@@ -10,10 +10,11 @@ from pydantic import BaseModel, Field, JsonValue
 from bartizan.admin.answers import PRINTABLE, documented
 from bartizan.admin.asked import Editor, The, Viewer
 from bartizan.admin.bodies import JsonRoute
+from bartizan.admin.plane import Plane
 from bartizan.admin.trusted import check_trusted
 from bartizan.compile.read import TYPES
 from bartizan.errors import BartizanError, Forbidden, Invalid, NotFound
-from bartizan.model.snapshot import LIVE_KINDS, Resource, Snapshot
+from bartizan.model.snapshot import LIVE_KINDS, Key, Resource, Snapshot
 from bartizan.rollout.asking import By
 from bartizan.store import Commit
 from bartizan.store.model import canonical
@@ -74,6 +75,15 @@ class Kept(BaseModel):
     loosens: list[str] = Field(description="What it lets through that was refused before.")
 
 
+class Declared(BaseModel):
+    """A change of live data: it is no revision, holds within a second, and no rollback undoes it."""
+
+    kind: str
+    name: str
+    live: Literal[True] = True
+    generation: int = Field(description="How often such live data has changed.")
+
+
 class Edits(BaseModel):
     """Documents put and taken away."""
 
@@ -89,10 +99,10 @@ class Edits(BaseModel):
             found = {key: None for key, one in before.resources.items() if one.kind not in LIVE_KINDS}
         for text in self.delete:
             kind, _, name = text.partition("/")
-            found[_key(kind, name)] = None
+            found[_policy_key(kind, name)] = None
         for document in self.put:
             kind, name = str(document.get("kind")), str(document.get("name"))
-            found[_key(kind, name)] = _written(kind, name, document)
+            found[_policy_key(kind, name)] = _written(kind, name, document)
         return found
 
     def contents(self) -> dict[str, bytes]:
@@ -132,12 +142,18 @@ def _found(snapshot: Snapshot, kind: str, name: str) -> Resource:
     return one
 
 
-def _key(kind: str, name: str) -> tuple[str, str]:
+def _key(kind: str, name: str) -> Key:
     if kind not in TYPES:
         raise NotFound(f"There is no kind {kind}. Kinds: {', '.join(TYPES)}.", code="kind-unknown")
-    if kind in LIVE_KINDS:
-        raise Forbidden(f"A {kind} is live data: it is declared in the files, and an edit of them holds within a second.", code="live-kind")
     return kind, name
+
+
+def _policy_key(kind: str, name: str) -> Key:
+    key = _key(kind, name)
+    if kind in LIVE_KINDS:
+        told = f"A {kind} is live data, no part of a revision: put it by itself, at /v1/resources/{kind}/{name}."
+        raise Forbidden(told, code="live-kind")
+    return key
 
 
 def _seen(there: Resource | None, if_match: str | None, if_none: str | None) -> None:
@@ -156,6 +172,12 @@ def _written(kind: str, name: str, document: Document) -> bytes:
         return canonical(given)
     except ValueError as error:
         raise Invalid(f"The document can't be kept: {error}.") from error
+
+
+async def _taken(plane: Plane, key: Key, body: bytes | None, by: By) -> Kept | Declared:
+    if key[0] in LIVE_KINDS:
+        return Declared(kind=key[0], name=key[1], generation=await plane.declare(key, body, by))
+    return kept(await plane.change({key: body}, by, None))
 
 
 router = APIRouter(tags=["resources"], route_class=JsonRoute)
@@ -186,22 +208,23 @@ async def one(plane: The, kind: Kind, name: Name, response: Response, _: Viewer)
 
 
 @router.put("/v1/resources/{kind}/{name}", operation_id="putResource", responses=documented(404, 409, 412))
-async def put(plane: The, caller: Editor, at: Annotated[At, Depends()], document: Annotated[Document, Body()]) -> Kept:
-    """Makes or replaces a resource: a new revision, which goes its way through the stages. Putting the same again changes nothing."""
+async def put(plane: The, caller: Editor, at: Annotated[At, Depends()], document: Annotated[Document, Body()]) -> Kept | Declared:
+    """Makes or replaces a resource: a new revision, which goes its way through the stages; or, for live data, in force within a second.
+    Putting the same again changes nothing."""
     key, snapshot = _key(at.kind, at.name), await plane.newest()
     _seen(snapshot.resources.get(key), at.if_match, at.if_none)
     body = _written(at.kind, at.name, document)
     await check_trusted(caller, [body], snapshot)
     by = By(caller.name, at.message or f"put {at.kind}/{at.name}", caller.origin)
-    return kept(await plane.change({key: body}, by, None))
+    return await _taken(plane, key, body, by)
 
 
 @router.delete("/v1/resources/{kind}/{name}", operation_id="deleteResource", responses=documented(404, 409, 412))
-async def delete(plane: The, caller: Editor, at: Annotated[At, Depends()]) -> Kept:
+async def delete(plane: The, caller: Editor, at: Annotated[At, Depends()]) -> Kept | Declared:
     """Takes a resource away."""
     key, snapshot = _key(at.kind, at.name), await plane.newest()
     _seen(_found(snapshot, at.kind, at.name), at.if_match, None)
-    return kept(await plane.change({key: None}, By(caller.name, at.message or f"deleted {at.kind}/{at.name}", caller.origin), None))
+    return await _taken(plane, key, None, By(caller.name, at.message or f"deleted {at.kind}/{at.name}", caller.origin))
 
 
 @router.post("/v1/changes", operation_id="change", responses=documented(404, 409))

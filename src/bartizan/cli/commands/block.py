@@ -65,7 +65,8 @@ def _block(read: argparse.Namespace, what: str, value: str) -> int:
     if read.json:
         show_json(told)
     else:
-        say(f"of yesterday's {told['requests']} requests it would have refused {told['matched']} ({told['share']:.1%})")
+        seen = "yesterday's" if told["looked_at"] >= 1 else "a sample of yesterday's"
+        say(f"of {seen} {told['requests']} requests it would have refused {told['matched']} ({told['share']:.1%})")
         if told["consumers"]:
             say(f"  most by {printable(', '.join(told['consumers']))}")
         if block is not None and block["waits"]:
