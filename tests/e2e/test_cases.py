@@ -355,8 +355,8 @@ def test_what_the_guide_shows_is_what_is_printed(tmp_path: Path) -> None:
     (tmp_path / "candidate" / "policies.yaml").write_text(text.replace('principal.department == "finance"', loosened))
     for name, text in FILES:
         (tmp_path / ("candidate" if "invariants" in text else "policies") / name).write_text(text)
-    # In office hours the time needn't be told: the invariant is broken now.
-    loose = re.compile(r"in \d+\.\d s|revision \w{16}|^ +at \d{4}-.*, from 192.0.2.1\n", re.MULTILINE)
+    # In office hours the invariant is broken now, and whoever asks is another.
+    loose = re.compile(r"in \d+\.\d s|revision \w{16}|^ +at \d{4}-\S+, from \S+\n", re.MULTILINE)
     for command, output in SHOWN:
         ran = bartizan(*shlex.split(command), cwd=tmp_path)
         assert loose.sub("", ran.stdout) == loose.sub("", output)

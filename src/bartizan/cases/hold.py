@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from bartizan.cases.context import questions
@@ -75,7 +76,9 @@ async def _shown(scratch: Scratch, suspect: Suspect) -> Question | None:
 
 def _plain(suspect: Suspect, scratch: Scratch) -> Question:
     host = {"*": "localhost"}.get(suspect.point.host, suspect.point.host.replace("*", "any"))
-    return Question(suspect.method or _UNNAMED, suspect.point.path, host, principal=_principal(suspect.person, scratch))
+    # Where more than who and what counts, the time is told: the counterexample holds tomorrow too.
+    at = None if suspect.certain else datetime.now(UTC).replace(microsecond=0)
+    return Question(suspect.method or _UNNAMED, suspect.point.path, host, principal=_principal(suspect.person, scratch), at=at)
 
 
 def _principal(person: Person, scratch: Scratch) -> Principal | None:
