@@ -3,11 +3,15 @@
 import asyncio
 import base64
 import json
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.e2e.gateway import TokenIssuer
@@ -60,6 +64,17 @@ async def call(admin: Admin, method: str, path: str, status: int = 200, **more: 
     answer = await admin.call(method, path, admin.ann, **more)  # type: ignore[attr-defined]
     assert answer.status_code == status, answer.text
     return answer.json()
+
+
+async def until_declared(admin: Admin, name: str) -> None:
+    """The control plane is back, and knows this."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with suppress(httpx.TransportError):
+            if (await admin.call("GET", f"/v1/resources/{name}", admin.ann)).status_code == 200:  # type: ignore[attr-defined]
+                return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"{name} isn't back")
 
 
 def consumer(plan: str = "gold", **more: Any) -> dict[str, Any]:
@@ -125,6 +140,12 @@ async def test_it_outlasts_a_rollback_an_edit_of_the_files_and_a_restart(admin: 
     path.write_text(path.read_text().replace("plan: gold", "plan: bronze"))
     await asyncio.sleep(0.6)
     assert (await admin.gw.get("/orders/gold", headers={"x-api-key": key})).status_code == 200
+    await call(admin, "PUT", "/v1/resources/Consumer/globex", json=consumer("silver"))
+    await until(admin.gw, 403, "/orders/gold", **{"x-api-key": key})
+    os.kill(admin.gw.pid("bartizan.app"), signal.SIGKILL)
+    assert (await admin.gw.get("/orders/gold", headers={"x-api-key": key})).status_code == 403
+    await until_declared(admin, "Consumer/globex")
+    assert (await admin.gw.get("/orders/gold", headers={"x-api-key": key})).status_code == 403
 
 
 async def test_an_issuer_and_the_policy_that_names_it(admin: Admin) -> None:
