@@ -127,7 +127,7 @@ def test_who_gains_and_who_loses_is_told(folders: tuple[Path, Path]) -> None:
 def test_the_same_files_mean_the_same(folders: tuple[Path, Path]) -> None:
     old, new = folders
     found = _told(old, new, 0)
-    assert found["meaning"] == {"same": True, "access": [], "limits": [], "callers": [], "live": []}
+    assert found["meaning"] == {"same": True, "access": [], "limits": [], "callers": [], "live": [], "live_limits": []}
     _edit(new, "reason: monitoring has no credentials", "reason: monitoring still has no credentials")
     assert _told(old, new)["meaning"] == found["meaning"]
     assert bartizan("diff", "--from", old, new).stdout.endswith("nobody gains or loses access, no condition and no limit changes\n")

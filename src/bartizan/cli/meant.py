@@ -16,13 +16,12 @@ def lines(meaning: Meaning) -> Iterator[str]:
         yield from _groups(meaning.access)
     if meaning.limits:
         yield painted("limits:", "bold")
-        for limit in meaning.limits[:_MOST_GROUPS]:
-            yield from _limit(limit)
-        yield from _more(len(meaning.limits), "changes of limits")
+        yield from _limits(meaning.limits)
     if meaning.callers:
         yield painted("callers (this holds at once, and a rollback of policies doesn't take it back):", "bold")
         yield from (f"  {printable(sentence)}" for sentence in meaning.callers)
         yield from _groups(meaning.live)
+        yield from _limits(meaning.live_limits)
     if meaning.empty:
         yield "nobody gains or loses access, no condition and no limit changes"
 
@@ -83,8 +82,13 @@ def _conditions(label: str, conditions: Iterable[Condition]) -> Iterator[str]:
         yield f"        {label} {one.policies[0] if one.policies else ''}{more}{says}"
 
 
-def _limit(limit: LimitChange) -> Iterator[str]:
-    yield f"  {_places(limit.places)}"
-    yield f"    {painted('~', 'yellow')} {limit.policy}"
-    yield f"        was: {printable(limit.before) or 'not there'}"
-    yield f"        now: {printable(limit.after) or 'not there'}"
+def _limits(limits: tuple[LimitChange, ...]) -> Iterator[str]:
+    for limit in limits[:_MOST_GROUPS]:
+        yield f"  {_places(limit.places)}"
+        yield f"    {painted('~', 'yellow')} {limit.policy}"
+        if not limit.moved:
+            yield f"        was: {printable(limit.before) or 'not there'}"
+            yield f"        now: {printable(limit.after) or 'not there'}"
+        for one in limit.moved:
+            yield f"        {printable(one.who.text)}: {printable(one.before) or 'no limit'}, now {printable(one.after) or 'no limit'}"
+    yield from _more(len(limits), "changes of limits")

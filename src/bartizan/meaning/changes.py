@@ -60,13 +60,24 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """Some people who fall under other limits than before. Empty words: under none."""
+
+    who: Who
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
 class LimitChange:
-    """A limit that is another one, comes or goes at these places. Empty words: it isn't there."""
+    """A limit that is another one, comes or goes at these places, or means others. Empty words: it isn't there."""
 
     policy: str
     before: str
     after: str
     places: tuple[Place, ...]
+    moved: tuple[Moved, ...] = ()
+    """For whom, if they are let through, and what it says to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +91,10 @@ class Meaning:
     """The consumers and issuers that are declared otherwise, as sentences."""
     live: tuple[Group, ...] = ()
     """By what those are, with the policies as they were: it holds at once, and no rollback of policies takes it back."""
+    live_limits: tuple[LimitChange, ...] = ()
+    """The same of limits."""
 
     @property
     def empty(self) -> bool:
         """Whether nothing changes for anybody."""
-        return not (self.access or self.limits or self.live)
+        return not (self.access or self.limits or self.live or self.live_limits)

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from bartizan.meaning.access import COMMON, Access, Asked, Point, Verdict, hosts_over
 from bartizan.meaning.chain import Route
-from bartizan.meaning.changes import OTHER_METHODS, Change, Condition, Group, Kind, LimitChange, Place, State, Status, What
+from bartizan.meaning.changes import OTHER_METHODS, Change, Condition, Group, Kind, LimitChange, Moved, Place, State, Status, What
 from bartizan.meaning.formula import Formula
+from bartizan.meaning.tiers import Tiers
 from bartizan.meaning.who import Teller
 from bartizan.meaning.words import limits, words
 from bartizan.meaning.world import Where
@@ -39,9 +40,10 @@ class Side:
     _words: dict[str, str] = field(default_factory=dict)
     limits: dict[str, PolicyKind] = field(init=False)
     """What limits how often one may call, by the name under which routes count."""
+    tiers: Tiers = field(init=False)
 
     def __post_init__(self) -> None:
-        self.limits = limits(self.held)
+        self.limits, self.tiers = limits(self.held), Tiers(self.asked.world)
 
     def told(self, verdict: Verdict) -> _Told:
         """A verdict in the policies' words."""
@@ -60,6 +62,8 @@ class Side:
 
 
 _Line = tuple[What, int, State, State]
+_Limit = tuple[str, tuple[str, str], tuple[tuple[int, str, str], ...]]
+"""A limit's id, what it said and says, and who falls under something else."""
 _Names = tuple[tuple[str, ...], ...]
 """Of each line the policies of its conditions, before and after."""
 
@@ -135,29 +139,46 @@ class Comparison:
         return Place(api, point.host, point.path, () if any_method else methods, status)
 
     def limits(self) -> tuple[LimitChange, ...]:
-        """The limits that are others, by place. Those of routes that come or go are told by the routes."""
-        found: dict[tuple[str, str, str], dict[Point, list[str]]] = {}
+        """The limits that are others, or others' than before, by place. Those of routes that come or go are told by the routes."""
+        found: dict[_Limit, dict[Point, list[str]]] = {}
         every = 0
         for point, methods in self._spots():
             every = len(methods)
             for method in methods:
                 before, after = self._routes(point, method)
                 if before is not None and after is not None and (before.limits or after.limits):
-                    for change in self._other_limits(before, after):
+                    for change in self._other_limits((before, after), Where(method, point.path)):
                         found.setdefault(change, {}).setdefault(point, []).append(method or OTHER_METHODS)
         return tuple(
-            LimitChange(*change, _merged(self._place(at, tuple(names), len(names) == every) for at, names in where.items()))
-            for change, where in found.items()
+            LimitChange(
+                policy,
+                *texts,
+                _merged(self._place(at, tuple(names), len(names) == every) for at, names in where.items()),
+                tuple(Moved(self.teller.who(bits), old, new) for bits, old, new in moved),
+            )
+            for (policy, texts, moved), where in found.items()
         )
 
-    def _other_limits(self, before: Route, after: Route) -> Iterator[tuple[str, str, str]]:
-        old, new = self.left.limits, self.right.limits
+    def _other_limits(self, routes: tuple[Route, Route], where: Where) -> Iterator[_Limit]:
+        before, after = routes
         for name in dict.fromkeys((*before.limits, *after.limits)):
-            was = old[name].id if name in before.limits and name in old else ""
-            will = new[name].id if name in after.limits and name in new else ""
-            texts = self.left.words(was) if was else "", self.right.words(will) if will else ""
-            if texts[0] != texts[1]:
-                yield will or was, *texts
+            was = self.left.limits.get(name) if name in before.limits else None
+            will = self.right.limits.get(name) if name in after.limits else None
+            if was is will and self.left.asked is self.right.asked:
+                continue
+            texts = self.left.words(was.id) if was else "", self.right.words(will.id) if will else ""
+            if texts[0] != texts[1] or self.left.asked is not self.right.asked:
+                moved = self._moved((was, will), where)
+                if (texts[0] != texts[1] or moved) and (known := will or was):
+                    yield known.id, texts, moved
+
+    def _moved(self, limits: tuple[PolicyKind | None, PolicyKind | None], where: Where) -> tuple[tuple[int, str, str], ...]:
+        among = self.left.asked.world.present & self.right.asked.world.present
+        sides = zip((self.left, self.right), limits, strict=True)
+        old, new = (side.tiers.held_to(one, where) if one is not None else {"": among} for side, one in sides)
+        pairs = ((some & others & among, was, will) for was, some in old.items() for will, others in new.items() if was != will)
+        everyone = self.teller.world.people.everyone
+        return tuple((everyone if bits == among else bits, was, will) for bits, was, will in pairs if bits)
 
 
 def _named(state: State, policies: Iterable[tuple[str, ...]]) -> State:

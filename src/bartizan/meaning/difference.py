@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from bartizan.compile import Compiled
 from bartizan.meaning.access import Access, Asked
-from bartizan.meaning.changes import Group, Meaning
+from bartizan.meaning.changes import Meaning
 from bartizan.meaning.comparison import Comparison, Side
 from bartizan.meaning.people import people_of
 from bartizan.meaning.who import Teller
@@ -28,11 +28,11 @@ def difference(before: Compiled, after: Compiled) -> Meaning:
     left, right = Side(old, former, policies(before)), Side(new, asked, policies(after))
     comparison = Comparison(left, right, Teller(asked.world))
     callers = tuple(_callers(before.snapshot, after.snapshot))
-    live: tuple[Group, ...] = ()
-    if callers:
-        earlier = Side(old, Asked(World(before.snapshot, people)), left.held)
-        live = Comparison(earlier, left, Teller(former.world)).groups()
-    return Meaning(comparison.groups(), comparison.limits(), callers, live)
+    if not callers:
+        return Meaning(comparison.groups(), comparison.limits())
+    earlier = Side(old, Asked(World(before.snapshot, people)), left.held)
+    live = Comparison(earlier, left, Teller(former.world))
+    return Meaning(comparison.groups(), comparison.limits(), callers, live.groups(), live.limits())
 
 
 def _same_frame(before: Snapshot, after: Snapshot) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bartizan.meaning.changes import Change, Condition, Group, LimitChange, Meaning, Place, State
+from bartizan.meaning.changes import Change, Condition, Group, LimitChange, Meaning, Moved, Place, State
 from bartizan.meaning.who import Who
 
 
@@ -12,13 +12,17 @@ def told(meaning: Meaning) -> dict[str, Any]:
     return {
         "same": meaning.empty,
         "access": list(map(_group, meaning.access)),
-        "limits": [
-            {"policy": one.policy, "before": one.before or None, "after": one.after or None, "places": list(map(_place, one.places))}
-            for one in meaning.limits
-        ],
+        "limits": list(map(_limit, meaning.limits)),
         "callers": list(meaning.callers),
         "live": list(map(_group, meaning.live)),
+        "live_limits": list(map(_limit, meaning.live_limits)),
     }
+
+
+def _limit(limit: LimitChange) -> dict[str, Any]:
+    moved = [{"who": _who(one.who), "before": one.before or None, "after": one.after or None} for one in limit.moved]
+    before, after = limit.before or None, limit.after or None
+    return {"policy": limit.policy, "before": before, "after": after, "places": list(map(_place, limit.places)), "moved": moved}
 
 
 def _group(group: Group) -> dict[str, Any]:
@@ -36,19 +40,17 @@ def _place(place: Place) -> dict[str, Any]:
 
 
 def _change(change: Change) -> dict[str, Any]:
-    who = change.who
+    return {"what": change.what, "who": _who(change.who), "before": _state(change.before), "after": _state(change.after)}
+
+
+def _who(who: Who) -> dict[str, Any]:
     return {
-        "what": change.what,
-        "who": {
-            "text": who.text,
-            "anonymous": who.anonymous,
-            "tokens_of": list(who.issuers),
-            "certificates_of": list(who.cas),
-            "consumers": who.consumers,
-            "names": list(who.names),
-        },
-        "before": _state(change.before),
-        "after": _state(change.after),
+        "text": who.text,
+        "anonymous": who.anonymous,
+        "tokens_of": list(who.issuers),
+        "certificates_of": list(who.cas),
+        "consumers": who.consumers,
+        "names": list(who.names),
     }
 
 
@@ -58,11 +60,14 @@ def _state(state: State) -> dict[str, Any]:
 
 def read_back(told: Mapping[str, Any]) -> Meaning:
     """What `told` gave."""
-    limits = (
-        LimitChange(one["policy"], one["before"] or "", one["after"] or "", tuple(map(_placed, one["places"]))) for one in told["limits"]
-    )
+    limits, live_limits = (tuple(map(_limited, told[name])) for name in ("limits", "live_limits"))
     access, live = (tuple(map(_grouped, told[name])) for name in ("access", "live"))
-    return Meaning(access, tuple(limits), tuple(told["callers"]), live)
+    return Meaning(access, limits, tuple(told["callers"]), live, live_limits)
+
+
+def _limited(told: Mapping[str, Any]) -> LimitChange:
+    moved = (Moved(_people(one["who"]), one["before"] or "", one["after"] or "") for one in told["moved"])
+    return LimitChange(told["policy"], told["before"] or "", told["after"] or "", tuple(map(_placed, told["places"])), tuple(moved))
 
 
 def _grouped(told: Mapping[str, Any]) -> Group:
@@ -74,11 +79,11 @@ def _placed(told: Mapping[str, Any]) -> Place:
 
 
 def _changed(told: Mapping[str, Any]) -> Change:
-    who = told["who"]
-    people = Who(
-        who["text"], who["anonymous"], tuple(who["tokens_of"]), tuple(who["certificates_of"]), who["consumers"], tuple(who["names"])
-    )
-    return Change(told["what"], people, _stated(told["before"]), _stated(told["after"]))
+    return Change(told["what"], _people(told["who"]), _stated(told["before"]), _stated(told["after"]))
+
+
+def _people(who: Mapping[str, Any]) -> Who:
+    return Who(who["text"], who["anonymous"], tuple(who["tokens_of"]), tuple(who["certificates_of"]), who["consumers"], tuple(who["names"]))
 
 
 def _stated(told: Mapping[str, Any]) -> State:

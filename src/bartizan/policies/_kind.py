@@ -153,3 +153,7 @@ class PolicyKind(Policy):
     def file_names(self) -> Iterator[str]:
         """Files whose contents the policy needs."""
         yield from ()
+
+    def steps(self) -> Iterator[tuple[str | None, str]]:
+        """Of a limit: conditions, and what it says to those who meet them, in words. The first that holds applies; None always holds."""
+        yield None, ""

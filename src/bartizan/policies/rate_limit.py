@@ -126,6 +126,12 @@ class RateLimit(PolicyKind):
                 hint = f'Choose among {known}, source.ip, request.method, request.headers["name"] and route.'
                 yield Fault(("per", i), "limit-unknown-key", f"{part!r} can't share out buckets", hint)
 
+    def steps(self) -> Iterator[tuple[str | None, str]]:
+        shared = f"per {', '.join(self.per)}"
+        for tier in self.tiers:
+            burst = f" (burst {tier.burst})" if tier.burst is not None else ""
+            yield tier.when, f"{' and '.join(tier.windows)}{burst} {shared}"
+
     def route(self, paths: Sequence[str], path: str) -> str:
         """What `route` is on this path of an API with these `paths`: none but this policy and the API have a say, so that no edit of
         another policy makes a new bucket."""

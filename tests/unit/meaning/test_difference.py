@@ -86,7 +86,11 @@ def test_limits() -> None:
     (change,) = difference(before, after).limits
     assert change.policy == "RateLimit/calls" and "5/second" in change.before and "6/second" in change.after
     assert [(place.path, place.methods) for place in change.places] == [("/orders", ()), ("/orders/health", ())]
+    assert [(one.who.text, one.before, one.after) for one in change.moved] == [
+        ("everyone", "5/second per principal.id", "6/second per principal.id")
+    ]
     (gone,) = difference(after, made()).limits
+    assert [(one.before, one.after) for one in gone.moved] == [("6/second per principal.id", "")]
     assert (gone.policy, gone.after) == ("RateLimit/calls", "")
     (narrower,) = difference(before, made(_limit("5/second", "{api: orders, methods: [POST]}"))).limits
     assert narrower.after == "" and all("GET" in place.methods and "POST" not in place.methods for place in narrower.places)
@@ -137,3 +141,36 @@ def test_a_host_that_loses_its_own_api_falls_back_to_that_of_all_hosts() -> None
     ((place,),) = [group.places for group in meaning.access]
     assert (place.host, place.path, place.api, place.status) == ("api.example.com", "/orders/refunds", "orders", "kept")
     assert _short(meaning) == [("* /orders/refunds", "loses", "globex, tokens of corp")]
+
+
+TIERS = """kind: RateLimit
+name: calls
+target: {api: orders}
+per: principal.id
+tiers:
+  - {when: 'principal.plan == "gold"', windows: [9/second]}
+  - {windows: [%d/second]}
+"""
+
+
+def test_who_falls_under_another_limit() -> None:
+    (change,) = difference(made(TIERS % 1), made(TIERS % 2)).limits
+    (moved,) = change.moved  # nothing changes for those with plan=gold
+    assert (moved.who.text, moved.before, moved.after) == (
+        "anonymous callers, globex, tokens of corp",
+        "1/second per principal.id",
+        "2/second per principal.id",
+    )
+
+
+def test_a_consumer_with_another_attribute_falls_under_another_limit() -> None:
+    before, after = made(TIERS % 1), made(TIERS % 1, frame=FRAME.replace("plan: free", "plan: gold"))
+    meaning = difference(before, after)
+    assert (meaning.limits, meaning.empty) == ((), False)
+    (change,) = meaning.live_limits
+    assert [(one.who.text, one.before, one.after) for one in change.moved] == [
+        ("globex", "1/second per principal.id", "9/second per principal.id")
+    ]
+    # Those who come new had no limit before that they could lose.
+    new = made(TIERS % 1, "kind: Consumer\nname: new\nattributes: {plan: gold}\n")
+    assert difference(before, new).live_limits == ()

@@ -6,7 +6,8 @@ from bartizan.meaning import difference
 from bartizan.meaning.telling import read_back, told
 from tests.unit.meaning.made import FRAME, authorize, made
 
-LIMIT = "kind: RateLimit\nname: few\ntarget: {api: orders}\nper: principal.id\ntiers: [{windows: [NUMBER/second]}]\n"
+TIERS = "[{when: principal.plan == 'gold', windows: [99/second]}, {windows: [NUMBER/second]}]"
+LIMIT = f"kind: RateLimit\nname: few\ntarget: {{api: orders}}\nper: principal.id\ntiers: {TIERS}\n"
 
 
 def test_it_comes_back_as_it_was() -> None:
@@ -17,5 +18,5 @@ def test_it_comes_back_as_it_was() -> None:
         frame=FRAME.replace("plan: gold", "plan: silver"),
     )
     meaning = difference(before, after)
-    assert meaning.access and meaning.limits and meaning.callers and meaning.live
+    assert meaning.access and meaning.limits and meaning.callers and meaning.live and meaning.live_limits
     assert read_back(orjson.loads(orjson.dumps(told(meaning)))) == meaning
