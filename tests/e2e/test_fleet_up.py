@@ -158,7 +158,7 @@ async def test_what_cant_be_done_is_told_in_a_sentence(tmp_path: Path) -> None:
         "node", "run", "--join", "bzn_x", "--control", "127.0.0.1:1", "--state", tmp_path / "new", status=1
     )
     assert "isn't an address" in await made.told("node", "run", "--control", "nowhere", status=64)
-    assert "isn't a time" in await made.told("node", "token", "--for", "soon", "--state", tmp_path / "c", status=1)
+    assert "isn't a while" in await made.told("node", "token", "--for", "soon", "--state", tmp_path / "c", status=64)
     assert "1 to 63 of" in await made.told("node", "token", "--name", "Bad Name", "--state", tmp_path / "c", status=1)
     assert "already" in await made.told("node", "token", "--name", "local", "--state", tmp_path / "c", status=1)
     token = (await made.told("node", "token", "--state", tmp_path / "c")).strip()

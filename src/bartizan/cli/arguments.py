@@ -2,10 +2,12 @@
 
 import argparse
 import os
+from datetime import datetime
 from pathlib import Path
 
 from bartizan.model.fields import UNITS
 
+_LONGEST_S = 100 * 365 * UNITS["d"]
 STATE = Path(".bartizan")
 STORE = "BARTIZAN_STORE"
 """The variable that names the store; unlike an argument it doesn't show in the list of processes."""
@@ -50,10 +52,22 @@ def team(parser: argparse.ArgumentParser) -> None:
 
 
 def lasting(text: str) -> float:
-    """A while, such as `30m`, in seconds."""
-    if not (text[:-1].isascii() and text[:-1].isdigit() and text[-1:] in UNITS):
+    """A while, such as `30m`, in seconds; a hundred years at most."""
+    number, unit = text[:-1], text[-1:]
+    if not (number.isascii() and number.isdecimal() and unit in UNITS) or not 0 < (seconds := int(number) * UNITS[unit]) <= _LONGEST_S:
         raise argparse.ArgumentTypeError(f"{text!r} isn't a while such as 90s, 30m, 12h or 7d")
-    return int(text[:-1]) * UNITS[text[-1]]
+    return seconds
+
+
+def moment(text: str) -> datetime:
+    """A time with its zone."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r} isn't a time with its zone, such as 2026-11-23T09:00:00+01:00")
+    return found
 
 
 def endpoint(text: str) -> tuple[str, int]:

@@ -60,7 +60,7 @@ def replayed(read: argparse.Namespace, failing: tuple[Change, ...]) -> Replayed:
     """Its recorded requests judged by one of its revisions. Waits until that is done."""
     wanted: dict[str, Any] = {"revision": read.revision}
     if read.last is not None:
-        wanted["seconds"] = read.last.total_seconds()
+        wanted["seconds"] = read.last
     if read.sample is not None:
         wanted["most"] = read.sample
     told, ends = called(read, "POST", "/v1/replays", wanted), time.monotonic() + _LONGEST_S

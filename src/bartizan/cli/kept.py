@@ -3,11 +3,12 @@
 import argparse
 import calendar
 import time
+from contextlib import suppress
 from pathlib import Path
 
+from bartizan.cli.arguments import lasting
 from bartizan.cli.output import complain
 from bartizan.errors import Invalid
-from bartizan.model.fields import UNITS
 from bartizan.secrets.keyring import load_or_create
 from bartizan.secrets.seal import Signatures, public_key
 from bartizan.secrets.signing import SigningKey
@@ -45,8 +46,8 @@ def moment(time_ms: int) -> str:
 
 def since_ms(text: str) -> int:
     """`24h`, `30m`: so long ago; or a moment as `moment` writes it, or its day alone."""
-    if text[:-1].isdigit() and text[-1:] in UNITS:
-        return round((time.time() - int(text[:-1]) * UNITS[text[-1]]) * 1000)
+    with suppress(argparse.ArgumentTypeError):
+        return round((time.time() - lasting(text)) * 1000)
     for form in ("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d"):
         try:
             return int(calendar.timegm(time.strptime(text, form)) * 1000)

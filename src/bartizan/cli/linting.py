@@ -12,7 +12,7 @@ from bartizan.cli.kept import opened, signatures
 from bartizan.cli.output import complain, painted, printable, say, show_json, show_problems
 from bartizan.compile import Compiled
 from bartizan.compile.covering import covering
-from bartizan.errors import BartizanError, Invalid
+from bartizan.errors import BartizanError
 from bartizan.identity import expiring
 from bartizan.identity.brake import Brakes
 from bartizan.identity.keys import KeyStore
@@ -20,7 +20,6 @@ from bartizan.identity.operators import Operators
 from bartizan.meaning import wide
 from bartizan.meaning.dead import Idle, idle
 from bartizan.model.covering import Covering
-from bartizan.model.fields import UNITS
 from bartizan.model.problem import Problem
 from bartizan.policies import PolicyKind
 from bartizan.policies.ip_access import IpAccess
@@ -45,7 +44,7 @@ class Found:
 
 def lint(read: argparse.Namespace) -> int:
     """Looks, and tells. Exit status 1 if the files have problems, or with `--strict` if anything is found."""
-    last, within = _span("--last", read.last), _span("--within", read.within)
+    last, within = timedelta(seconds=read.last), timedelta(seconds=read.within)
     if not read.files.exists():
         complain(f"{read.files} doesn't exist")
         return 1
@@ -66,12 +65,6 @@ def lint(read: argparse.Namespace) -> int:
     else:
         _show(found)
     return 1 if read.strict and found.problems else 0
-
-
-def _span(option: str, text: str) -> timedelta:
-    if text[:-1].isdecimal() and text[-1:] in UNITS and int(text[:-1]) * UNITS[text[-1]] <= 100 * 365 * UNITS["d"]:
-        return timedelta(seconds=int(text[:-1]) * UNITS[text[-1]])
-    raise Invalid(f"{option} {text!r} isn't a time such as 24h, 7d or 90d")
 
 
 def _told(made: Compiled, one: Idle) -> Problem:

@@ -2,12 +2,12 @@
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
 from difflib import get_close_matches
 from ipaddress import ip_address
 
 import orjson
 
+from bartizan.cli.arguments import moment
 from bartizan.errors import NotFound
 from bartizan.identity.credentials import view
 from bartizan.model.snapshot import Snapshot
@@ -34,21 +34,11 @@ def arguments(parser: argparse.ArgumentParser) -> tuple[str, ...]:
         group.add_argument("--ca", metavar="NAME", help="who calls: someone with a client certificate of this CA"),
         group.add_argument("--san", metavar="NAME", help="the certificate's subject alternative name"),
         group.add_argument("--fingerprint", metavar="HEX", help="the certificate's SHA-256"),
-        group.add_argument("--at", type=_moment, metavar="TIME", help="when, as 2026-11-23T09:00:00+01:00 (default: now)"),
+        group.add_argument("--at", type=moment, metavar="TIME", help="when, as 2026-11-23T09:00:00+01:00 (default: now)"),
         group.add_argument("--source", type=_address, metavar="ADDRESS", help="the caller's address (default: 127.0.0.1)"),
         group.add_argument("--listener", metavar="NAME", help="the listener it comes to (default: the first)"),
     ]
     return tuple(one.dest for one in added)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise argparse.ArgumentTypeError(f"{text!r} isn't a time with its zone, such as 2026-11-23T09:00:00+01:00")
-    return found
 
 
 def _address(text: str) -> str:

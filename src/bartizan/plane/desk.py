@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bartizan.compile import Compiled, compile
 from bartizan.errors import Conflict, Invalid
+from bartizan.model.edits import digests, edits
 from bartizan.model.problem import Place, Problem
-from bartizan.model.snapshot import LIVE_KINDS, Snapshot
+from bartizan.model.snapshot import Snapshot
 from bartizan.plane.line import Line
 from bartizan.rollout.asking import By
 from bartizan.rollout.combined import combined
@@ -290,16 +291,6 @@ def _told(before: Snapshot | None, after: Snapshot) -> str:
     """What has changed, as a message."""
     if before is None:
         return "the files as they were found"
-    sentences = [f"{what} {', '.join(names)}" for what, names in _changes(before, after) if names]
+    found = edits(digests(before, live=False), digests(after, live=False))
+    sentences = [f"{what} {', '.join(names)}" for what, names in found.to_json().items() if names]
     return "; ".join(sentences) or "the files that policies name"
-
-
-def _changes(before: Snapshot, after: Snapshot) -> Iterator[tuple[str, list[str]]]:
-    old, new = (dict(_digests(one)) for one in (before, after))
-    yield "changed", sorted(name for name in old.keys() & new.keys() if old[name] != new[name])
-    yield "added", sorted(new.keys() - old.keys())
-    yield "removed", sorted(old.keys() - new.keys())
-
-
-def _digests(snapshot: Snapshot) -> Iterable[tuple[str, str]]:
-    return ((f"{kind}/{name}", one.digest) for (kind, name), one in snapshot.resources.items() if kind not in LIVE_KINDS)

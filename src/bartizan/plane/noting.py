@@ -14,8 +14,9 @@ from pydantic import JsonValue
 
 from bartizan.errors import BartizanError
 from bartizan.identity.unnoted import Unnoted
+from bartizan.model.edits import digests, edits
 from bartizan.model.problem import Problem
-from bartizan.model.snapshot import LIVE_KINDS, Snapshot
+from bartizan.model.snapshot import Snapshot
 from bartizan.store import Event
 from bartizan.store.audit import Audit
 
@@ -133,19 +134,10 @@ def refused_files(problems: tuple[Problem, ...]) -> Event:
 
 def edited(before: Snapshot, after: Snapshot) -> Event | None:
     """Consumers and issuers that the files declare otherwise: an edit of live data is no revision. None if there are none."""
-    old, new = _live(before), _live(after)
-    found: dict[str, list[str]] = {
-        "added": sorted(new.keys() - old.keys()),
-        "changed": sorted(name for name in new.keys() & old.keys() if new[name] != old[name]),
-        "removed": sorted(old.keys() - new.keys()),
-    }
+    found = edits(digests(before, live=True), digests(after, live=True)).to_json()
     details: dict[str, JsonValue] = {}
     for what, names in found.items():
         if names:
             details[what] = [*names[:_NAMED]]
             details[f"{what}_count"] = len(names)
     return Event("files", "files.edit", "consumers and issuers", "files", "done", details) if details else None
-
-
-def _live(of: Snapshot) -> dict[str, str]:
-    return {f"{kind}/{name}": one.digest for (kind, name), one in of.resources.items() if kind in LIVE_KINDS}

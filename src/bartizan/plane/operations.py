@@ -11,6 +11,7 @@ from bartizan.admin.plane import Documents, Envoy
 from bartizan.errors import Forbidden, Invalid, NotFound, Unavailable
 from bartizan.identity.brake import Brake, Brakes
 from bartizan.identity.operators import Operators
+from bartizan.model.edits import digests
 from bartizan.model.snapshot import Key, Snapshot
 from bartizan.plane.changed import changed
 from bartizan.plane.declaring import Declaring
@@ -79,8 +80,9 @@ class Operations:
 
     def digests(self) -> dict[str, str]:
         """What each resource that is active says, as a hash; but for those that the API alone declares, whatever the files say."""
-        held = self.publisher.state.compiled.snapshot.resources if self.publisher.state else {}
-        return {f"{kind}/{name}": one.digest for (kind, name), one in held.items() if (kind, name) not in self.declaring.declared}
+        held = digests(self.publisher.state.compiled.snapshot) if self.publisher.state else {}
+        by_api = {f"{one.kind}/{one.name}" for one in self.declaring.declared.read().resources}
+        return {name: one for name, one in held.items() if name not in by_api}
 
     def declared(self, kind: str, name: str) -> dict[str, Any] | None:
         """A resource as it is active, or None."""

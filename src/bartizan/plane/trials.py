@@ -5,7 +5,6 @@ that of the gateway.
 """
 
 import asyncio
-import hashlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -23,6 +22,7 @@ from bartizan.errors import BartizanError, Invalid, NotFound, TooMany
 from bartizan.identity.credentials import view
 from bartizan.meaning import difference
 from bartizan.meaning.telling import told as meaning_told
+from bartizan.model.edits import digests, edits, file_digests
 from bartizan.model.snapshot import Snapshot
 from bartizan.plane.desk import Desk
 from bartizan.replay import Candidate, Records, Replay, Window
@@ -178,21 +178,14 @@ async def _made(snapshot: Snapshot) -> Compiled:
 
 
 def _compared(old: Compiled, new: Compiled) -> dict[str, Any]:
-    before, after = _digests(old), _digests(new)
+    before, after = ({**digests(one.snapshot), **file_digests(one.snapshot)} for one in (old, new))
     return {
         "against": old.snapshot.revision,
         "revision": new.snapshot.revision,
-        "added": sorted(after.keys() - before.keys()),
-        "changed": sorted(name for name in after.keys() & before.keys() if after[name] != before[name]),
-        "removed": sorted(before.keys() - after.keys()),
+        **edits(before, after).to_json(),
         "loosened": list(loosenings(old.snapshot, new.snapshot)),
         "meaning": meaning_told(difference(old, new)),
     }
-
-
-def _digests(made: Compiled) -> dict[str, str]:
-    held = {f"{kind}/{name}": one.digest for (kind, name), one in made.snapshot.resources.items()}
-    return {**held, **{f"File/{name}": hashlib.sha256(body).hexdigest() for name, body in made.snapshot.files.items()}}
 
 
 def explained(one: Explained, revision: str) -> dict[str, Any]:

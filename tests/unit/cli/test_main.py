@@ -98,7 +98,7 @@ def test_a_key_is_shown_once_and_never_kept_in_the_open(tmp_path: Path) -> None:
         (("up", "-f", "/nowhere"), 1),
         (("status", "--state", "/nowhere"), 1),
         (("explain", "x", "--state", "/nowhere"), 1),
-        (("key", "new", "acme", "--expires", "soon"), 1),
+        (("key", "new", "acme", "--expires", "soon"), 64),
         ((), 64),
     ],
 )

@@ -1,7 +1,6 @@
 """`bartizan diff`: candidate files against what runs, or against other files: what is written, and what it means."""
 
 import argparse
-import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from bartizan.cli.remote import asked, server
 from bartizan.compile import Compiled
 from bartizan.meaning import difference
 from bartizan.meaning.telling import told
+from bartizan.model.edits import digests, edits, file_digests
 from bartizan.rollout.accepted import Accepted
 from bartizan.rollout.loosening import loosenings
 
@@ -90,12 +90,12 @@ def _elsewhere(read: argparse.Namespace, new: Compiled) -> int:
     return 2 if differ else 0
 
 
-def _running(folder: Path, digests: Mapping[str, str]) -> Compiled | None:
+def _running(folder: Path, running: Mapping[str, str]) -> Compiled | None:
     """What runs, from the disk. None if what is kept there is something else."""
     until = time.monotonic() + _KEPT_S
     while True:
         kept = Accepted(folder / "accepted.json").compiled()
-        if kept is not None and _resources(kept) == digests:
+        if kept is not None and digests(kept.snapshot) == running:
             return kept
         if time.monotonic() > until:
             return None
@@ -104,12 +104,10 @@ def _running(folder: Path, digests: Mapping[str, str]) -> Compiled | None:
 
 def _compared(before: Mapping[str, str], old: Compiled | None, new: Compiled) -> dict[str, Any]:
     """What is written otherwise."""
-    after = _digests(new) if old is not None else _resources(new)
+    after = _digests(new) if old is not None else digests(new.snapshot)
     before = _digests(old) if old is not None else before
     return {
-        "added": sorted(after.keys() - before.keys()),
-        "changed": sorted(name for name in after.keys() & before.keys() if after[name] != before[name]),
-        "removed": sorted(before.keys() - after.keys()),
+        **edits(before, after).to_json(),
         "loosened": list(loosenings(old.snapshot, new.snapshot)) if old is not None else [],
         "revision": new.snapshot.revision,
     }
@@ -117,11 +115,7 @@ def _compared(before: Mapping[str, str], old: Compiled | None, new: Compiled) ->
 
 def _digests(made: Compiled) -> dict[str, str]:
     """What everything says: resources, and the files that they name."""
-    return {**_resources(made), **{f"File/{name}": hashlib.sha256(content).hexdigest() for name, content in made.snapshot.files.items()}}
-
-
-def _resources(made: Compiled) -> dict[str, str]:
-    return {f"{kind}/{name}": resource.digest for (kind, name), resource in made.snapshot.resources.items()}
+    return {**digests(made.snapshot), **file_digests(made.snapshot)}
 
 
 def _shown(read: argparse.Namespace, found: dict[str, Any], old: Compiled | None, new: Compiled, notes: list[str]) -> int:

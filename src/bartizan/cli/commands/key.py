@@ -4,12 +4,10 @@ import argparse
 import time
 from pathlib import Path
 
-from bartizan.cli.arguments import as_json, state
+from bartizan.cli.arguments import as_json, lasting, state
 from bartizan.cli.noted import noted
 from bartizan.cli.output import say, show_json
-from bartizan.errors import Invalid
 from bartizan.identity.keys import KeyStore
-from bartizan.model.fields import UNITS
 from bartizan.secrets.keyring import load_or_create
 
 NAME = "key"
@@ -28,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     new = what.add_parser("new", help="make a key and show it, once")
     new.add_argument("consumer", help="the Consumer it is for")
     new.add_argument("--name", default="", help="what the key is for")
-    new.add_argument("--expires", metavar="TIME", help="after how long it ends: 90d, 12h, 30m")
+    new.add_argument("--expires", type=lasting, metavar="TIME", help="after how long it ends: 90d, 12h, 30m")
     new.set_defaults(action=_new)
     listed = what.add_parser("list", help="list keys, without their text")
     listed.set_defaults(action=_list)
@@ -51,21 +49,15 @@ def _store(folder: Path) -> KeyStore:
 
 
 def _new(read: argparse.Namespace) -> int:
-    made = _store(read.state).new(read.consumer, name=read.name, expires=(ends := _expiry(read.expires)))
+    made = _store(read.state).new(
+        read.consumer, name=read.name, expires=(ends := None if read.expires is None else time.time() + read.expires)
+    )
     noted(read, "key.new", f"key/{made.id}", consumer=made.consumer, name=read.name, expires=ends)
     if read.json:
         show_json({"id": made.id, "consumer": made.consumer, "key": made.key.reveal()})
     else:
         say(made.key.reveal())
     return 0
-
-
-def _expiry(text: str | None) -> float | None:
-    if text is None:
-        return None
-    if text[:-1].isdigit() and text[-1] in UNITS:
-        return time.time() + int(text[:-1]) * UNITS[text[-1]]
-    raise Invalid(f"{text!r} isn't a time such as 90d, 12h or 30m")
 
 
 def _list(read: argparse.Namespace) -> int:

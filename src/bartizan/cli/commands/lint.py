@@ -2,7 +2,7 @@
 
 import argparse
 
-from bartizan.cli.arguments import as_json, files, store
+from bartizan.cli.arguments import as_json, files, lasting, store
 
 NAME = "lint"
 HELP = (
@@ -19,8 +19,8 @@ EXAMPLES = (
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     files(parser)
-    parser.add_argument("--last", default="30d", metavar="TIME", help="how far back the records are asked (default: 30d)")
-    parser.add_argument("--within", default="30d", metavar="TIME", help="what ends within this is told (default: 30d)")
+    parser.add_argument("--last", type=lasting, default="30d", metavar="TIME", help="how far back the records are asked (default: 30d)")
+    parser.add_argument("--within", type=lasting, default="30d", metavar="TIME", help="what ends within this is told (default: 30d)")
     parser.add_argument("--strict", action="store_true", help="exit status 1 if anything is told")
     store(parser)
     as_json(parser)

@@ -8,11 +8,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bartizan.cli.arguments import as_json, endpoint, state
+from bartizan.cli.arguments import as_json, endpoint, lasting, state
 from bartizan.cli.output import complain, painted, printable, say, show_json
 from bartizan.cli.remote import asked
 from bartizan.errors import Invalid, Unavailable
-from bartizan.model.fields import UNITS
 
 if TYPE_CHECKING:
     from bartizan.fleet.registry import Registry
@@ -36,7 +35,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_subparsers(metavar="ACTION", required=True)
     token = what.add_parser("token", help="make a token by which one node may join, once, and show it")
     token.add_argument("--group", default="default", metavar="G", help="the group of nodes that it will be of (default: default)")
-    token.add_argument("--for", dest="valid", default="1h", metavar="TIME", help="how long it counts: 30m, 1h, 2d (default: 1h)")
+    token.add_argument(
+        "--for", dest="valid", type=lasting, default="1h", metavar="TIME", help="how long it counts: 30m, 1h, 2d (default: 1h)"
+    )
     token.add_argument("--name", default="", metavar="N", help="the node's name; by default it says itself what it is called")
     token.set_defaults(action=_token)
     run_ = what.add_parser("run", help="run a node and its Envoy on this machine")
@@ -84,9 +85,7 @@ def _token(read: argparse.Namespace) -> int:
     from bartizan.secrets.keyring import load_or_create
     from bartizan.xds.asking import token_text
 
-    if not (read.valid[:-1].isdigit() and read.valid[-1] in UNITS):
-        raise Invalid(f"{read.valid!r} isn't a time such as 30m, 1h or 2d")
-    seconds = int(read.valid[:-1]) * UNITS[read.valid[-1]]
+    seconds = read.valid
     fleet = authority(read.state, load_or_create(read.state / "control.key"))
     secret = _registry(read.state).token(read.group, seconds, read.name)
     _noted(read, "node.token", f"node/{read.name or '*'}", group=read.group, seconds=seconds)

@@ -8,14 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlencode
 
-from bartizan.cli.arguments import as_json, state
+from bartizan.cli.arguments import as_json, lasting, moment, state
 from bartizan.cli.compiled import compiled
 from bartizan.cli.output import complain, show_json, show_problems
 from bartizan.cli.remote import asked, server
 from bartizan.cli.replayed import Replayed
 from bartizan.compile import Compiled
 from bartizan.errors import Unavailable
-from bartizan.model.fields import UNITS
 from bartizan.replay import Candidate, Records, Replay, Tally, Window
 from bartizan.replay.judging import Change
 from bartizan.replay.then import Then
@@ -45,9 +44,9 @@ _FAILING: dict[str, tuple[Change, ...]] = {
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("--candidate", type=Path, metavar="PATH", help="the YAML file or the folder that is tried")
-    parser.add_argument("--last", type=_span, metavar="DURATION", help="only requests of this last while, such as 24h")
-    parser.add_argument("--from", type=_moment, dest="since", metavar="TIME", help="only requests since, as 2026-11-23T09:00:00+01:00")
-    parser.add_argument("--to", type=_moment, dest="until", metavar="TIME", help="only requests before this time")
+    parser.add_argument("--last", type=lasting, metavar="DURATION", help="only requests of this last while, such as 24h")
+    parser.add_argument("--from", type=moment, dest="since", metavar="TIME", help="only requests since, as 2026-11-23T09:00:00+01:00")
+    parser.add_argument("--to", type=moment, dest="until", metavar="TIME", help="only requests before this time")
     parser.add_argument("--sample", type=_number, metavar="N", help="only so many of them, chosen alike")
     told = "files of records (default: those of the gateway with this state)"
     parser.add_argument("--records", type=Path, nargs="+", metavar="FILE", help=told)
@@ -61,23 +60,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     server(parser)
     as_json(parser)
     parser.set_defaults(wrong=parser.error)
-
-
-def _span(text: str) -> timedelta:
-    number, unit = text[:-1], text[-1:]
-    if not number.isdecimal() or unit not in UNITS or not 0 < int(number) * UNITS[unit] <= 100 * 365 * UNITS["d"]:
-        raise argparse.ArgumentTypeError(f"{text!r} isn't a while such as 90s, 30m, 24h or 7d")
-    return timedelta(seconds=int(number) * UNITS[unit])
-
-
-def _moment(text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise argparse.ArgumentTypeError(f"{text!r} isn't a time with its zone, such as 2026-11-23T09:00:00+01:00")
-    return found
 
 
 def _number(text: str) -> int:
@@ -150,7 +132,7 @@ def _status(read: argparse.Namespace, replayed: Replayed) -> int:
 
 
 def _records(read: argparse.Namespace) -> Records:
-    since = datetime.now(UTC) - read.last if read.last is not None else read.since
+    since = datetime.now(UTC) - timedelta(seconds=read.last) if read.last is not None else read.since
     window = Window(since, read.until)
     if read.records:
         return Records(tuple(read.records), window, read.sample)
