@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -189,3 +189,45 @@ async def test_beyond_loopback_it_isnt_served_in_the_open(tmp_path: Path) -> Non
     assert "needs TLS" in await good(*own, "0.0.0.0:9181", status=1)
     assert "both a certificate and its private key" in await good(*own, "127.0.0.1:9181", "--api-certificate", "x.pem", status=1)
     assert not (tmp_path / "state").exists()
+
+
+async def test_status_dump_and_audit_from_elsewhere_say_what_they_say_on_the_machine(tmp_path: Path) -> None:
+    async with administered(tmp_path) as admin:
+        gw, ann = admin.gw, await admin.token(admin.first, "ann", "admin")
+        for name in ("closed", "closed-again", "and-again"):
+            folder = changed(gw, tmp_path, POLICY.replace("name: health", f"name: {name}"))
+            await good("apply", "-f", folder, "--state", gw.state)
+        here, there, env = ("--state", gw.state), ("--server", admin.url), {"BARTIZAN_TOKEN": ann}
+        await gw.until(lambda now: not now["pending"])
+
+        async def both(*command: object) -> tuple[str, str]:
+            return await good(*command, *here), await good(*command, *there, env=env)
+
+        one, two = (json.loads(text) for text in await both("status", "--json"))
+        assert {**one, "since": 0, "nodes": []} == {**two, "since": 0, "nodes": []}
+        assert [node["node_id"] for node in two["nodes"]] == ["local"]
+        one_text, two_text = await both("status")
+        assert one_text.splitlines()[1] == two_text.splitlines()[1]
+        assert "is active on 1/1 nodes in" in two_text
+        for command in (("dump", "2"), ("dump", one["revision"])):
+            assert len(set(await both(*command))) == 1
+        assert "no revision ffff" in await good("dump", "ffff", *there, env=env, status=1)
+        assert "REVISION" in await good("dump", "-f", gw.files, *there, env=env, status=64)
+        await _audited_alike(both)
+        told = await good("audit", "verify", "--head", "3:" + "0" * 64, *there, env=env, status=1)
+        assert "audit log, at 3" in told
+        assert "token" in await good("audit", "list", *there, status=1)
+
+
+async def _audited_alike(both: Callable[..., Awaitable[tuple[str, str]]]) -> None:
+    for more in ((), ("--limit", 2), ("--action", "revision"), ("--since", "1h", "--actor", "nobody"), ("--after", 3)):
+        one, two = (json.loads(text) for text in await both("audit", "list", "--json", *more))
+        assert [entry["hash"] for entry in one] == [entry["hash"] for entry in two], more
+        assert all(entry.pop("genuine") for entry in one)
+        assert one == two
+    one_lines, two_lines = (text.splitlines() for text in await both("audit", "export"))
+    assert [json.loads(line)["hash"] for line in one_lines] == [json.loads(line)["hash"] for line in two_lines]
+    assert len(one_lines) > 5
+    one, two = await both("audit", "verify")
+    assert one == two
+    assert one.startswith("good: ")

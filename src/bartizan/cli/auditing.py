@@ -5,13 +5,15 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 
 from bartizan.cli.kept import moment, opened, signatures, since_ms
 from bartizan.cli.output import painted, printable, say, show_json
+from bartizan.cli.remote import called
 from bartizan.errors import Invalid, Unavailable
-from bartizan.store import Entry, Finding, Head, Store, Wanted
+from bartizan.store import Entry, Head, Store, Wanted
 
 _AT_ONCE = 1000
 
@@ -22,25 +24,43 @@ def _wanted(read: argparse.Namespace, **more: Any) -> Wanted:
 
 def listed(read: argparse.Namespace) -> int:
     """The last entries."""
-    with opened(read) as store:
-        found = store.audit.entries(_wanted(read, limit=read.limit, newest=True))
-        genuine = [store.audit.is_genuine(one) for one in found]
+    found = list(_entries(read, limit=read.limit, newest=True))
     if read.json:
-        show_json([{**told(one), "genuine": good} for one, good in zip(found, genuine, strict=True)])
+        show_json(found)
         return 0
-    for one, good in zip(found, genuine, strict=True):
-        event = one.event
-        said = printable(f"{event.actor}  {event.action}  {event.target}  {event.result}  from {event.origin}")
-        say(f"{one.number:>6}  {moment(one.time_ms)}  {said}" + ("" if good else painted("  NOT GENUINE", "red")))
+    for one in found:
+        said = printable(f"{one['actor']}  {one['action']}  {one['target']}  {one['result']}  from {one['origin']}")
+        genuine = one.get("genuine", True)  # what another gateway tells is told as it tells it
+        say(f"{one['number']:>6}  {moment(round(one['time'] * 1000))}  {said}" + ("" if genuine else painted("  NOT GENUINE", "red")))
     return 0
 
 
 def export(read: argparse.Namespace) -> int:
     """All entries as JSON lines."""
-    with opened(read) as store:
-        for entry in _all(store, _wanted(read, limit=_AT_ONCE)):
-            sys.stdout.write(orjson.dumps({**told(entry), "genuine": store.audit.is_genuine(entry)}).decode() + "\n")
+    for one in _entries(read, limit=_AT_ONCE):
+        sys.stdout.write(orjson.dumps(one).decode() + "\n")
     return 0
+
+
+def _entries(read: argparse.Namespace, **more: Any) -> Iterator[dict[str, Any]]:
+    wanted = _wanted(read, **more)
+    if read.server is not None:
+        yield from _there(read, wanted)
+        return
+    with opened(read) as store:
+        for entry in store.audit.entries(wanted) if wanted.newest else _all(store, wanted):
+            yield {**told(entry), "genuine": store.audit.is_genuine(entry)}
+
+
+def _there(read: argparse.Namespace, wanted: Wanted) -> Iterator[dict[str, Any]]:
+    """Those of another gateway, as it tells them."""
+    after: int | None = wanted.after
+    while after is not None:
+        asked = {"after": after, "since": wanted.since_ms / 1000, "actor": wanted.actor, "action": wanted.action}
+        more = {"limit": min(wanted.limit, _AT_ONCE), "newest": str(wanted.newest).lower()}
+        page = called(read, "GET", f"/v1/audit?{urlencode({**asked, **more})}")
+        yield from page["items"]
+        after = None if wanted.newest else page["next"]
 
 
 def _all(store: Store, wanted: Wanted) -> Iterator[Entry]:
@@ -51,36 +71,36 @@ def _all(store: Store, wanted: Wanted) -> Iterator[Entry]:
 
 def verify(read: argparse.Namespace) -> int:
     """All that is wrong. Exit status 1 if anything is."""
-    if signatures(read) is None:
-        raise Unavailable("Nothing can be verified without a key. Give --state, or the key with --public-key.", code="no-public-key")
-    with opened(read) as store:
-        last, findings = store.audit.verify(_head(read.head))
-        commits = store.revisions.teams()
-        faults = (*(one for team in commits for one in store.revisions.findings(team)), *store.revisions.content_findings())
-    if read.json:
-        show_json(
-            {
-                "good": not findings and not faults,
-                "head": {"number": last.number, "hash": last.hash} if last else None,
-                "commits": dict(commits),
-                "audit": [{"number": one.number, "message": one.message} for one in findings],
-                "revisions": [{"number": one.number, "message": one.message} for one in faults],
-            }
-        )
+    head = _head(read.head)
+    if read.server is not None:
+        asked = f"?number={head.number}&hash={head.hash}" if head else ""
+        found = called(read, "GET", f"/v1/audit/verification{asked}")
     else:
-        _show(last, sum(commits.values()), findings, faults)
-    return 1 if findings or faults else 0
+        if signatures(read) is None:
+            raise Unavailable("Nothing can be verified without a key. Give --state, or the key with --public-key.", code="no-public-key")
+        with opened(read) as store:
+            found = store.verified(head).to_json()
+    if read.json:
+        show_json(found)
+    else:
+        _show(found)
+    return 0 if found["good"] else 1
 
 
-def _show(last: Head | None, commits: int, findings: tuple[Finding, ...], faults: tuple[Finding, ...]) -> None:
-    for what, found in (("audit log", findings), ("revisions", faults)):
-        for one in found:
-            say(painted(f"{what}{f', at {one.number}' if one.number else ''}: {printable(one.message)}", "red"))
-    if not findings and not faults:
-        say(f"{painted('good', 'green')}: {last.number if last else 0} entries, {commits} commits")
+def _show(found: dict[str, Any]) -> None:
+    for what, findings in (("audit log", found["audit"]), ("revisions", found["revisions"])):
+        for one in findings:
+            say(painted(f"{what}{_at(one)}: {printable(one['message'])}", "red"))
+    if found["good"]:
+        last = found["head"]
+        say(f"{painted('good', 'green')}: {last['number'] if last else 0} entries, {sum(found['commits'].values())} commits")
         if last is not None:
             say("Keep this somewhere else; it proves later that the log still holds all of it:")
-            say(f"  bartizan audit verify --head {last.number}:{last.hash}")
+            say(f"  bartizan audit verify --head {last['number']}:{last['hash']}")
+
+
+def _at(finding: dict[str, Any]) -> str:
+    return f", at {finding['number']}" if finding["number"] else ""
 
 
 def _head(text: str | None) -> Head | None:

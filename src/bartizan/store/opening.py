@@ -1,19 +1,48 @@
 """Opens a store: the tables are there and of this version, or it says what is in the way."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from bartizan.store.audit import Audit
 from bartizan.store.database import Database
-from bartizan.store.model import Seal
+from bartizan.store.model import Finding, Head, Seal
 from bartizan.store.notes import Notes
 from bartizan.store.revisions import Revisions
 
 FILE = "store.db"
 HEAD = "audit.head"
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What came of looking at everything again."""
+
+    head: Head | None
+    """The last entry of the audit log."""
+    commits: Mapping[str, int]
+    """How many, by team."""
+    audit: tuple[Finding, ...]
+    """What is wrong with the audit log."""
+    revisions: tuple[Finding, ...]
+    """And with the commits and what they hold."""
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.audit and not self.revisions
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "good": self.good,
+            "head": {"number": self.head.number, "hash": self.head.hash} if self.head else None,
+            "commits": dict(self.commits),
+            "audit": [{"number": one.number, "message": one.message} for one in self.audit],
+            "revisions": [{"number": one.number, "message": one.message} for one in self.revisions],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +59,13 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def verified(self, head: Head | None = None) -> Verified:
+        """Everything looked at again. `head`: an entry that the audit log must hold."""
+        last, audit = self.audit.verify(head)
+        commits = self.revisions.teams()
+        faults = (*(one for team in commits for one in self.revisions.findings(team)), *self.revisions.content_findings())
+        return Verified(last, commits, audit, faults)
 
     def close(self) -> None:
         """Ends its connections."""

@@ -3,6 +3,7 @@
 import argparse
 
 from bartizan.cli.arguments import as_json, store
+from bartizan.cli.remote import server
 
 NAME = "audit"
 HELP = "Read the audit log: list it, export it as JSON lines, or verify that nobody changed it."
@@ -11,6 +12,7 @@ EXAMPLES = (
     "bartizan audit list --action rollout --actor ada",
     "bartizan audit export --since 2026-11-01 > audit.jsonl",
     "bartizan audit verify",
+    "bartizan audit list --server https://gateway.example:9181 --token-file ~/.bartizan-token",
     "bartizan audit verify --head 812:0b6c9a...",
 )
 
@@ -33,6 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         one.add_argument("--action", default="", metavar="ACTION", dest="wanted", help="only this: rollout.promote, or all of rollout")
     for one in (listed, export, verify):
         store(one)
+        server(one)
     for one in (listed, verify):
         as_json(one)
 

@@ -6,6 +6,7 @@ from typing import Any
 from bartizan.cli.arguments import files, store, team
 from bartizan.cli.compiled import compiled
 from bartizan.cli.output import complain, show_json, show_problems
+from bartizan.cli.remote import server
 from bartizan.compile import Compiled, resources, shared, stamp
 from bartizan.envoy import message_type, to_dict
 
@@ -18,6 +19,7 @@ EXAMPLES = (
     "bartizan dump 12",
     "bartizan dump 9d61 --state /var/lib/bartizan",
     "bartizan dump 12 --file lists/offices.txt > offices.txt",
+    "bartizan dump 12 --server https://gateway.example:9181 --token-file ~/.bartizan-token",
     "bartizan dump -f policies/",
     "bartizan dump -f policies/ | jq '.[\"envoy.config.route.v3.RouteConfiguration\"]'",
 )
@@ -30,11 +32,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     team(parser)
     files(parser, required=False)
     store(parser)
+    server(parser)
 
 
 def run(read: argparse.Namespace) -> int:
     """Prints."""
-    if (read.revision is None) == (read.files is None):
+    if (read.revision is None) == (read.files is None) or (read.server is not None and read.revision is None):
         complain("give either a REVISION or files (-f).\nSee 'bartizan dump --help'.")
         return 64
     if read.revision is not None:

@@ -4,30 +4,39 @@ import argparse
 import time
 from typing import Any
 
-from bartizan.cli.arguments import as_json, state
+from bartizan.cli.arguments import as_json
 from bartizan.cli.output import painted, printable, say, show_json
-from bartizan.cli.remote import asked
+from bartizan.cli.remote import asked, called, remote
 
 NAME = "status"
 HELP = "Show the active revision, the nodes that acknowledged it, and what needs attention."
-EXAMPLES = ("bartizan status", "bartizan status --json --state /var/lib/bartizan")
+EXAMPLES = (
+    "bartizan status",
+    "bartizan status --json --state /var/lib/bartizan",
+    "bartizan status --server https://gateway.example:9181 --token-file ~/.bartizan-token",
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    state(parser)
+    remote(parser)
     as_json(parser)
 
 
 def run(read: argparse.Namespace) -> int:
     """Shows. Exit status 1 if the files are refused, or a node lags or can't keep what it has."""
-    told = asked(read.state, "/status")
+    told = asked(read.state, "/status") if read.server is None else _flat(called(read, "GET", "/v1/status"))
     good = not told["refused"] and not told["error"] and all(node["acknowledged"] and node["kept"] for node in told["nodes"])
     if read.json:
         show_json(told)
     else:
         _show(told)
     return 0 if good else 1
+
+
+def _flat(told: dict[str, Any]) -> dict[str, Any]:
+    """What the admin API tells of a gateway, as the gateway itself tells it on its machine."""
+    return {**told["more"], **{name: value for name, value in told.items() if name != "more"}}
 
 
 def _show(told: dict[str, Any]) -> None:
