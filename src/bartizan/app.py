@@ -43,7 +43,7 @@ from bartizan.plane.knowing import Knowing
 from bartizan.plane.line import Line
 from bartizan.plane.living import Living
 from bartizan.plane.nodes import Nodes
-from bartizan.plane.noting import Noting, edited, refused_files
+from bartizan.plane.noting import Noting, edited, refused_files, spread
 from bartizan.plane.operations import Operations
 from bartizan.plane.publishing import Publisher
 from bartizan.plane.rollouts import Rollouts
@@ -84,6 +84,7 @@ class ControlPlane:
         """How it stands with the records of a node of another machine."""
         self.line = Line(store)
         self.noting = Noting(store.audit, Unnoted(options.state, load_or_create(options.state / "control.key")))
+        server.propagation.tell = lambda one: self.noting.tell(spread(one))
         self.knowing = server.revocations = Knowing(self.living, server.public, self.noting.tell)
         checks = Checks(options.files, options.state)
         self.desk = Desk(self.line, self.standing, Around(self._due.set, self.living.take, checks.has_tests))

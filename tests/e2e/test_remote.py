@@ -225,6 +225,9 @@ async def _audited_alike(both: Callable[..., Awaitable[tuple[str, str]]]) -> Non
         assert [entry["hash"] for entry in one] == [entry["hash"] for entry in two], more
         assert all(entry.pop("genuine") for entry in one)
         assert one == two
+    active = json.loads((await both("audit", "list", "--json", "--action", "revision.active"))[1])
+    assert len(active) >= 3
+    assert all(entry["details"]["active"] == entry["details"]["nodes"] == 1 and entry["details"]["ms_max"] > 0 for entry in active)
     one_lines, two_lines = (text.splitlines() for text in await both("audit", "export"))
     assert [json.loads(line)["hash"] for line in one_lines] == [json.loads(line)["hash"] for line in two_lines]
     assert len(one_lines) > 5

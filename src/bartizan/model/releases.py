@@ -84,7 +84,12 @@ class Guards(Declared):
     refused_callers: int = Field(
         default=3, ge=1, description="So many distinct callers that were allowed before and are refused now, beside a tenth of those seen."
     )
-    errors: float = Field(default=0.05, gt=0, le=1, description="By how much the share of 5xx answers may grow.")
+    errors: float = Field(
+        default=0.05,
+        gt=0,
+        le=1,
+        description="By how much the share of 5xx answers may grow: of all, or those of `refused_callers` single callers.",
+    )
     latency: float = Field(default=2.0, gt=1, description="By which factor the 99th percentile of the gateway's own latency may grow.")
     lasts: Duration = Field(default="1m", alias="for", validate_default=True, description="How long guards watch after it is everywhere.")
 

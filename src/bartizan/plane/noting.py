@@ -19,6 +19,7 @@ from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
 from bartizan.store import Event
 from bartizan.store.audit import Audit
+from bartizan.xds.propagation import Spread
 
 _log = logging.getLogger("bartizan")
 WINDOW_S = 3600.0
@@ -124,6 +125,17 @@ class Noting:
             except BartizanError as error:
                 _log.error("%s %s by %s isn't in the audit log: %s", event.action, event.target, event.actor, error)
                 return
+
+
+def spread(one: Spread) -> Event:
+    """A revision has come to the nodes: how fast, and to how many of them."""
+    took = sorted(one.ms.values())
+    details: dict[str, JsonValue] = {"nodes": len(one.nodes), "active": len(took), "sequence": one.sequence}
+    if took:
+        details |= {"ms_p50": took[len(took) // 2], "ms_max": took[-1]}
+    if missing := sorted({*one.nodes} - {*one.ms}):
+        details["missing"] = [*missing[:_NAMED]]
+    return Event(BY, "revision.active", f"revision/{one.revision}", "control-plane", "done" if one.everywhere else "incomplete", details)
 
 
 def refused_files(problems: tuple[Problem, ...]) -> Event:

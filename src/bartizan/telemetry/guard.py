@@ -8,6 +8,8 @@ _MOST_CALLERS = 100_000
 _MOST_PLACES = 20_000
 _LEAST = 50
 """So few requests tell nothing."""
+_LEAST_OF_ONE = 20
+"""So few requests of one caller tell nothing of them."""
 _FLOOR_MS = 5.0
 """By so little latency may always grow: clocks are whole milliseconds."""
 _BUCKETS_MS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 500, 1000, 5000, 60_000)
@@ -35,16 +37,17 @@ class Side:
     """Distinct callers that it let through: they are what a guard counts, so that no stranger can trip it."""
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Requests and errors by API and route."""
+    people: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """The same by caller."""
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Counts a request."""
         self.requests += 1
         failed = int(record.get("status") or 0) >= 500
         self.errors += failed
-        place = f"{record.get('api')} {record.get('route')}"
-        if place in self.places or len(self.places) < _MOST_PLACES:
-            requests, errors = self.places.get(place, (0, 0))
-            self.places[place] = requests + 1, errors + failed
+        _add(self.places, f"{record.get('api')} {record.get('route')}", failed)
+        if principal := record.get("principal"):
+            _add(self.people, str(principal), failed)
         own = float(record.get("duration_ms") or 0) - float(record.get("upstream_ms") or 0)
         self.latency[next((at for at, most in enumerate(_BUCKETS_MS) if own <= most), len(_BUCKETS_MS))] += 1
 
@@ -97,12 +100,23 @@ class Measure:
         counted = sum(now for now, _ in self.after.places.values())
         return total / counted if counted else 0.0
 
+    def failing(self, grows: float) -> set[str]:
+        """Callers whose share of errors has grown by more than this. Of few requests nothing is told."""
+        found = set()
+        for caller, (now, errors) in self.after.people.items():
+            requests, before = self.before.people.get(caller, (0, 0))
+            if now >= _LEAST_OF_ONE and requests >= _LEAST_OF_ONE and errors / now > before / requests + grows:
+                found.add(caller)
+        return found
+
     def tripped(self, limits: Limits) -> Iterator[str]:
         """The guards that trip, with their figures."""
         seen = len({one.partition("\0")[0] for one in self.after.callers | self.lost})
         lost = len({one.partition("\0")[0] for one in self.lost})
         if lost >= max(limits.refused_callers, seen / 10):
             yield f"refused callers: {lost} of {seen} that were let through before are refused now"
+        if len(failing := self.failing(limits.errors)) >= limits.refused_callers:
+            yield f"5xx for single callers: {len(failing)} of {len(self.after.people)} get more of them than before"
         if self.after.requests < _LEAST:
             return
         if self.after.error_share > self.expected_errors + limits.errors:
@@ -120,6 +134,12 @@ class Measure:
             "p99_ms": self.after.p99_ms,
             "p99_ms_before": self.before.p99_ms,
         }
+
+
+def _add(counts: dict[str, tuple[int, int]], key: str, failed: bool) -> None:
+    if key in counts or len(counts) < _MOST_PLACES:
+        requests, errors = counts.get(key, (0, 0))
+        counts[key] = requests + 1, errors + failed
 
 
 def _is_refused(record: Mapping[str, Any]) -> bool:

@@ -19,6 +19,13 @@ class Spread:
     nodes: tuple[str, ...]
     ms: dict[str, float] = field(default_factory=dict)
     began: float = 0.0
+    is_edit: bool = False
+    """Whether these nodes held another revision before: else live data alone is new."""
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether each of its nodes has it."""
+        return len(self.ms) == len(self.nodes)
 
     def to_json(self) -> dict[str, object]:
         """What `bartizan status --json` shows."""
@@ -31,10 +38,20 @@ class Propagation:
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._last: deque[Spread] = deque(maxlen=_KEPT)
+        self._open: Spread | None = None
+        """The last edit, until it is told."""
+        self.tell: Callable[[Spread], None] = lambda spread: None
+        """Told of each edit once: when each node has it, or the next edit comes."""
 
     def begin(self, sequence: int, revision: str, nodes: Iterable[str]) -> None:
         """A release is sent."""
-        self._last.append(Spread(sequence, revision, time.time(), tuple(nodes), began=self._clock()))
+        named = tuple(nodes)
+        before = next((one for one in reversed(self._last) if not {*named}.isdisjoint(one.nodes)), None)
+        made = Spread(sequence, revision, time.time(), named, began=self._clock(), is_edit=before is None or before.revision != revision)
+        self._last.append(made)
+        if made.is_edit and made.nodes:
+            self._tell()
+            self._open = made
 
     def acknowledged(self, sequence: int, node: str) -> None:
         """A node's Envoy has taken it."""
@@ -42,7 +59,14 @@ class Propagation:
             if spread.sequence == sequence:
                 if node in spread.nodes:
                     spread.ms.setdefault(node, round((self._clock() - spread.began) * 1000, 3))
+                if spread is self._open and spread.everywhere:
+                    self._tell()
                 return
+
+    def _tell(self) -> None:
+        if self._open is not None:
+            told, self._open = self._open, None
+            self.tell(told)
 
     def after(self, sequence: int) -> int:
         """How many releases came after this one; of those that are kept."""

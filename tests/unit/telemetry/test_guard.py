@@ -95,3 +95,26 @@ def test_the_gateways_own_latency_counts_and_not_the_upstreams(own_ms: int, trip
     assert any("latency" in told for told in counted(*old, *new).tripped(LIMITS)) is trips
     slow_upstream = [record("new", duration_ms=5001, upstream_ms=5000) for _ in range(100)]
     assert not list(counted(*old, *slow_upstream).tripped(LIMITS))
+
+
+def failing(callers: int, share: float, requests: int = 40) -> list[dict[str, Any]]:
+    """Some callers, each with this share of 5xx; beside many others who get none."""
+    bad = [record("new", f"c{i}", status=500 if j < share * requests else 200) for i in range(callers) for j in range(requests)]
+    return [*bad, *[record("new", f"other{i % 50}") for i in range(5000)]]
+
+
+@pytest.mark.parametrize(("callers", "share", "trips"), [(2, 1.0, False), (3, 1.0, True), (3, 0.05, False), (3, 0.1, True)])
+def test_errors_of_few_callers_arent_lost_among_those_of_all(callers: int, share: float, trips: bool) -> None:
+    before = [record("old", f"c{i}") for i in range(callers) for _ in range(40)]
+    told = list(counted(*before, *failing(callers, share)).tripped(LIMITS))
+    assert bool(told) is trips
+    assert not told or told == [f"5xx for single callers: {callers} of {callers + 50} get more of them than before"]
+
+
+def test_of_who_failed_before_as_often_or_wasnt_there_nothing_is_told() -> None:
+    before = [record("old", f"c{i}", status=500) for i in range(5) for _ in range(40)]
+    before += [record("old", f"other{i % 50}") for i in range(5000)]
+    assert not [one for one in counted(*before, *failing(5, 1.0)).tripped(LIMITS) if "single" in one]
+    assert not [one for one in counted(*failing(5, 1.0)).tripped(LIMITS) if "single" in one]
+    few = [record("old", f"c{i}") for i in range(5) for _ in range(19)]
+    assert not [one for one in counted(*few, *failing(5, 1.0)).tripped(LIMITS) if "single" in one]
