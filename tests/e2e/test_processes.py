@@ -194,3 +194,26 @@ async def test_what_keeps_it_from_starting_is_a_sentence(tmp_path: Path) -> None
     status, said = await _up(tmp_path, "-f", str(good), "--envoy", "/nowhere/envoy")
     assert (status, "--envoy" in said) == (1, True)
     assert "Traceback" not in said
+
+
+async def test_with_its_keys_on_another_disk_a_state_tells_nothing_and_all_goes_on(tmp_path: Path) -> None:
+    keys = Path("/dev/shm") / f"bartizan-keys-{os.getpid()}"
+    try:
+        with upstream() as port:
+            files = {"all.yaml": FILES.replace("UPSTREAM", str(port))}
+            async with gateway(tmp_path, files, arguments=("--key-folder", keys)) as gw:
+                headers = await _key(gw)
+                assert sorted(path.name for path in keys.iterdir()) == ["control.key", "node.key"]
+                assert not {"control.key", "node.key"} & {path.name for path in gw.state.iterdir()}
+                assert "same disk" not in gw.log()
+                for which in ("bartizan.app", "bartizan.node"):
+                    os.kill(gw.pid(which), signal.SIGKILL)
+                await gw.eventually(lambda: _is(gw, headers["x-api-key"], 200), 15)
+                ident, other = gw.new_key("acme")  # from another process, which finds the keys by itself
+                await gw.eventually(lambda: _is(gw, other, 200), 15)
+                gw.revoke(ident)
+                await gw.eventually(lambda: _is(gw, other, 401), 15)
+    finally:
+        for path in keys.glob("*"):
+            path.unlink()
+        keys.rmdir()

@@ -9,7 +9,7 @@ from pathlib import Path
 from bartizan.cli.arguments import lasting
 from bartizan.cli.output import complain
 from bartizan.errors import Invalid
-from bartizan.secrets.keyring import load_or_create
+from bartizan.secrets.keyring import has_key, load_or_create
 from bartizan.secrets.seal import Signatures, public_key
 from bartizan.secrets.signing import SigningKey
 from bartizan.store import Store, embedded, open_store
@@ -25,7 +25,7 @@ def signatures(read: argparse.Namespace) -> Signatures | None:
     """Whose signatures count: the keys that are given and the state's own. None, and a warning, if there are none of either."""
     trusted = [public_key(text) for text in read.public_key]
     sealed, key = read.state / "control.key", read.state / "signing.key"
-    own = SigningKey(key, load_or_create(sealed)) if _is_there(sealed) and _is_there(key) else None  # none is made only to read
+    own = SigningKey(key, load_or_create(sealed)) if has_key(sealed) and _is_there(key) else None  # none is made only to read
     if own is None and not trusted:
         complain(f"no signature is checked: there is no key in {read.state}, and none is given with --public-key")
         return None

@@ -24,7 +24,7 @@ from bartizan.model.problem import Problem
 from bartizan.policies import PolicyKind
 from bartizan.policies.ip_access import IpAccess
 from bartizan.replay import Records, Window
-from bartizan.secrets.keyring import load_or_create
+from bartizan.secrets.keyring import has_key, load_or_create
 from bartizan.telemetry.met import Met
 
 _MOST_ENTRIES = 20
@@ -132,7 +132,7 @@ def _by_state(found: Found, made: Compiled, read: argparse.Namespace, soon: expi
     """What ends soon, in the files and in the state."""
     base = read.files if read.files.is_dir() else read.files.parent
     found.problems += expiring.certificates(made.snapshot, base, soon)
-    if not (read.state / "control.key").exists():
+    if not has_key(read.state / "control.key"):
         found.notes.append(f"There is no gateway's state in {read.state}, so keys, tokens and blocks aren't looked at.")
         return
     envelope = load_or_create(read.state / "control.key")

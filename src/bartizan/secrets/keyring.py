@@ -1,4 +1,6 @@
-"""Where the key of the envelope comes from: a file that only its owner can read, made when there is none."""
+"""Where the key of the envelope comes from: a file that only its owner can read, made when there is none; beside what it opens, or in a
+folder on another disk.
+"""
 
 import os
 import secrets
@@ -10,15 +12,69 @@ from pathlib import Path
 from bartizan.errors import Unavailable
 from bartizan.secrets.envelope import KEY_BYTES, Envelope
 
+ELSEWHERE = "keys.at"
+"""The file beside a key that names the folder in which it is instead."""
+
 
 def load_or_create(path: Path) -> Envelope:
-    """The envelope of the key in `path`; of two that create it at once, one wins and both get the same key."""
-    with _named(path):
+    """The envelope of the key in `path`; of two that create it at once, one wins and both get the same key. One that is kept elsewhere and
+    isn't there is Unavailable: another key in its place would open nothing."""
+    place = _placed(path)
+    with _named(place):
         try:
-            return Envelope(_key(path))
+            return Envelope(_key(place))
         except FileNotFoundError:
-            _create(path)
+            if place != path:
+                told = f"The key file {place} isn't there, and what it sealed in {path.parent} can't be opened. Is its disk mounted?"
+                raise Unavailable(told, code="key-file-missing") from None
+            _create(path, secrets.token_bytes(KEY_BYTES))
             return Envelope(_key(path))
+
+
+def has_key(path: Path) -> bool:
+    """Whether there is such a key, here or elsewhere."""
+    return path.exists() or _placed(path) != path
+
+
+def keep_elsewhere(state: Path, folder: Path, names: tuple[str, ...]) -> bool:
+    """Keeps these keys of a state in another folder from now on; those that there are move. Whether that is on another disk. A crash on the
+    way loses nothing: the keys are in both places then."""
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = folder.absolute()
+    at = state / ELSEWHERE
+    with _named(folder):
+        if (known := _placed(state / names[0]).parent) not in {state, folder}:
+            raise Unavailable(f"The keys of {state} are kept in {known}. Move them to {folder} yourself, and write that into {at}.")
+        if known == state:
+            for name in names:
+                _move(state / name, folder / name)
+            partial = at.with_suffix(".new")
+            partial.write_text(f"{folder}\n")
+            partial.replace(at)
+            _sync_folder(state)
+        for name in names:
+            (state / name).unlink(missing_ok=True)
+        return folder.stat().st_dev != state.stat().st_dev
+
+
+def _placed(path: Path) -> Path:
+    try:
+        return Path((path.parent / ELSEWHERE).read_text(encoding="utf-8").rstrip("\n")) / path.name
+    except (FileNotFoundError, NotADirectoryError):
+        return path
+
+
+def _move(path: Path, to: Path) -> None:
+    """Copies a key; makes one where there is none yet."""
+    try:
+        key = _key(path)
+    except FileNotFoundError:
+        key = None
+    if not to.exists():
+        _create(to, key or secrets.token_bytes(KEY_BYTES))
+    elif key is not None and _key(to) != key:
+        raise Unavailable(f"{path} and {to} are two keys. Take away the one that opens nothing.", code="key-file-ambiguous")
+    _key(to)
 
 
 @contextmanager
@@ -58,14 +114,14 @@ def _check(found: os.stat_result, path: Path) -> None:
         raise Unavailable(f"The key file {path} belongs to another user (uid {found.st_uid}).", code="key-file-of-another-user")
 
 
-def _create(path: Path) -> None:
+def _create(path: Path, key: bytes) -> None:
     """Written whole beside `path`, then linked to it: the name appears with the whole key or not at all, and never replaces one."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(KEY_BYTES))
+            file.write(key)
             file.flush()
             os.fsync(descriptor)
         with suppress(FileExistsError):  # another was faster: its key is the key

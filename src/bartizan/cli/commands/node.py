@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bartizan.cli.arguments import as_json, endpoint, lasting, state
+from bartizan.cli.keeping import keep_keys, key_folder
 from bartizan.cli.output import complain, painted, printable, say, show_json
 from bartizan.cli.remote import asked
 from bartizan.errors import Invalid, Unavailable
@@ -70,6 +71,7 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--listen", action="append", default=[], metavar="LISTENER=ADDRESS:PORT", help="another address for a listener on this machine"
     )
+    key_folder(parser)
     parser.add_argument("--envoy", type=Path, metavar="PATH", help="another Envoy than the pinned one, of the same minor version")
     parser.add_argument("--concurrency", type=int, metavar="N", help="Envoy's worker threads (default: one for each core)")
     parser.set_defaults(action=_run)
@@ -105,7 +107,9 @@ def _noted(read: argparse.Namespace, action: str, target: str, **details: str | 
 
 def _noted_trust(read: argparse.Namespace) -> None:
     """A node's machine has no audit log, unless the control plane runs there too."""
-    if (read.state / "control.key").exists():
+    from bartizan.secrets.keyring import has_key
+
+    if has_key(read.state / "control.key"):
         _noted(read, "node.trust", f"key/{read.key}", only=read.only)
     else:
         complain("this machine has no audit log, so nothing notes this but you")
@@ -125,6 +129,7 @@ def _run(read: argparse.Namespace) -> int:
     from bartizan.node.supervisor import node_children, supervise
 
     place = read.state.absolute()
+    keep_keys(read, ("node.key",))
     there = read_membership(place)
     if token := _given_token(read, joined=there is not None):
         if read.control is None:

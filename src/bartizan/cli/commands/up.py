@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from bartizan.admin.options import ADMIN, ControlOptions, Door
 from bartizan.cli.arguments import STORE, endpoint, files, state
+from bartizan.cli.keeping import keep_keys, key_folder
 from bartizan.cli.output import complain, say, show_problems
 from bartizan.errors import Unavailable
 from bartizan.lib.process import Child, end, ending, start
@@ -24,6 +25,7 @@ EXAMPLES = (
     "bartizan up -f policies/",
     "bartizan up -f gateway.yaml --state /var/lib/bartizan --admin 127.0.0.1:9180",
     "bartizan up -f policies/ --nodes 0.0.0.0:9190",
+    "bartizan up -f policies/ --key-folder /mnt/keys/bartizan",
 )
 
 
@@ -38,6 +40,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--api-private-key", type=Path, metavar="FILE", help="the certificate's private key (PEM)")
     told = f"where revisions are kept: postgresql://HOST/DATABASE (default: ${STORE}, else a file in the state)"
     parser.add_argument("--store", default="", metavar="URL", help=told)
+    key_folder(parser)
     parser.add_argument("--envoy", type=Path, metavar="PATH", help="another Envoy than the pinned one, of the same minor version")
     parser.add_argument("--concurrency", type=int, metavar="N", help="Envoy's worker threads (default: one for each core)")
 
@@ -54,6 +57,7 @@ def run(read: argparse.Namespace) -> int:
     if urlsplit(read.store).password:
         complain(f"a password on the command line can be read by everyone on this machine: put the URL into {STORE}")
         return 1
+    keep_keys(read, ("control.key", "node.key"))
     control = ControlOptions(read.files.absolute(), read.state.absolute(), read.admin, read.store, read.nodes or "", door)
 
     def told(verdict: Verdict) -> None:
