@@ -58,7 +58,11 @@ def _show_under_way(told: dict[str, Any]) -> None:
     if rollout is not None and rollout["status"] != "done":
         why = f": {printable(rollout['why'])}" if rollout["why"] else ""
         colour = "red" if rollout["status"] in {"failed", "aborted"} else "yellow"
-        say(painted(f"rollout of {rollout['revision']} is {rollout['status']} in {rollout['stages'][rollout['at']]}{why}", colour))
+        stage = rollout["stages"][rollout["at"]]
+        whom = rollout["figures"].get(stage, {})
+        told_whom = ", ".join(f"{name} {whom[name]}" for name in ("nodes", "consumers", "percent") if name in whom)
+        where = printable(f"{stage} ({told_whom})" if told_whom else stage)
+        say(painted(f"rollout of {rollout['revision']} is {rollout['status']} in {where}{why}", colour))
     for brake in told["brakes"]:
         holds = "waits for a second person" if brake["waits"] else f"until {_when(brake['until'])}"
         say(printable(f"blocked: {brake['what']} {brake['value']} {holds}, by {brake['by']}: {brake['reason']} ({brake['id']})"))
