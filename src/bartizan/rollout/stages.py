@@ -112,7 +112,8 @@ def _promoted(one: Rollout, by: str, now: float) -> Rollout:
         raise Conflict("Nobody can promote it past its tests: what fails them isn't let out.", code="rollout-tests")
     if one.status == "waiting":
         raise Conflict(f"Nobody can promote it past what it waits for: {one.why}.", code="rollout-waits")
-    return passed(noted(one, now, f"promoted past {one.stage} by {by}"), now, {"promoted_by": by})
+    figures = {**one.figures.get(one.stage, {}), "promoted_by": by}
+    return passed(noted(one, now, f"promoted past {one.stage} by {by}"), now, figures)
 
 
 def _approved(one: Rollout, by: str, now: float) -> Rollout:

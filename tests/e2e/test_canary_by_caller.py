@@ -1,0 +1,284 @@
+"""A canary by caller: in one Envoy a candidate judges some callers and the active revision all others, whatever their credential."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.certificates import Pair, authority
+from tests.e2e.gateway import Gateway, TokenIssuer, free_port, gateway, upstream
+
+FILES = """
+kind: Gateway
+name: edge
+listeners: [{name: web, address: "127.0.0.1:{port}"}, {name: safe, address: "127.0.0.1:SAFE"}]
+attributes: {plan: string}
+blocking: {attempts: 100000}
+releases: {stages: STAGES}
+---
+kind: Api
+name: orders
+paths: [/orders]
+upstream: http://127.0.0.1:UPSTREAM
+identity_headers: {x-caller: id}
+---
+{kind: Consumer, name: acme, attributes: {plan: gold}, credentials: [{certificate: {ca: partners, san: spiffe://corp/acme}}]}
+---
+{kind: Consumer, name: globex, attributes: {plan: free}}
+---
+kind: Issuer
+name: corp
+issuer: https://idp.example.com
+audiences: [orders]
+jwks: {file: corp.json}
+---
+kind: Authenticate
+name: callers
+target: {except: [/orders/open]}
+any: [api_key, {jwt: corp}, {mtls: partners}]
+---
+{kind: Public, name: open, target: {paths: [/orders/open]}, reason: everybody may look}
+---
+kind: Tls
+name: safe
+target: {listener: safe}
+certificate: web.pem
+private_key: {file: web.key}
+client_cas: {partners: partners.pem}
+"""
+ROOT, PARTNERS, CORP = authority("Web"), authority("Partners"), TokenIssuer()
+SHUT = {"target": {"api": "orders"}, "deny": ["127.0.0.0/8"]}
+BY_NAME = '[{canary: {consumers: [acme, "https://idp.example.com|ines", "partners|spiffe://corp/stranger"], for: 60s}}]'
+Headers = Mapping[str, str]
+
+
+@dataclass
+class Asked:
+    """What came of the requests of one caller: their ids and statuses, in order."""
+
+    answers: list[tuple[str, int]] = field(default_factory=list)
+
+
+@dataclass
+class Plane:
+    """A gateway and its admin API."""
+
+    gw: Gateway
+    folder: Path
+    safe: int
+    before: str = ""
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def call(self, method: str, path: str, **body: Any) -> dict[str, Any]:
+        """What the admin API answers."""
+        transport = httpx.AsyncHTTPTransport(uds=str(self.gw.state / "run" / "api.sock"))
+        async with httpx.AsyncClient(transport=transport, timeout=20) as client:
+            answer = await client.request(method, f"http://control{path}", json=body or None)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    async def until(self, holds: Callable[[dict[str, Any]], bool], seconds: float = 20) -> dict[str, Any]:
+        """Waits until the rollout is so."""
+        deadline = time.monotonic() + seconds
+        while True:
+            told: dict[str, Any] = {}
+            with contextlib.suppress(httpx.TransportError):
+                told = await self.call("GET", "/v1/rollout")
+                if holds(told):
+                    return told
+            assert time.monotonic() < deadline, f"still not so: {told}\n{self.gw.log()}"
+            await asyncio.sleep(0.02)
+
+    async def begins(self, at: int = 0) -> dict[str, Any]:
+        """The rollout, once its canary decides."""
+        return await self.until(lambda told: told["at"] == at and told["stage"] in told["figures"])
+
+    async def put(self, what: str, policy: Mapping[str, Any]) -> str:
+        """Puts a policy; its revision."""
+        return str((await self.call("PUT", f"/v1/resources/{what}", **policy))["revision"])
+
+    def client(self, pair: Pair | None = None) -> httpx.AsyncClient:
+        """A client of the plain listener, or of the other with a certificate."""
+        if pair is None:
+            return httpx.AsyncClient(base_url=self.gw.url, timeout=10)
+        context = ssl.create_default_context(cadata=ROOT.pem.decode())
+        context.load_cert_chain(*pair.save(self.folder, f"client-{pair.fingerprint[:8]}"))
+        return httpx.AsyncClient(base_url=f"https://localhost:{self.safe}", verify=context, timeout=10)
+
+    async def status(self, headers: Headers, path: str = "/orders") -> int:
+        """The status of one request."""
+        return (await self.gw.get(path, headers=headers)).status_code
+
+    async def key(self, consumer: str) -> dict[str, str]:
+        """The header of a new key, as soon as it counts."""
+        headers = {"x-api-key": self.gw.new_key(consumer)[1]}
+
+        async def counts() -> bool:
+            return await self.status(headers) == 200
+
+        await self.gw.eventually(counts)
+        return headers
+
+    async def records(self, *ids: str) -> dict[str, dict[str, Any]]:
+        """The records of these requests."""
+        deadline = time.monotonic() + 5
+        while True:
+            found = {one["request_id"]: one for one in self.gw.records()}
+            if found.keys() >= set(ids):
+                return {one: found[one] for one in ids}
+            assert time.monotonic() < deadline, f"no records of {set(ids) - found.keys()}"
+            await asyncio.sleep(0.05)
+
+
+@contextlib.asynccontextmanager
+async def served(folder: Path, stages: str, **more: str) -> AsyncIterator[Plane]:
+    """A gateway that lets changes out so."""
+    (folder / "files").mkdir()
+    ROOT.server().save(folder / "files", "web")
+    (folder / "files" / "partners.pem").write_bytes(PARTNERS.pem)
+    (folder / "files" / "corp.json").write_text(CORP.jwks())
+    safe = free_port()
+    with upstream() as port:
+        text = FILES.replace("STAGES", stages).replace("SAFE", str(safe)).replace("UPSTREAM", str(port))
+        async with gateway(folder, {"all.yaml": text, **more}) as gw:
+            plane = Plane(gw, folder, safe)
+            plane.before = (await gw.status())["revision"]
+            try:
+                yield plane
+            finally:
+                for task in plane.tasks:
+                    task.cancel()
+                await asyncio.gather(*plane.tasks, return_exceptions=True)
+
+
+async def _keeps_asking(client: httpx.AsyncClient, headers: Headers, stop: asyncio.Event, asked: Asked) -> None:
+    async with client:
+        while not stop.is_set():
+            answer = await client.get("/orders", headers=dict(headers))
+            asked.answers.append((answer.headers["x-request-id"], answer.status_code))
+
+
+@dataclass
+class Crowd:
+    """Callers that keep asking."""
+
+    plane: Plane
+    asked: dict[str, Asked] = field(default_factory=dict)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def comes(self, name: str, headers: Headers, pair: Pair | None = None) -> None:
+        """A caller comes."""
+        self.asked[name] = Asked()
+        task = asyncio.create_task(_keeps_asking(self.plane.client(pair), headers, self.stop, self.asked[name]))
+        self.plane.tasks.append(task)
+
+    async def more(self, count: int = 5) -> None:
+        """Waits until each has had so many answers more."""
+        wanted = {name: len(one.answers) + count for name, one in self.asked.items()}
+        while not all(len(self.asked[name].answers) >= least for name, least in wanted.items()):
+            for task in self.plane.tasks:
+                assert not task.done(), task.exception()
+            await asyncio.sleep(0.01)
+
+    async def ends(self) -> dict[str, list[tuple[str, int, str]]]:
+        """All have gone: whom which revision judged, with which status, in order. Each id is the record's."""
+        self.stop.set()
+        await asyncio.gather(*self.plane.tasks)
+        records = await self.plane.records(*(one for asked in self.asked.values() for one, _ in asked.answers))
+        told = {}
+        for name, asked in self.asked.items():
+            told[name] = [(records[one]["revision"], status, str(records[one]["principal"])) for one, status in asked.answers]
+            assert all(records[one]["status"] == status for one, status in asked.answers)
+        return told
+
+
+def _phases(told: list[tuple[str, int, str]]) -> list[tuple[str, int]]:
+    """The revisions in their order, each with its status; neighbours alike are one."""
+    found: list[tuple[str, int]] = []
+    for revision, status, _ in told:
+        if not found or found[-1] != (revision, status):
+            found.append((revision, status))
+    return found
+
+
+async def _crowd(plane: Plane) -> Crowd:
+    """Five that are meant by name, with each kind of credential, and four that aren't."""
+    crowd = Crowd(plane)
+    for name in ("acme 1", "acme 2", "globex"):
+        crowd.comes(name, await plane.key(name.partition(" ")[0]))
+    for subject in ("ines", "otto"):
+        crowd.comes(subject, {"authorization": f"Bearer {CORP.token(sub=subject)}"})
+    for name in ("acme", "stranger", "other"):
+        crowd.comes(f"{name} by certificate", {}, PARTNERS.client(f"spiffe://corp/{name}"))
+    crowd.comes("nobody", {})
+    await crowd.more()
+    return crowd
+
+
+MEANT = ("acme 1", "acme 2", "ines", "acme by certificate", "stranger by certificate")
+OTHERS = ("globex", "otto", "other by certificate")
+
+
+async def test_those_who_are_named_are_judged_by_the_candidate_whatever_their_credential(tmp_path: Path) -> None:
+    async with served(tmp_path, BY_NAME) as plane:
+        crowd = await _crowd(plane)
+        candidate = await plane.put("IpAccess/shut", SHUT)
+        told = await plane.begins()
+        assert told["figures"]["canary"]["consumers"].startswith("acme, https://idp")
+        await crowd.more(20)
+        status = await plane.gw.status()
+        assert {status["revision"], *(node["position"]["revision"] for node in status["nodes"])} == {plane.before}
+        await plane.call("POST", "/v1/rollout", what="promote")
+        await plane.until(lambda told: told["status"] == "done")
+        await crowd.more()
+        said = await crowd.ends()
+    # Each caller goes over once and never back, and no request fails on the way.
+    for name in (*MEANT, *OTHERS):
+        assert _phases(said[name]) == [(plane.before, 200), (candidate, 403)], name
+    for name in OTHERS:
+        assert sum(revision == plane.before for revision, _, _ in said[name]) > 20, name
+    assert {principal for _, _, principal in said["ines"]} == {"https://idp.example.com|ines"}
+    assert _phases(said["nobody"]) == [(plane.before, 401), (candidate, 403)]
+
+
+@pytest.mark.parametrize("how", ["abort", "rollback", "superseded", "emergency"])
+async def test_it_is_taken_back_from_its_callers(tmp_path: Path, how: str) -> None:
+    async with served(tmp_path, BY_NAME) as plane:
+        crowd = await _crowd(plane)
+        candidate = await plane.put("IpAccess/shut", SHUT)
+        await plane.begins()
+        await crowd.more()
+        begun = time.monotonic()
+        if how == "abort":
+            await plane.call("POST", "/v1/rollout", what="abort")
+        elif how == "rollback":
+            await plane.call("POST", "/v1/rollback", reason="no", revision="1")
+        elif how == "superseded":
+            await plane.call("DELETE", "/v1/resources/IpAccess/shut")
+        else:
+            await plane.call("POST", "/v1/changes", delete=["IpAccess/shut"], emergency=True)
+        key = await plane.key("acme")
+        assert time.monotonic() - begun < 1.5
+        await crowd.more()
+        assert await plane.status(key) == 200
+        said = await crowd.ends()
+        assert _marks(plane) == 0
+    for name in MEANT:
+        assert _phases(said[name]) == [(plane.before, 200), (candidate, 403), (plane.before, 200)], name
+    for name in OTHERS:
+        assert _phases(said[name]) == [(plane.before, 200)], name
+
+
+def _marks(plane: Plane) -> int:
+    """How many resources of Envoy's speak of a canary."""
+    dump = httpx.Client(transport=httpx.HTTPTransport(uds=str(plane.gw.state / "run" / "admin.sock"))).get("http://envoy/config_dump").text
+    return dump.count("bartizan.canary")
