@@ -257,6 +257,7 @@ async def test_it_is_taken_back_from_its_callers(tmp_path: Path, how: str) -> No
         candidate = await plane.put("IpAccess/shut", SHUT)
         await plane.begins()
         await crowd.more()
+        assert _marks(plane) > 0
         begun = time.monotonic()
         if how == "abort":
             await plane.call("POST", "/v1/rollout", what="abort")
@@ -282,3 +283,118 @@ def _marks(plane: Plane) -> int:
     """How many resources of Envoy's speak of a canary."""
     dump = httpx.Client(transport=httpx.HTTPTransport(uds=str(plane.gw.state / "run" / "admin.sock"))).get("http://envoy/config_dump").text
     return dump.count("bartizan.canary")
+
+
+async def _sides(plane: Plane, callers: Mapping[str, Headers], revisions: tuple[str, str]) -> set[str]:
+    """Those whom the second of these revisions judges, and refuses; each asks three times, and the record of each answer is looked at."""
+    found: dict[str, set[int]] = {}
+    judged: dict[str, int] = {}
+
+    async def ask(client: httpx.AsyncClient, some: list[str]) -> None:
+        for name in some:
+            answers = [await client.get("/orders", headers=dict(callers[name])) for _ in range(3)]
+            found[name] = {answer.status_code for answer in answers}
+            judged.update({answer.headers["x-request-id"]: answer.status_code for answer in answers})
+
+    async with plane.client() as client:
+        names = list(callers)
+        await asyncio.gather(*(ask(client, names[at::8]) for at in range(8)))
+    assert all(len(statuses) == 1 for statuses in found.values()), "a caller is on both sides"
+    for one, record in (await plane.records(*judged)).items():
+        assert record["revision"] == revisions[judged[one] == 403], record
+    return {name for name, statuses in found.items() if statuses == {403}}
+
+
+async def test_a_share_of_the_callers_is_judged_by_it_and_each_of_them_always(tmp_path: Path) -> None:
+    async with served(tmp_path, "[{canary: {percent: 10, for: 60s}}, {canary: {percent: 30, for: 60s}}]") as plane:
+        callers: dict[str, Headers] = {f"t{i}": {"authorization": f"Bearer {CORP.token(sub=f't{i}')}"} for i in range(500)}
+        callers |= {f"acme {i}": await plane.key("acme") for i in range(3)}
+        callers |= {f"nobody {i}": {} for i in range(3)}
+        crowd = Crowd(plane)
+        for name in ("t1", "t2", "acme 1"):
+            crowd.comes(name, callers[name])
+        await crowd.more()
+        candidate = await plane.put("IpAccess/shut", SHUT)
+        told = await plane.begins()
+        assert told["figures"]["canary"] == {"percent": 10.0}
+        revisions = plane.before, candidate
+        few = await _sides(plane, callers, revisions)
+        assert await _sides(plane, callers, revisions) == few, "who is among them has changed"
+        await plane.call("POST", "/v1/rollout", what="promote")
+        told = await plane.begins(at=1)
+        await plane.gw.eventually(lambda: _is_wider(plane, callers, few))
+        more = await _sides(plane, callers, revisions)
+        _, key = "acme 1", await plane.key("acme") if "acme 1" not in more else callers["acme 1"]
+        assert (await plane.status(key) == 403) is ("acme 1" in more), "a new key makes another caller"
+        await plane.call("POST", "/v1/rollout", what="abort")
+        await plane.gw.eventually(lambda: _all_let_through(plane, callers, more))
+        said = await crowd.ends()
+    # Of 500: 50 and 150, give or take five standard deviations.
+    assert 17 <= len([name for name in few if name.startswith("t")]) <= 83, len(few)
+    assert 99 <= len([name for name in more if name.startswith("t")]) <= 201, len(more)
+    assert few < more, "the greater share doesn't hold the smaller one"
+    assert {name for name in more if not name.startswith("t")} in (set(), {"acme 0", "acme 1", "acme 2"})
+    for name, phases in ((name, _phases(one)) for name, one in said.items()):
+        once = [(plane.before, 200), (candidate, 403), (plane.before, 200)]
+        assert phases == (once if name in more else [(plane.before, 200)]), name
+
+
+async def _is_wider(plane: Plane, callers: Mapping[str, Headers], few: set[str]) -> bool:
+    return any([await plane.status(headers) == 403 for name, headers in callers.items() if name not in few and name.startswith("t1")])
+
+
+async def _all_let_through(plane: Plane, callers: Mapping[str, Headers], some: set[str]) -> bool:
+    return {await plane.status(callers[name]) for name in some} == {200}
+
+
+async def test_it_goes_on_while_processes_are_killed(tmp_path: Path) -> None:
+    async with served(tmp_path, BY_NAME) as plane:
+        acme, globex = await plane.key("acme"), await plane.key("globex")
+        candidate = await plane.put("IpAccess/shut", SHUT)
+        await plane.begins()
+
+        async def so() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                return (await plane.status(acme), await plane.status(globex)) == (403, 200)
+            return False
+
+        assert await so()
+        for what in ("envoy", "bartizan.node", "bartizan.app"):
+            os.kill(plane.gw.pid(what), signal.SIGKILL)
+            await asyncio.sleep(0.3)
+            await plane.gw.eventually(so, 15)
+        # It begins anew after a restart of the control plane: with the same callers, and it ends as it would have.
+        await plane.begins()
+        await plane.gw.eventually(so, 15)
+        assert (await plane.call("GET", "/v1/rollout"))["revision"] == candidate
+        await plane.call("POST", "/v1/rollout", what="abort")
+        await plane.gw.eventually(lambda: _all_let_through(plane, {"acme": acme}, {"acme"}))
+
+
+async def test_a_pause_leaves_it_where_it_is_and_live_data_holds_on_both_sides(tmp_path: Path) -> None:
+    async with served(tmp_path, BY_NAME) as plane:
+        acme, globex = await plane.key("acme"), await plane.key("globex")
+        await plane.put("IpAccess/shut", SHUT)
+        await plane.begins()
+        await plane.call("POST", "/v1/rollout", what="pause")
+        await asyncio.sleep(0.3)
+        assert (await plane.status(acme), await plane.status(globex)) == (403, 200)
+        for consumer, good in (("acme", 403), ("globex", 200)):
+            ident, key = plane.gw.new_key(consumer)
+            for status, does in ((good, None), (401, lambda ident=ident: plane.gw.revoke(ident))):
+                if does is not None:
+                    does()
+                await plane.gw.eventually(lambda key=key, status=status: _is(plane, {"x-api-key": key}, status), 1)
+        await plane.call("POST", "/v1/blocks", what="consumer", value="globex", seconds=60, reason="a test")
+        await plane.gw.eventually(lambda: _is(plane, globex, 403), 1)
+        assert await plane.status(acme) == 403
+        await plane.call("POST", "/v1/rollout", what="resume")
+        await plane.until(lambda told: told["status"] == "running")
+        assert await plane.status(acme) == 403
+        record = await plane.gw.record(await plane.gw.get("/orders", headers=globex))
+        assert record["details"].startswith("rbac_access_denied_matched_policy[block/")
+        assert record["revision"] == plane.before
+
+
+async def _is(plane: Plane, headers: Headers, status: int) -> bool:
+    return await plane.status(headers) == status
