@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import ssl
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -91,7 +92,7 @@ class Plane:
         deadline = time.monotonic() + seconds
         while True:
             told: dict[str, Any] = {}
-            with contextlib.suppress(httpx.TransportError):
+            with contextlib.suppress(httpx.TransportError, AssertionError):  # restarting, or there is none yet
                 told = await self.call("GET", "/v1/rollout")
                 if holds(told):
                     return told
@@ -149,6 +150,7 @@ async def served(folder: Path, stages: str, **more: str) -> AsyncIterator[Plane]
     safe = free_port()
     with upstream() as port:
         text = FILES.replace("STAGES", stages).replace("SAFE", str(safe)).replace("UPSTREAM", str(port))
+        more = {name: one.replace("UPSTREAM", str(port)) for name, one in more.items()}
         async with gateway(folder, {"all.yaml": text, **more}) as gw:
             plane = Plane(gw, folder, safe)
             plane.before = (await gw.status())["revision"]
@@ -398,3 +400,122 @@ async def test_a_pause_leaves_it_where_it_is_and_live_data_holds_on_both_sides(t
 
 async def _is(plane: Plane, headers: Headers, status: int) -> bool:
     return await plane.status(headers) == status
+
+
+async def test_a_guard_takes_it_back_and_others_never_notice(tmp_path: Path) -> None:
+    async with served(tmp_path, "[{canary: {consumers: [acme], for: 60s}}], guards: {for: 1s}") as plane:
+        crowd = Crowd(plane)
+        for name in ("acme", "globex"):
+            crowd.comes(name, await plane.key(name))
+        await crowd.more(60)
+        api = {"paths": ["/orders"], "upstream": f"http://127.0.0.1:{free_port()}", "identity_headers": {"x-caller": "id"}}
+        candidate = await plane.put("Api/orders", api)
+        told = await plane.until(lambda told: told["status"] == "failed")
+        assert "5xx" in told["why"] and told["figures"]["canary"]["consumers"] == "acme"
+        await crowd.more(20)
+        said = await crowd.ends()
+    assert _phases(said["acme"]) == [(plane.before, 200), (candidate, 503), (plane.before, 200)]
+    assert _phases(said["globex"]) == [(plane.before, 200)]
+
+
+RICHER = """
+kind: Authorize
+name: levels
+target: {api: orders}
+allow: principal.level >= 2 && principal.plan == "gold"
+---
+kind: RateLimit
+name: few
+target: {api: orders}
+per: principal.id
+tiers: [{windows: [3/hour]}]
+---
+{kind: Cors, name: pages, origins: ["https://shop.example.com"]}
+---
+kind: IpAccess
+name: known
+target: {api: orders}
+allow: {file: networks.txt}
+---
+{kind: Api, name: more, paths: [/more], upstream: "http://127.0.0.1:UPSTREAM"}
+---
+{kind: Authorize, name: more, target: {api: more}, allow: "true"}
+"""
+
+
+async def test_what_rides_on_routes_is_tried_and_the_rest_is_named_and_waits(tmp_path: Path) -> None:
+    cors = '{kind: Cors, name: pages, origins: ["https://old.example.com"]}'
+    async with served(tmp_path, "[{canary: {consumers: [acme], for: 60s}}]", **{"policies.yaml": cors}) as plane:
+        acme, globex = await plane.key("acme"), await plane.key("globex")
+        files = plane.gw.files
+        (files / "networks.txt").write_text("\n".join(["127.0.0.0/8", *(f"10.0.{i}.0/24" for i in range(100))]))
+        text = (files / "all.yaml").read_text().replace("plan: string", "plan: string, level: number")
+        (files / "all.yaml").write_text(text.replace("plan: gold", "plan: gold, level: 3"))
+        (files / "policies.yaml").write_text(RICHER.replace("UPSTREAM", text.partition("upstream: http://127.0.0.1:")[2].split()[0]))
+        told = await plane.begins()
+        assert told["figures"]["canary"]["only_everywhere"] == "Api/more, Cors/pages"
+        assert [await plane.status(globex) for _ in range(5)] == [200] * 5, "the active revision knows neither levels nor limits"
+        statuses = [await plane.status(acme) for _ in range(5)]
+        assert statuses == [200] * 3 + [429] * 2
+        for headers in (acme, globex):
+            assert await plane.status(headers, "/more/1") == 404
+            for origin, allowed in (("https://old.example.com", True), ("https://shop.example.com", False)):
+                answer = await plane.gw.get("/orders", headers={**headers, "origin": origin})
+                assert ("access-control-allow-origin" in answer.headers) is allowed
+        await plane.call("POST", "/v1/rollout", what="promote")
+        await plane.until(lambda told: told["status"] == "done")
+        assert await plane.status(globex) == 403
+        assert await plane.status(acme) == 429
+        assert await plane.status(acme, "/more/1") == 200
+        answer = await plane.gw.get("/orders", headers={**acme, "origin": "https://shop.example.com"})
+        assert "access-control-allow-origin" in answer.headers
+
+
+async def test_what_nobody_would_notice_waits_for_a_person(tmp_path: Path) -> None:
+    async with served(tmp_path, "[{canary: {consumers: [acme], for: 60s}}]") as plane:
+        revision = await plane.put("Cors/pages", {"origins": ["https://shop.example.com"]})
+        told = await plane.until(lambda told: told["status"] == "paused")
+        assert told["why"].startswith("nothing of it can be tried on some callers (Cors/pages): a canary by node would try it;")
+        assert (await plane.gw.status())["revision"] == plane.before
+        await plane.call("POST", "/v1/rollout", what="resume")
+        await plane.until(lambda told: told["status"] == "paused")
+        await plane.call("POST", "/v1/rollout", what="promote")
+        await plane.until(lambda told: told["status"] == "done")
+        assert (await plane.gw.status())["revision"] == revision
+    other = tmp_path / "other"
+    other.mkdir()
+    async with served(other, "[{canary: {consumers: [acmee], for: 60s}}]") as plane:
+        await plane.put("IpAccess/shut", SHUT)
+        told = await plane.until(lambda told: told["status"] == "paused")
+        assert "none of the consumers for its canary is declared (acmee)" in told["why"]
+
+
+async def _told(plane: Plane, *arguments: object) -> str:
+    """What a command prints."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bartizan.cli.main", *map(str, arguments), "--state", str(plane.gw.state)),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+    return (await process.communicate())[0].decode()
+
+
+async def test_status_rollout_and_explain_say_who_judges_whom(tmp_path: Path) -> None:
+    async with served(tmp_path, "[{canary: {percent: 99, for: 60s}}]") as plane:
+        keys = [await plane.key(name) for name in ("acme", "globex")]
+        candidate = await plane.put("IpAccess/shut", SHUT)
+        await plane.begins()
+        status = await _told(plane, "status")
+        assert f"revision {plane.before} is active on 1/1 nodes" in status
+        assert f"rollout of {candidate} is running in canary (percent 99)" in status
+        assert "  [>] canary: percent 99" in await _told(plane, "rollout")
+        answers = [await plane.gw.get("/orders", headers=headers) for headers in keys]
+        refused = next(answer for answer in answers if answer.status_code == 403)
+        record = await plane.gw.record(refused)
+        assert (record["revision"], record["policies"]) == (candidate, "IpAccess/shut Authenticate/callers")
+        for explained in (
+            await _told(plane, "explain", record["request_id"]),
+            str(await plane.call("GET", f"/v1/explain/{record['request_id']}")),
+        ):
+            assert "IpAccess/shut" in explained
+            assert "have changed" not in explained

@@ -77,7 +77,8 @@ def _framing(value: object) -> object:
         case Api():
             return {(host, path) for host in value.hosts for path in value.paths}
         case Protect():
-            return (value.headers, value.url, value.timeouts) if value.mode == "enforce" else None
+            bounds = (value.headers, value.url, value.timeouts)
+            return bounds if value.mode == "enforce" and any(bounds) else None
         case Cors():
             return value
         case PolicyKind() if value.of_listener:

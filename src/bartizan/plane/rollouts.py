@@ -167,11 +167,14 @@ class Rollouts:
         if candidate.snapshot.revision == active.snapshot.revision:
             return Found()
         found = await asyncio.to_thread(riding, active, candidate)
-        whom: Figures = {"consumers": ", ".join(stage.consumers)} if stage.consumers else {"percent": stage.percent or 0.0}
+        percent = stage.percent or 0.0
+        whom: Figures = (
+            {"consumers": ", ".join(stage.consumers)} if stage.consumers else {"percent": int(percent) if percent.is_integer() else percent}
+        )
         late: Figures = {"only_everywhere": ", ".join(found.apart)} if found.apart else {}
         if why := self._untriable(stage, found):
             return Found({**whom, **late}, why, undecided=True)
-        self._canary.begin_for(Callers(stage.consumers or (), stage.percent or 0.0), candidate, active, found)
+        self._canary.begin_for(Callers(stage.consumers or (), percent), candidate, active, found)
         return await self._on_canary(stage, {**whom, **late})
 
     def _untriable(self, stage: CanaryStage, found: Riding) -> str:
