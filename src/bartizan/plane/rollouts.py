@@ -168,9 +168,8 @@ class Rollouts:
             return Found()
         found = await asyncio.to_thread(riding, active, candidate)
         percent = stage.percent or 0.0
-        whom: Figures = (
-            {"consumers": ", ".join(stage.consumers)} if stage.consumers else {"percent": int(percent) if percent.is_integer() else percent}
-        )
+        share = int(percent) if percent.is_integer() else percent
+        whom: Figures = {"consumers": ", ".join(stage.consumers)} if stage.consumers else {"percent": share}
         late: Figures = {"only_everywhere": ", ".join(found.apart)} if found.apart else {}
         if why := self._untriable(stage, found):
             return Found({**whom, **late}, why, undecided=True)

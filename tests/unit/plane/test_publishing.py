@@ -60,7 +60,10 @@ def _names(body: bytes) -> str:
     return " ".join(name for name, one in revisions.items() if one.snapshot.revision.encode() in body)
 
 
-def split(callers: Callers = Callers(("acme",)), active: Compiled = ACTIVE) -> Split:
+ACME = Callers(("acme",))
+
+
+def split(callers: Callers = ACME, active: Compiled = ACTIVE) -> Split:
     return Split(callers, active.snapshot.revision, CANDIDATE.snapshot.revision, riding(active, CANDIDATE))
 
 
