@@ -418,6 +418,22 @@ async def test_a_guard_takes_it_back_and_others_never_notice(tmp_path: Path) -> 
     assert _phases(said["globex"]) == [(plane.before, 200)]
 
 
+async def test_a_guard_counts_no_more_callers_than_there_are(tmp_path: Path) -> None:
+    async with served(tmp_path, "[{canary: {consumers: [acme], for: 60s}}], guards: {refused_callers: 3, for: 1s}") as plane:
+        crowd = Crowd(plane)
+        for name in ("acme", "globex"):
+            crowd.comes(name, await plane.key(name))
+        await crowd.more()
+        candidate = await plane.put("IpAccess/shut", SHUT)
+        told = await plane.until(lambda told: told["status"] == "paused")
+        assert told["why"].startswith("refused callers: 1 of 1 that were let through before are refused now; going back would loosen")
+        await plane.call("POST", "/v1/rollout", what="abort")
+        await crowd.more()
+        said = await crowd.ends()
+    assert _phases(said["acme"]) == [(plane.before, 200), (candidate, 403), (plane.before, 200)]
+    assert _phases(said["globex"]) == [(plane.before, 200)]
+
+
 RICHER = """
 kind: Authorize
 name: levels

@@ -196,7 +196,7 @@ class Rollouts:
             if (error := self._canary.error()) or time.monotonic() > ends:
                 return Found(whom, f"the canary doesn't take it: {error or 'it takes too long'}")
             await asyncio.sleep(0.01)
-        found = await self._watched(stage.lasts / timedelta(seconds=1))
+        found = await self._watched(stage.lasts / timedelta(seconds=1), len(stage.consumers or ()))
         return Found({**whom, **found.figures}, found.why)
 
     async def _everywhere(self, now: Rollout) -> Found:
@@ -211,9 +211,11 @@ class Rollouts:
         guards = self._releases().guards
         return await self._watched(guards.lasts / timedelta(seconds=1)) if guards is not None else Found()
 
-    async def _watched(self, seconds: float) -> Found:
-        """What the guards say within this time."""
+    async def _watched(self, seconds: float, callers: int = 0) -> Found:
+        """What the guards say within this time. `callers`: so many are judged at all, if it is few."""
         guards = self._releases().guards
+        if guards is not None and callers:
+            guards = guards.model_copy(update={"refused_callers": min(guards.refused_callers, callers)})
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
             if guards is not None and (tripped := list(self._measure.tripped(guards))):

@@ -34,6 +34,14 @@ def test_marked_requests_meet_the_candidates_routes_and_all_others_the_active_on
     assert (names.ROUTES, "*/old") not in found, "what both say alike is sent anew"
 
 
+def test_its_upstream_is_there_and_nothing_that_doesnt_ride() -> None:
+    text = (REST + DENY).replace("http://127.0.0.1:1", "http://127.0.0.1:2", 1)
+    active, candidate = made(), made(text)
+    found = beside(split(active, candidate, Callers(("acme",))), active, stamp(active, {}))
+    assert [body for (kind, _), body in found.items() if kind == names.CLUSTER] == [candidate.parts["orders"].cluster.body]
+    assert {name for kind, name in found if kind == names.ROUTES} == {"*/orders", "*/old"}
+
+
 def test_both_count_in_the_active_revisions_buckets() -> None:
     active, candidate = made(REST + LIMIT.replace("WINDOW", "5/second")), made(REST + DENY + LIMIT.replace("WINDOW", "6/second, 9/hour"))
     found = beside(split(active, candidate, Callers(("acme",))), active, stamp(active, {}))
