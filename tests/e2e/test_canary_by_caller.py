@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from bartizan.rollout.stages import label
 from tests.certificates import Pair, authority
 from tests.e2e.gateway import Gateway, TokenIssuer, free_port, gateway, upstream
 
@@ -101,7 +102,7 @@ class Plane:
 
     async def begins(self, at: int = 0) -> dict[str, Any]:
         """The rollout, once its canary decides."""
-        return await self.until(lambda told: told["at"] == at and told["stage"] in told["figures"])
+        return await self.until(lambda told: told["at"] == at and label(told["stages"], at) in told["figures"])
 
     async def put(self, what: str, policy: Mapping[str, Any]) -> str:
         """Puts a policy; its revision."""
@@ -323,7 +324,7 @@ async def test_a_share_of_the_callers_is_judged_by_it_and_each_of_them_always(tm
         few = await _sides(plane, callers, revisions)
         assert await _sides(plane, callers, revisions) == few, "who is among them has changed"
         await plane.call("POST", "/v1/rollout", what="promote")
-        told = await plane.begins(at=1)
+        assert (await plane.begins(at=1))["figures"]["canary 2"] == {"percent": 30}
         await plane.gw.eventually(lambda: _is_wider(plane, callers, few))
         more = await _sides(plane, callers, revisions)
         _, key = "acme 1", await plane.key("acme") if "acme 1" not in more else callers["acme 1"]

@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from pydantic import JsonValue
@@ -150,7 +149,7 @@ class Rollouts:
 
     async def _report(self, figures: Mapping[str, float | int | str]) -> None:
         if (now := self._desk.rollout) is not None:
-            self._desk.line.rollout = replace(now, figures={**now.figures, now.stage: figures})
+            self._desk.line.rollout = now.found(figures)
 
     async def _on_nodes(self, stage: CanaryStage, candidate: Compiled) -> Found:
         """Has it decide on some nodes."""
@@ -233,11 +232,11 @@ class Rollouts:
         if not found.why:
             then = passed(now, at, found.figures)
         elif found.undecided:
-            then = replace(noted(now, at, f"paused: {found.why}", "paused", found.why), figures={**now.figures, now.stage: found.figures})
+            then = noted(now.found(found.figures), at, f"paused: {found.why}", "paused", found.why)
         elif self._loosens_back(now):
             # Going back would let through what is refused now: that is a person's to decide.
             why = f"{found.why}; going back would loosen, so it stays until someone decides"
-            then = replace(noted(now, at, f"paused by a guard: {why}", "paused", why), figures={**now.figures, now.stage: found.figures})
+            then = noted(now.found(found.figures), at, f"paused by a guard: {why}", "paused", why)
         else:
             then = failed(now, at, found.why, found.figures)
         await self._tell(now, then, found)
