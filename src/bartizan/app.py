@@ -88,7 +88,7 @@ class ControlPlane:
         self.knowing = server.revocations = Knowing(self.living, server.public, self.noting.tell)
         checks = Checks(options.files, options.state)
         self.desk = Desk(self.line, self.standing, Around(self._due.set, self.living.take, checks.has_tests))
-        self.canary = Canary(server, self.living, options.state)
+        self.canary = Canary(self.publisher, self.living, options.state)
         self.rollouts = Rollouts(self.desk, self.publisher, checks, self.canary)
         operators = Operators(store, seal)
         declaring = Declaring(self.declared, self.desk, self.folder, self.living.certificates.problems)
@@ -187,6 +187,7 @@ class ControlPlane:
             return
         self.publisher.loosens = self.desk.loosens
         alive = self.living.now(compiled, state.compiled if state else None, self.desk.candidate)
+        await self.canary.follow(compiled, self.desk.candidate)
         if await self.publisher.bring(compiled, alive, began):
             self.line.activate(compiled.snapshot.revision)
             await self.canary.bring(compiled, self.desk.candidate)

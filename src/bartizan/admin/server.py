@@ -81,7 +81,7 @@ def _private_app(plane: Plane) -> Starlette:
         return JSONResponse(found if found is not None else {}, status_code=200 if found is not None else 404)
 
     async def covering(request: Request) -> Response:
-        asked = (request.query_params.get(name, "") for name in ("api", "route", "method"))
+        asked = (request.query_params.get(name, "") for name in ("api", "route", "method", "revision"))
         return JSONResponse(plane.covering(*asked))
 
     async def note(request: Request) -> Response:

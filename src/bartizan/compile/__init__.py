@@ -1,7 +1,7 @@
 """Snapshot to Envoy's resources: pure functions. `compile` is the flow on one screen; each step is a module beside it."""
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from bartizan.compile import live
@@ -134,14 +134,22 @@ def shared(compiled: Compiled, before: Compiled | None = None, held: Resources |
     else:
         gate = live.gate(compiled.scopes(), compiled.snapshot.gateway, table.certificates, table.longest_url, table.paths)
         found[names.ECDS, names.GATE] = discovered_body(names.GATE, gate)
-    shards: dict[int, set[Bucket]] = {shard: set() for shard in range(names.LIMIT_SHARDS)}
-    for bucket in {bucket for part in parts for bucket in part.buckets}:
-        shards[bucket.shard].add(bucket)
-    for shard, buckets in shards.items():
-        found[names.ECDS, names.limits(shard)] = _limits(shard, frozenset(buckets))
-    served = [*parts, *(before.parts.values() if before else ())]
-    found[names.ECDS, names.IP_LISTS] = _lists(frozenset(one for part in served for one in part.lists), compiled.sources)
+    found.update(buckets_of(bucket for part in parts for bucket in part.buckets))
+    found.update(lists_of((*parts, *(before.parts.values() if before else ())), compiled.sources))
     return found
+
+
+def buckets_of(buckets: Iterable[Bucket]) -> Resources:
+    """The filters of limits with these buckets."""
+    shards: dict[int, set[Bucket]] = {shard: set() for shard in range(names.LIMIT_SHARDS)}
+    for bucket in buckets:
+        shards[bucket.shard].add(bucket)
+    return {(names.ECDS, names.limits(shard)): _limits(shard, frozenset(found)) for shard, found in shards.items()}
+
+
+def lists_of(served: Iterable[Part], sources: Sources) -> Resources:
+    """The filter of lists with those that these parts ask."""
+    return {(names.ECDS, names.IP_LISTS): _lists(frozenset(one for part in served for one in part.lists), sources)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +184,7 @@ def _limits(shard: int, buckets: frozenset[Bucket]) -> bytes:
     return discovered_body(names.limits(shard), live.limits(shard, buckets))
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=4)
 def _lists(held: frozenset[IpList], sources: Sources) -> bytes:
     return discovered_body(names.IP_LISTS, live.lists(held, sources))
 

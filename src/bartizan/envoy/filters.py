@@ -75,6 +75,26 @@ def set_metadata(namespace: str, values: Mapping[str, str]) -> Any:
     return message("envoy.extensions.filters.http.set_metadata.v3.Config", metadata=[entry])
 
 
+def set_state(key: str, text: str, *, route_anew: bool = False) -> Any:
+    """A filter that sets the filter state under this key to a format string, if that isn't empty. `route_anew`: and has Envoy look for the
+    route anew."""
+    form = {"text_format_source": {"inline_string": text}, "omit_empty_values": True}
+    value = {"object_key": key, "factory_key": "envoy.string", "format_string": form, "skip_if_empty": True}
+    return message("envoy.extensions.filters.http.set_filter_state.v3.Config", on_request_headers=[value], clear_route_cache=route_anew)
+
+
+def in_turn(filters: Sequence[Any]) -> Any:
+    """A filter that runs these TypedExtensionConfigs, in order."""
+    return message(_NOTHING, default_filter_chain={"filters": list(filters)})
+
+
+def where(predicate: Any, name: str, inner: Any) -> Any:
+    """A filter that runs another where the predicate holds, and nothing elsewhere."""
+    matchers = [{"predicate": predicate, "on_match": {"action": execute(name, inner)}}]
+    matcher = message("xds.type.matcher.v3.Matcher", matcher_list={"matchers": matchers})
+    return message("envoy.extensions.filters.http.composite.v3.Composite", matcher=matcher)
+
+
 def header_mutations(mutations: Iterable[Mapping[str, Any]], trailers: Iterable[Mapping[str, Any]] = ()) -> Any:
     """A filter that changes request headers, and trailers, in order."""
     changes = {"request_mutations": list(mutations), "request_trailers_mutations": list(trailers)}

@@ -52,6 +52,22 @@ def principal(key: str, value: str) -> Any:
     return metadata(PRINCIPAL, (key,), string_match={"exact": value})
 
 
+def principal_known() -> Any:
+    """Somebody is known to call."""
+    return metadata(PRINCIPAL, ("id",), present_match=True)
+
+
+def share(state: str, percent: float, seed: int) -> Any:
+    """What stands in the filter state under this key is among so many per cent of what could stand there. It always is, or never, and with
+    the same seed a greater share holds the smaller one."""
+    source = packed("envoy.extensions.matching.common_inputs.network.v3.FilterStateInput", key=state)
+    part = {"numerator": round(percent * 100), "denominator": "TEN_THOUSAND"}
+    runtime = {"runtime_key": state, "default_value": part}
+    matcher = packed("envoy.extensions.matching.input_matchers.runtime_fraction.v3.RuntimeFraction", runtime_fraction=runtime, seed=seed)
+    single = {"input": {"name": "state", "typed_config": source}, "custom_match": {"name": "share", "typed_config": matcher}}
+    return message(_PREDICATE, single_predicate=single)
+
+
 def header(name: str, **value: Any) -> Any:
     """The request header matches `value`, the fields of an xds StringMatcher. Several values are seen joined by a comma."""
     return message(_PREDICATE, single_predicate={"input": _header_input(name), "value_match": value})

@@ -36,6 +36,12 @@ SHADOWS = "bartizan.shadows"
 LISTS = "bartizan.lists"
 RBAC_VERDICTS = "envoy.filters.http.rbac"
 
+# Filter state.
+CALLER = "bartizan.caller"
+"""Who calls, while a share of callers is told apart."""
+CANARY = "bartizan.canary"
+"""The revision on its way out that judges this request; not there if the active one does."""
+
 # HTTP filters, in the order of the chain.
 GATE = "gate"
 HYGIENE = "hygiene"

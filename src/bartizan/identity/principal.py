@@ -68,6 +68,8 @@ class Wanted:
     """Other attributes with their types that tables may still be written with."""
     written: tuple[Mapping[str, str], ...] = ()
     """Those that tables are written with: what the files declare, which needn't be what is served."""
+    coming: Mapping[str, str] | None = None
+    """Those that what is on its way out declares: as a canary it may ask for them already."""
 
 
 def principal_of(
@@ -87,6 +89,7 @@ def principal_of(
         any(isinstance(policy, Tls) and policy.client_cas for one in served for policy in one.snapshot.policies),
         served[-1].snapshot.gateway.attributes,
         written,
+        candidate.snapshot.gateway.attributes if candidate is not None else None,
     )
     return principal_rules(gateway.attributes, {issuer.name: issuer.issuer for issuer in issuers.values()}, generation, wanted)
 
@@ -102,7 +105,7 @@ def principal_rules(attributes: Mapping[str, str], issuers: Mapping[str, str], g
             raise ValueError(f"attribute {name!r} {problem}")
     formerly = wanted.formerly or {}
     # Routes of before may still ask for what is declared no more: missing, it could make a Deny not hold.
-    declared = {"groups": "list", **formerly, **attributes}
+    declared = {"groups": "list", **(wanted.coming or {}), **formerly, **attributes}
     types = {name: kind for name, kind in declared.items() if wanted.asked is None or name in wanted.asked}
     noted = {"header": _NEVER, "on_header_missing": {"metadata_namespace": NAMESPACE, "key": "generation", "value": str(generation)}}
     keys = [*_key_rules(attributes, types)]

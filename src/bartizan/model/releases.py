@@ -11,6 +11,8 @@ from bartizan.model.fields import AsTuple, Declared, Duration
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _WINDOW = re.compile(r"(mon|tue|wed|thu|fri|sat|sun)(?:-(mon|tue|wed|thu|fri|sat|sun))? (\d\d):(\d\d)-(\d\d):(\d\d) (\S+)")
+_WHOM = ("nodes", "consumers", "percent")
+_Caller = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 StageName = Literal["test", "replay", "shadow", "canary", "everywhere"]
 
 
@@ -34,10 +36,35 @@ class Shadow(Declared):
 
 
 class Canary(Declared):
-    """The candidate decides on some nodes, the active revision on the others."""
+    """The candidate decides for some and the active revision for all others: on some nodes, or for some callers on every node."""
 
-    nodes: Annotated[int | tuple[str, ...], AsTuple] = Field(default=1, description="How many nodes, or which.")
+    nodes: Annotated[int | tuple[str, ...] | None, AsTuple] = Field(
+        default=None, description="How many nodes, or which; one, if nothing of these three is said."
+    )
+    consumers: Annotated[tuple[_Caller, ...] | None, AsTuple] = Field(
+        default=None, min_length=1, max_length=100, description="Callers by name: consumers, or the ids that records show as `principal`."
+    )
+    percent: float | None = Field(
+        default=None, ge=0.01, le=99, description="The share of callers that carry a credential. Who is among them stays so to the end."
+    )
     lasts: Duration = Field(default="10m", alias="for", validate_default=True, description="How long.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _on_a_node(cls, value: Any) -> Any:
+        said = isinstance(value, dict) and any(value.get(name) is not None for name in _WHOM)
+        return {**value, "nodes": 1} if isinstance(value, dict) and not said else value
+
+    @model_validator(mode="after")
+    def _one(self) -> "Canary":
+        if sum(getattr(self, name) is not None for name in _WHOM) != 1:
+            raise ValueError(f"a canary is by one of {', '.join(_WHOM)}")
+        return self
+
+    @property
+    def by_caller(self) -> bool:
+        """Whether callers decide who judges them, not nodes."""
+        return self.nodes is None
 
 
 class Test(Declared):
@@ -55,7 +82,7 @@ class Stage(Declared):
     test: Test | None = Field(default=None, description="Run the policy tests.")
     replay: Replay | None = Field(default=None, description="Judge recorded requests again.")
     shadow: Shadow | None = Field(default=None, description="Judge live requests beside the active revision.")
-    canary: Canary | None = Field(default=None, description="Let it decide on some nodes.")
+    canary: Canary | None = Field(default=None, description="Let it decide on some nodes, or for some callers.")
 
     @model_validator(mode="before")
     @classmethod

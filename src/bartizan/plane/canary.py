@@ -1,9 +1,13 @@
-"""The canary: some nodes on which a candidate decides before it does everywhere. They come in by the same doors, and are served apart."""
+"""The canary: a candidate decides for some before it does everywhere. On some nodes, which come in by the same doors and are served apart;
+or for some callers on every node, which hold both revisions then."""
 
+import asyncio
 import time
 from pathlib import Path
 
 from bartizan.compile import Compiled
+from bartizan.compile.riding import Riding, riding
+from bartizan.compile.split import Callers, Split
 from bartizan.plane.living import Living
 from bartizan.plane.publishing import Publisher
 from bartizan.rollout.standing import Standing
@@ -13,14 +17,17 @@ from bartizan.xds.member import NodeStatus
 
 
 class Canary:
-    """The canary of a control plane whose nodes `stable` serves."""
+    """The canary of a control plane whose nodes `stable` brings what decides."""
 
-    def __init__(self, stable: ControlServer, living: Living, folder: Path) -> None:
-        self._stable, self._living, self._folder = stable, living, folder
+    def __init__(self, stable: Publisher, living: Living, folder: Path) -> None:
+        self._everywhere, self._stable, self._living, self._folder = stable, stable.server, living, folder
         self._publisher: Publisher | None = None
+        self._split: Split | None = None
+        self._joined: tuple[Compiled, Compiled] | None = None
+        """The active and the candidate that the split is made of."""
         self.chosen: frozenset[str] = frozenset()
         self.candidate: Compiled | None = None
-        stable.lane = self._lane
+        self._stable.lane = self._lane
 
     def _lane(self, name: str) -> ControlServer:
         return self._publisher.server if self._publisher is not None and name in self.chosen else self._stable
@@ -34,10 +41,31 @@ class Canary:
 
     def begin(self, candidate: Compiled, chosen: frozenset[str]) -> None:
         """From now on the candidate decides on these nodes, as soon as `bring` has given it to them."""
+        self._split = None
         if self._publisher is None:
             self._publisher = Publisher(self._stable.beside(), state_of, Standing(), self._folder)
             self._publisher.place = "canary"
         self.candidate, self.chosen = candidate, chosen
+
+    def begin_for(self, callers: Callers, candidate: Compiled, active: Compiled, found: Riding) -> None:
+        """From now on the candidate judges these callers, as soon as it is published with what `follow` wants."""
+        self.end_on_nodes()
+        self._everywhere.split_error = ""
+        self.candidate, self._joined = candidate, (active, candidate)
+        self._split = Split(callers, active.snapshot.revision, candidate.snapshot.revision, found)
+
+    async def follow(self, served: Compiled, candidate: Compiled | None) -> None:
+        """Before `served` is published: says whom the candidate of now judges beside it. Nobody, if another was meant."""
+        split = self._split if not self._everywhere.split_error else None
+        if split is not None and served.snapshot.revision != split.revision:  # else it has been let out everywhere
+            if candidate is None or (served.snapshot.revision, candidate.snapshot.revision) != (split.active, split.revision):
+                split = None
+            elif self._joined is None or self._joined[0] is not served or self._joined[1] is not candidate:
+                # With the consumers and issuers of now.
+                found = await asyncio.to_thread(riding, served, candidate)
+                split = self._split = Split(split.callers, split.active, split.revision, found)
+                self.candidate, self._joined = candidate, (served, candidate)
+        self._everywhere.split = split
 
     async def bring(self, served: Compiled, candidate: Compiled | None) -> None:
         """Gives its nodes what the candidate and the live data of now say. `served`: what decides on the others."""
@@ -53,10 +81,16 @@ class Canary:
 
     def error(self) -> str:
         """What its nodes' Envoys say against it."""
+        if self._split is not None:
+            return self._everywhere.split_error
         return self._publisher.standing.error if self._publisher is not None else ""
 
     def is_out(self) -> bool:
-        """Whether all its nodes have taken the candidate."""
+        """Whether all its nodes have taken the candidate; or, for callers, whether the nodes have that are there."""
+        if self._split is not None:
+            state = self._everywhere.state
+            there = state.split if state is not None and state.marks else None
+            return there is not None and (there.revision, there.callers) == (self._split.revision, self._split.callers)
         if self.candidate is None or self._publisher is None:
             return False
         revision = self.candidate.snapshot.revision
@@ -64,6 +98,11 @@ class Canary:
         return self.chosen <= taken
 
     def end(self) -> None:
+        """All are served alike again: nodes at once, callers when it is published next."""
+        self._split = self._joined = None
+        self.end_on_nodes()
+
+    def end_on_nodes(self) -> None:
         """Its nodes are served as all others again."""
         chosen, self.chosen, self.candidate = self.chosen, frozenset(), None
         if self._publisher is not None:

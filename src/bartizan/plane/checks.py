@@ -29,6 +29,8 @@ class Found:
 
     figures: Figures = field(default_factory=dict)
     why: str = ""
+    undecided: bool = False
+    """It can't be told whether something is wrong: a person says how to go on."""
 
 
 Report = Callable[[Figures], Awaitable[None]]

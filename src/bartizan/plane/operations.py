@@ -90,9 +90,11 @@ class Operations:
         found = held.get((kind, name))
         return found.value.model_dump(mode="json", by_alias=True) if found else None
 
-    def covering(self, api: str, route: str, method: str) -> dict[str, Any]:
-        """The policies that cover a route, as they are active."""
-        state = self.publisher.state
+    def covering(self, api: str, route: str, method: str, revision: str = "") -> dict[str, Any]:
+        """The policies that cover a route, as they are active; or as that revision says, if it is on its way out."""
+        state, candidate = self.publisher.state, self.desk.candidate
+        if candidate is not None and candidate.snapshot.revision == revision:
+            return {**told_of_route(candidate, {}, api, route, method), "revisions": [revision]}
         return told_of_route(state.compiled, state.stamps, api, route, method) if state else {}
 
     async def explained(self, request_id: str) -> dict[str, Any]:
@@ -100,7 +102,7 @@ class Operations:
         found = await asyncio.to_thread(record, self.folder / "records", request_id)
         if found is None:
             raise NotFound(f"There is no record of {request_id}: it is too old, or another gateway's.", code="record-missing")
-        where = (str(found.get(name) or "") for name in ("api", "route", "http_method"))
+        where = (str(found.get(name) or "") for name in ("api", "route", "http_method", "revision"))
         told = self.covering(*where) or {"policies": [], "revisions": [found.get("revision")], "revision": ""}
         return explained(of_route(found, told), str(told["revision"]))
 

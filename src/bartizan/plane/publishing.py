@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from bartizan.compile import Compiled
+from bartizan.compile.split import Split
 from bartizan.rollout.standing import Standing
-from bartizan.rollout.state import Live, State, state_of
+from bartizan.rollout.state import Live, State, divided, state_of
 from bartizan.telemetry.changes import CHANGES, note
 from bartizan.xds.control import ControlServer
 from bartizan.xds.plan import difference, in_order
@@ -30,6 +31,10 @@ class Publisher:
         """What the policies to come loosen."""
         self.place = "everywhere"
         """Where what is published decides."""
+        self.split: Split | None = None
+        """The canary by caller that is wanted."""
+        self.split_error = ""
+        """What Envoys said against it."""
         self._make = make
         self._folder = folder
         self._held: dict[tuple[str, str], Resource] = {}
@@ -39,10 +44,37 @@ class Publisher:
 
         `began` is when the change came, in seconds of `time.perf_counter`.
         """
-        if self.state is not None and self.state.compiled is not compiled and self.state.live != alive:
+        await self._unmark(compiled, began)
+        state = self.state
+        there = state.split if state is not None and state.marks else None
+        if state is not None and state.compiled is not compiled and state.live != alive:
             # Live data first and apart: a revision that Envoy refuses must not take a revocation back with it.
-            await self._publish(state_of(self.state.compiled, alive, self.state), began)
-        return await self._publish(self._make(compiled, alive, self.state), began)
+            await self._publish(divided(state_of(state.compiled, alive, state), there, state), began)
+        if not await self._publish(divided(self._make(compiled, alive, self.state), there, self.state), began):
+            return False
+        await self._divide(began)
+        return True
+
+    async def _unmark(self, compiled: Compiled, began: float) -> None:
+        """If the canary by caller ends, nobody is the candidate's any more before what it judges by goes."""
+        state = self.state
+        if state is None or state.split is None or not state.marks:
+            return
+        revision = self.split.revision if self.split is not None else ""
+        if revision != state.split.revision or compiled.snapshot.revision not in {state.split.active, revision}:
+            await self._publish(state.unmarked(), began)
+
+    async def _divide(self, began: float) -> None:
+        """Begins the canary by caller that is wanted, or brings it up to date: apart, because an Envoy may refuse it."""
+        state, wanted = self.state, self.split
+        if state is None or wanted is None or state.split is wanted or state.compiled.snapshot.revision != wanted.active:
+            return
+        error, others = self.standing.error, state.split is None or state.split.callers != wanted.callers
+        if not await self._publish(divided(state, wanted, state), began):
+            self.split_error, self.standing.error = self.standing.error, error
+        elif others:
+            _log.info("revision %s judges %s, as canary", wanted.revision, wanted.callers)
+            await self._note({"revision": wanted.revision, "before": wanted.active, "on": "canary", "for": str(wanted.callers)})
 
     async def _publish(self, state: State, began: float) -> bool:
         """Gives a state to every node. False if an Envoy refused it; then the one before is back everywhere."""
@@ -71,17 +103,14 @@ class Publisher:
 
     async def _tell(self, revision: str, nodes: int) -> None:
         standing = self.standing
-        change: dict[str, object] = {
-            "revision": revision,
-            "before": standing.revision,
-            "generation": standing.generation,
-            "loosens": self.loosens,
-        }
-        if self.place != "everywhere":
-            change["on"] = self.place
-        await asyncio.to_thread(note, self._folder / CHANGES, change)
+        where = {"on": self.place} if self.place != "everywhere" else {}
+        await self._note({"revision": revision, "before": standing.revision, **where})
         standing.revision, standing.since = revision, time.time()
         took = f" in {standing.enforced_ms:.0f} ms" if nodes and standing.enforced_ms is not None else ""
         _log.info(
             "revision %s is active on %d node(s)%s%s", revision, nodes, took, "" if self.place == "everywhere" else f", as {self.place}"
         )
+
+    async def _note(self, change: dict[str, object]) -> None:
+        told = {**change, "generation": self.standing.generation, "loosens": self.loosens}
+        await asyncio.to_thread(note, self._folder / CHANGES, told)

@@ -5,17 +5,18 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from pydantic import JsonValue
 
 from bartizan.compile import Compiled
+from bartizan.compile.riding import Riding, riding
+from bartizan.compile.split import Callers
 from bartizan.errors import BartizanError, Conflict, NotFound
 from bartizan.model.releases import Canary as CanaryStage
 from bartizan.model.releases import Releases
 from bartizan.plane.canary import Canary
-from bartizan.plane.checks import Checks, Found
+from bartizan.plane.checks import Checks, Figures, Found
 from bartizan.plane.desk import Desk
 from bartizan.plane.publishing import Publisher
 from bartizan.rollout.asking import By
@@ -31,6 +32,8 @@ _EVERY_S = 0.1
 _TAKES_S = 15.0
 _KEEP_BEFORE_S = 300.0
 _BY = "rollout"
+_PROMOTE = "`bartizan rollout promote` lets it go on, `abort` gives it up"
+_BY_NODE = f"a canary by node would try it; {_PROMOTE}"
 
 
 class Rollouts:
@@ -89,7 +92,7 @@ class Rollouts:
         now = self._desk.rollout
         if self._canary.candidate is not None and (now is None or now.ended):
             await self._end_stage()
-            self._canary.end()  # somebody has gone another way meanwhile
+            self._end_canary()  # somebody has gone another way meanwhile
         if now is None or now.ended or now.status == "paused" or self._publisher.state is None:
             return  # as long as nothing is active, nobody knows what is asked of a rollout
         if now.number != self._of[0]:
@@ -114,7 +117,7 @@ class Rollouts:
     async def _begin(self, now: Rollout) -> None:
         await self._end_stage()
         if self._canary.candidate is not None and self._canary.candidate.snapshot.revision != now.revision:
-            self._canary.end()  # of the rollout before, which this one supersedes
+            self._end_canary()  # of the rollout before, which this one supersedes
         self._of = now.number, -1
         self._measure.after, self._measure.lost = Side(), set()
 
@@ -138,29 +141,62 @@ class Rollouts:
         if now.stage == "test":
             return await self._checks.tests(candidate)
         stage = self._releases().stages[now.at - now.implied]
+        if stage.canary is not None and stage.canary.by_caller:
+            return await self._for_callers(stage.canary, candidate, active)
         if stage.canary is not None:
-            return await self._on_canary(stage.canary, candidate)
+            return await self._on_nodes(stage.canary, candidate)
         return await self._checks.run(stage, candidate, active, self._report)
 
     async def _report(self, figures: Mapping[str, float | int | str]) -> None:
         if (now := self._desk.rollout) is not None:
-            self._desk.line.rollout = replace(now, figures={**now.figures, now.stage: figures})
+            self._desk.line.rollout = now.found(figures)
 
-    async def _on_canary(self, stage: CanaryStage, candidate: Compiled) -> Found:
-        """Has it decide on some nodes, and the guards watch it. It stays there until it is everywhere, or taken back."""
+    async def _on_nodes(self, stage: CanaryStage, candidate: Compiled) -> Found:
+        """Has it decide on some nodes."""
         ends = time.monotonic() + _TAKES_S
-        while not (chosen := self._canary.choose(stage.nodes)):
+        while not (chosen := self._canary.choose(stage.nodes or 1)):
             if time.monotonic() > ends:
                 return Found(why="the nodes for a canary aren't connected, or there are no others beside them")
             await asyncio.sleep(_EVERY_S)
         self._canary.begin(candidate, chosen)
+        return await self._on_canary(stage, {"nodes": ", ".join(sorted(chosen))})
+
+    async def _for_callers(self, stage: CanaryStage, candidate: Compiled, active: Compiled) -> Found:
+        """Has it decide for some callers, as far as it can; if it can't at all, a person says how to go on."""
+        if candidate.snapshot.revision == active.snapshot.revision:
+            return Found()
+        found = await asyncio.to_thread(riding, active, candidate)
+        percent = stage.percent or 0.0
+        share = int(percent) if percent.is_integer() else percent
+        whom: Figures = {"consumers": ", ".join(stage.consumers)} if stage.consumers else {"percent": share}
+        late: Figures = {"only_everywhere": ", ".join(found.apart)} if found.apart else {}
+        if why := self._untriable(stage, found):
+            return Found({**whom, **late}, why, undecided=True)
+        self._canary.begin_for(Callers(stage.consumers or (), percent), candidate, active, found)
+        return await self._on_canary(stage, {**whom, **late})
+
+    def _untriable(self, stage: CanaryStage, found: Riding) -> str:
+        """Why nobody would be judged otherwise."""
+        if not found.scopes:
+            apart = f" ({', '.join(found.apart)})" if found.apart else ""
+            return f"nothing of it can be tried on some callers{apart}: {_BY_NODE}"
+        files = self._desk.files
+        known = files.consumers if files is not None else {}
+        if stage.consumers and not any("|" in name or name in known for name in stage.consumers):
+            return f"none of the consumers for its canary is declared ({', '.join(stage.consumers)}): {_PROMOTE}"
+        return ""
+
+    async def _on_canary(self, stage: CanaryStage, whom: Figures) -> Found:
+        """It decides there, and the guards watch it. It stays there until it is everywhere, or taken back."""
+        ends = time.monotonic() + _TAKES_S
+        await self._report(whom)
         self._desk.wake()
         while not self._canary.is_out():
             if (error := self._canary.error()) or time.monotonic() > ends:
-                return Found({"nodes": len(chosen)}, f"the canary doesn't take it: {error or 'it takes too long'}")
+                return Found(whom, f"the canary doesn't take it: {error or 'it takes too long'}")
             await asyncio.sleep(0.01)
-        found = await self._watched(stage.lasts / timedelta(seconds=1))
-        return Found({**found.figures, "nodes": ", ".join(sorted(chosen))}, found.why)
+        found = await self._watched(stage.lasts / timedelta(seconds=1), len(stage.consumers or ()))
+        return Found({**whom, **found.figures}, found.why)
 
     async def _everywhere(self, now: Rollout) -> Found:
         """Lets it out, and has the guards watch it for a while."""
@@ -170,13 +206,15 @@ class Rollouts:
             if self._publisher.standing.error:
                 return Found(why=f"an Envoy refuses it: {self._publisher.standing.error}")
             await asyncio.sleep(0.005)
-        self._canary.end()
+        self._end_canary()
         guards = self._releases().guards
         return await self._watched(guards.lasts / timedelta(seconds=1)) if guards is not None else Found()
 
-    async def _watched(self, seconds: float) -> Found:
-        """What the guards say within this time."""
+    async def _watched(self, seconds: float, callers: int = 0) -> Found:
+        """What the guards say within this time. `callers`: so many are judged at all, if it is few."""
         guards = self._releases().guards
+        if guards is not None and callers:
+            guards = guards.model_copy(update={"refused_callers": min(guards.refused_callers, callers)})
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
             if guards is not None and (tripped := list(self._measure.tripped(guards))):
@@ -193,10 +231,12 @@ class Rollouts:
         at = time.time()
         if not found.why:
             then = passed(now, at, found.figures)
+        elif found.undecided:
+            then = noted(now.found(found.figures), at, f"paused: {found.why}", "paused", found.why)
         elif self._loosens_back(now):
             # Going back would let through what is refused now: that is a person's to decide.
             why = f"{found.why}; going back would loosen, so it stays until someone decides"
-            then = replace(noted(now, at, f"paused by a guard: {why}", "paused", why), figures={**now.figures, now.stage: found.figures})
+            then = noted(now.found(found.figures), at, f"paused by a guard: {why}", "paused", why)
         else:
             then = failed(now, at, found.why, found.figures)
         await self._tell(now, then, found)
@@ -227,10 +267,14 @@ class Rollouts:
 
     async def _take_back(self, now: Rollout, by: By) -> None:
         """The revision before decides everywhere again, if this one did."""
-        self._canary.end()
+        self._end_canary()
         self._desk.drop()
         if self._is_out(now) or (self._desk.compiled is not None and self._desk.compiled.snapshot.revision == now.revision):
             await self._desk.roll_back(now.before, by)
+
+    def _end_canary(self) -> None:
+        self._canary.end()
+        self._desk.wake()
 
     async def _end_stage(self) -> None:
         if self._stage is not None:

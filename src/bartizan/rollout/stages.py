@@ -1,6 +1,6 @@
 """The life of a change as a table: which stage follows on which event. Pure; `plane/rollouts.py` does what it says."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
@@ -42,12 +42,21 @@ class Rollout:
     """It passes approval, windows and stages: loud, and in the audit log."""
     history: tuple[tuple[float, str], ...] = ()
     figures: Mapping[str, Figures] = field(default_factory=dict)
-    """What each stage found."""
+    """What each stage found, by its label."""
 
     @property
     def stage(self) -> str:
         """The name of the stage it is in."""
         return self.stages[self.at]
+
+    @property
+    def label(self) -> str:
+        """The stage it is in, told from others of the same name."""
+        return label(self.stages, self.at)
+
+    def found(self, figures: Figures) -> "Rollout":
+        """The same, with what its stage has found."""
+        return replace(self, figures={**self.figures, self.label: figures})
 
     @property
     def ended(self) -> bool:
@@ -58,6 +67,12 @@ class Rollout:
     def decides(self) -> bool:
         """It decides requests somewhere, or did."""
         return self.stage in {"canary", "everywhere"} and self.status in {"running", "paused", "done"}
+
+
+def label(stages: Sequence[str], at: int) -> str:
+    """The stage at this place, with its number if it isn't the first of its name: `canary 2`."""
+    before = stages[:at].count(stages[at])
+    return f"{stages[at]} {before + 1}" if before else stages[at]
 
 
 def stages_of(releases: Releases, *, tests: bool) -> tuple[tuple[str, ...], int]:
@@ -75,16 +90,15 @@ def noted(one: Rollout, now: float, sentence: str, status: Status | None = None,
 
 def passed(one: Rollout, now: float, figures: Figures) -> Rollout:
     """Its stage has passed."""
-    kept = {**one.figures, one.stage: figures}
-    sentence = f"{one.stage} passed"
+    found, sentence = one.found(figures), f"{one.label} passed"
     if one.at == len(one.stages) - 1:
-        return replace(noted(one, now, sentence, "done"), figures=kept)
-    return replace(noted(one, now, sentence, "running"), at=one.at + 1, figures=kept)
+        return noted(found, now, sentence, "done")
+    return replace(noted(found, now, sentence, "running"), at=one.at + 1)
 
 
 def failed(one: Rollout, now: float, why: str, figures: Figures) -> Rollout:
     """Its stage has failed: it ends, and the revision before goes on."""
-    return replace(noted(one, now, f"{one.stage} failed: {why}", "failed", why), figures={**one.figures, one.stage: figures})
+    return noted(one.found(figures), now, f"{one.label} failed: {why}", "failed", why)
 
 
 def asked(one: Rollout, what: Asked, by: str, now: float) -> Rollout:
@@ -112,7 +126,8 @@ def _promoted(one: Rollout, by: str, now: float) -> Rollout:
         raise Conflict("Nobody can promote it past its tests: what fails them isn't let out.", code="rollout-tests")
     if one.status == "waiting":
         raise Conflict(f"Nobody can promote it past what it waits for: {one.why}.", code="rollout-waits")
-    return passed(noted(one, now, f"promoted past {one.stage} by {by}"), now, {"promoted_by": by})
+    figures = {**one.figures.get(one.label, {}), "promoted_by": by}
+    return passed(noted(one, now, f"promoted past {one.label} by {by}"), now, figures)
 
 
 def _approved(one: Rollout, by: str, now: float) -> Rollout:

@@ -1,13 +1,14 @@
 """From what is declared and what is live to everything Envoy holds: built anew for each change, reusing all that stayed the same."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
 from bartizan.compile import Compiled, Resources, Stamped, discovered_body, live, resources, shared, stamp
 from bartizan.compile.brakes import Braked, refused
+from bartizan.compile.split import Split, beside, marking
 from bartizan.envoy import names
 from bartizan.policies.tls import Tls
 
@@ -39,10 +40,20 @@ class State:
     shared: Resources
     live: Live
     live_resources: Resources
+    split: Split | None = None
+    """The canary by caller, if there is one."""
+    beside: Resources = field(default_factory=dict)
+    """What it holds instead, or beside: what the candidate judges some callers by."""
+    marks: Resources = field(default_factory=dict)
+    """What tells those callers from all others."""
 
     def resources(self) -> Resources:
         """All of it."""
-        return {**self.policy, **self.shared, **self.live_resources}
+        return {**self.policy, **self.shared, **self.live_resources, **self.beside, **self.marks}
+
+    def unmarked(self) -> "State":
+        """The same, while nobody is the candidate's any more: what it judged by is still there for requests that are under way."""
+        return replace(self, marks={})
 
 
 def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> State:
@@ -70,3 +81,18 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
         found[names.NOTE, names.SETTINGS] = orjson.dumps({"max_stale_s": stale.total_seconds()})
     found.update({(names.NOTE, name): body for name, body in alive.notes.items()})
     return State(compiled, stamps, policy, common, alive, found)
+
+
+def divided(state: State, split: Split | None, before: State | None = None) -> State:
+    """The state with this canary by caller; without it if neither its active revision nor its candidate is what is served. When the
+    candidate is, its callers stay marked, which changes nothing, until the canary ends: so they never meet the revision before again."""
+    revision = state.compiled.snapshot.revision
+    if split is None or revision not in {split.active, split.revision}:
+        return replace(state, split=None, beside={}, marks={})
+    found: Resources = {}
+    if revision == split.active:
+        same = before is not None and before.split is split and before.stamps is state.stamps
+        found = before.beside if same and before is not None else beside(split, state.compiled, state.stamps)
+    braked = refused(state.live.brakes).late
+    mark = marking(split, [(names.BRAKES, live.brakes(braked))] if braked else [])
+    return replace(state, split=split, beside=found, marks={(names.ECDS, names.BRAKES): discovered_body(names.BRAKES, mark)})

@@ -198,3 +198,18 @@ def test_without_client_certificates_nothing_is_read_from_their_headers() -> Non
 def test_a_name_that_is_taken_or_that_a_pattern_would_read_otherwise_is_a_broken_promise(name: str) -> None:
     with pytest.raises(ValueError, match="attribute"):
         principal_rules({name: "string"}, {})
+
+
+def test_what_a_canary_declares_and_asks_for_is_lifted_beside_what_is_served() -> None:
+    served, coming = {"plan": "string", "level": "string"}, {"level": "number", "plan": "string", "region": "string"}
+    entry = entry_of(ConsumerView("acme", (), {"plan": "gold", "level": 3, "region": "eu"}), coming)
+    asked = {"asked": frozenset({"plan", "level", "region"}), "written": (coming,)}
+    # Where both declare one name, it is of the type that is served.
+    assert lifted(entry, served, coming=coming, **asked) == {
+        "method": "api_key",
+        "id": "acme",
+        "key": "key_a",
+        "plan": "gold",
+        "region": "eu",
+    }
+    assert "region" not in lifted(entry, served, **asked)

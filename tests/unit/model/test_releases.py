@@ -109,3 +109,39 @@ def test_nothing_said_is_nothing_in_the_way() -> None:
     assert not Releases().staged
     assert Releases().closed(datetime.now(UTC)) is None
     assert made(approvals=1).staged
+
+
+def test_a_canary_is_by_nodes_by_consumers_or_by_a_share_of_callers() -> None:
+    said = ({}, {"nodes": 2}, {"nodes": ["a"]}, {"consumers": ["acme", "https://idp|ann b"]}, {"percent": 5}, {"percent": 0.5, "for": "1m"})
+    stages = made(stages=[{"canary": one} for one in said]).stages
+    told = [(one.canary.nodes, one.canary.consumers, one.canary.percent, one.canary.by_caller) for one in stages if one.canary]
+    assert told == [
+        (1, None, None, False),
+        (2, None, None, False),
+        (("a",), None, None, False),
+        (None, ("acme", "https://idp|ann b"), None, True),
+        (None, None, 5.0, True),
+        (None, None, 0.5, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    "canary",
+    [
+        {"nodes": 1, "percent": 5},
+        {"consumers": ["acme"], "percent": 5},
+        {"consumers": []},
+        {"consumers": [""]},
+        {"consumers": ["a\nb"]},
+        {"consumers": "acme"},
+        {"percent": 0},
+        {"percent": 0.001},
+        {"percent": 100},
+        {"percent": "5"},
+        {"percent": True},
+        {"share": 5},
+    ],
+)
+def test_what_is_no_canary_is_refused(canary: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        made(stages=[{"canary": canary}])

@@ -113,3 +113,12 @@ def test_what_is_in_the_way() -> None:
     assert obstacle(replace(ONE, approved=("bob", "cid")), two, "frozen") == "frozen"
     assert obstacle(replace(ONE, approved=("bob", "cid")), two, None) is None
     assert obstacle(replace(ONE, emergency=True), two, "frozen") is None
+
+
+def test_two_stages_of_one_name_keep_their_figures_apart() -> None:
+    one = Rollout(7, "new", "old", "ann", ("canary", "shadow", "canary", "everywhere")).found({"consumers": "acme"})
+    one = asked(one, "promote", "bob", 1.0)
+    one = passed(passed(one, 2.0, {}), 3.0, {"percent": 5})
+    assert one.figures == {"canary": {"consumers": "acme", "promoted_by": "bob"}, "shadow": {}, "canary 2": {"percent": 5}}
+    assert [told for _, told in one.history] == ["promoted past canary by bob", "canary passed", "shadow passed", "canary 2 passed"]
+    assert failed(replace(one, at=2), 4.0, "no", {}).history[-1][1] == "canary 2 failed: no"

@@ -39,7 +39,7 @@ class Out(BaseModel):
     also: list[str] = Field(description="Who made changes that it brings along, beside its author.")
     emergency: bool
     history: list[Step]
-    figures: dict[str, dict[str, Any]] = Field(description="What each stage has found.")
+    figures: dict[str, dict[str, Any]] = Field(description="What each stage has found; the second of one name is called `canary 2`.")
 
 
 class Asking(BaseModel):

@@ -86,7 +86,7 @@ def _happened(read: argparse.Namespace) -> Explanation | None:
     if not found.get("api"):
         return Explanation(found, (), {})
     try:
-        told = _covering(read, found["api"], found["route"], found["http_method"])
+        told = _covering(read, found)
     except Unavailable:
         note = "No gateway runs with this state, so only the policies that the record names are listed; name their files with -f."
         return Explanation(found, (), {}, (note,))
@@ -97,10 +97,12 @@ def _shown(one: Explained) -> Explanation:
     return Explanation(one.record, one.covering, one.declared, one.notes, one.hypothetical)
 
 
-def _covering(read: argparse.Namespace, api: str, route: str, method: str) -> Mapping[str, Any]:
-    """The policies that cover the route: as the files say, or as the running gateway holds them."""
+def _covering(read: argparse.Namespace, found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The policies that cover the route of a record: as the files say, or as the running gateway holds them."""
+    api, route, method = (found[name] for name in ("api", "route", "http_method"))
     if read.files is None:
-        return dict(asked(read.state, "/covering?" + urlencode({"api": api, "route": route, "method": method})))
+        asking = {"api": api, "route": route, "method": method, "revision": found.get("revision") or ""}
+        return dict(asked(read.state, "/covering?" + urlencode(asking)))
     made = compiled(read.files)
     if not isinstance(made, Compiled):
         show_problems(made)

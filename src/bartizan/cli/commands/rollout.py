@@ -7,6 +7,7 @@ from typing import Any
 from bartizan.cli.arguments import as_json
 from bartizan.cli.output import painted, printable, say, show_json
 from bartizan.cli.remote import called, remote
+from bartizan.rollout.stages import label
 
 NAME = "rollout"
 HELP = "Show the rollout that is under way, or approve, pause, resume, promote or abort it."
@@ -43,7 +44,8 @@ def _show(told: dict[str, Any]) -> None:
     say(f"revision {painted(told['revision'], 'bold')} of commit {told['number']} by {printable(told['author'])}: {status}")
     if told["why"]:
         say(f"  {printable(told['why'])}")
-    for at, stage in enumerate(told["stages"]):
+    for at in range(len(told["stages"])):
+        stage = label(told["stages"], at)
         passed = at < told["at"] or told["status"] == "done"
         mark = "x" if passed else ">" if at == told["at"] else " "
         figures = ", ".join(f"{name} {value}" for name, value in told["figures"].get(stage, {}).items())

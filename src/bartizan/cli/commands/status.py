@@ -7,6 +7,7 @@ from typing import Any
 from bartizan.cli.arguments import as_json
 from bartizan.cli.output import painted, printable, say, show_json
 from bartizan.cli.remote import asked, called, remote
+from bartizan.rollout.stages import label
 
 NAME = "status"
 HELP = "Show the active revision, the nodes that acknowledged it, and what needs attention."
@@ -67,7 +68,11 @@ def _show_under_way(told: dict[str, Any]) -> None:
     if rollout is not None and rollout["status"] != "done":
         why = f": {printable(rollout['why'])}" if rollout["why"] else ""
         colour = "red" if rollout["status"] in {"failed", "aborted"} else "yellow"
-        say(painted(f"rollout of {rollout['revision']} is {rollout['status']} in {rollout['stages'][rollout['at']]}{why}", colour))
+        stage = label(rollout["stages"], rollout["at"])
+        whom = rollout["figures"].get(stage, {})
+        told_whom = ", ".join(f"{name} {whom[name]}" for name in ("nodes", "consumers", "percent") if name in whom)
+        where = printable(f"{stage} ({told_whom})" if told_whom else stage)
+        say(painted(f"rollout of {rollout['revision']} is {rollout['status']} in {where}{why}", colour))
     for brake in told["brakes"]:
         holds = "waits for a second person" if brake["waits"] else f"until {_when(brake['until'])}"
         say(printable(f"blocked: {brake['what']} {brake['value']} {holds}, by {brake['by']}: {brake['reason']} ({brake['id']})"))
