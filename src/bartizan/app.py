@@ -24,7 +24,6 @@ from bartizan.admin.server import serve
 from bartizan.compile import Compiled
 from bartizan.compile.records import FAILURES, REQUESTS
 from bartizan.errors import BartizanError, Invalid
-from bartizan.identity.certificates import Certificates
 from bartizan.identity.operators import FIRST, Operators, forget_first
 from bartizan.identity.unnoted import Unnoted
 from bartizan.lib.process import CANNOT_RUN
@@ -43,9 +42,11 @@ from bartizan.plane.line import Line
 from bartizan.plane.living import Living
 from bartizan.plane.nodes import Nodes
 from bartizan.plane.noting import Noting, edited, refused_files
+from bartizan.plane.opening import at_start
 from bartizan.plane.operations import Operations
 from bartizan.plane.publishing import Publisher
 from bartizan.plane.rollouts import Rollouts
+from bartizan.rollout.accepted import FILE as ACCEPTED
 from bartizan.rollout.accepted import Accepted
 from bartizan.rollout.draft import Drafts
 from bartizan.rollout.folder import Folder, Look
@@ -72,7 +73,7 @@ class ControlPlane:
         self.server = server
         self.standing = Standing()
         self.drafts, self.folder = drafts, drafts.folder
-        self.accepted = Accepted(options.state / "accepted.json")
+        self.accepted = Accepted(options.state / ACCEPTED)
         self._due = asyncio.Event()
         self.living = Living(options.state, self.folder.base, self._due.set)
         self.publisher = Publisher(server, drafts.state, self.standing, options.state)
@@ -141,7 +142,8 @@ class ControlPlane:
         self.standing.reads += 1
         self.standing.pending = True
         compiled = self.drafts.compiled(self.desk.compiled, look)
-        problems = tuple(self.living.certificates.problems(compiled.snapshot)) if isinstance(compiled, Compiled) else compiled
+        active = self.desk.compiled.snapshot if self.desk.compiled is not None else None
+        problems = self.living.problems(compiled.snapshot, active) if isinstance(compiled, Compiled) else compiled
         if problems or not isinstance(compiled, Compiled):
             await self._refuse(problems)
             return
@@ -322,7 +324,7 @@ def main(arguments: Sequence[str]) -> int:
     gc.disable()  # until the first publish
     drafts = Drafts(Folder(read.files))
     if read.tell is not None:
-        verdict = drafts.verdict(Certificates(drafts.folder.base).problems)
+        verdict = drafts.verdict(at_start(drafts.folder.base, read.state))
         verdict.write(read.tell)
         if verdict.problems:
             return CANNOT_RUN

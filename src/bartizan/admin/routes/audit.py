@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, JsonValue
 
 from bartizan.admin.answers import PRINTABLE, documented
-from bartizan.admin.asked import The, Viewer
+from bartizan.admin.asked import Overseer, The
 from bartizan.admin.bodies import JsonRoute
 from bartizan.store import Entry
 from bartizan.store.audit import Wanted
@@ -61,13 +61,13 @@ router = APIRouter(tags=["audit"], route_class=JsonRoute)
 @router.get("/v1/audit", operation_id="audit", responses=documented())
 async def listed(
     plane: The,
-    _: Viewer,
+    _: Overseer,
     after: Annotated[int, Query(ge=0, le=2**31)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     actor: Annotated[str, Query(max_length=256, pattern=PRINTABLE)] = "",
     action: Annotated[str, Query(max_length=64, pattern=PRINTABLE)] = "",
 ) -> Log:
-    """Entries in their order."""
+    """Entries in their order. A token of a team doesn't see what everybody did."""
     wanted = Wanted(after=after, actor=actor, action=action, limit=limit)
     found = await asyncio.to_thread(plane.store.audit.entries, wanted)
     return Log(items=[_noted(one) for one in found], next=found[-1].number if len(found) == limit else None)
