@@ -1,8 +1,10 @@
 """What a token of a team may change: the APIs of its team and the policies that cover these alone. It is told by what a change does, not by
 how it was asked for."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+import orjson
 
 from bartizan.admin.access import Caller
 from bartizan.errors import Forbidden
@@ -36,6 +38,16 @@ def check_team(team: str | None, before: Snapshot, after: Snapshot) -> None:
     for why in _beyond(team, before, after):
         hint = f"Your token is the team {team}'s: it changes its APIs, and policies whose `target.api` is one of them."
         raise Forbidden(f"{why}. {hint}", code=CODE)
+
+
+def check_touched(team: str | None, before: Snapshot, documents: Mapping[Key, bytes | None]) -> None:
+    """Forbidden to a token of a team, if one of these documents would change or take away what isn't the team's. What they make of it
+    isn't looked at: that is for `check_team`, once it is known."""
+    for key, body in documents.items() if team is not None else ():
+        old = before.resources.get(key)
+        if old is not None and (body is None or orjson.loads(body) != old.document.value):
+            for why in _not_the_teams(str(team), old, before):
+                raise Forbidden(f"{why}.", code=CODE)
 
 
 def _beyond(team: str, before: Snapshot, after: Snapshot) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from bartizan.admin.plane import Documents, Envoy
-from bartizan.admin.teams import check_team, check_whole
+from bartizan.admin.teams import check_team, check_touched, check_whole
 from bartizan.compile.read import Read, assemble, read_documents
 from bartizan.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from bartizan.identity.brake import Brake, Brakes
@@ -137,7 +137,11 @@ class Operations:
         before = await self.newest()
         if seen is not None and seen != before.revision:
             raise Conflict(f"Somebody was faster: revision {before.revision} is the newest now. Look again.", code="commit-conflict")
-        after = _changed(before, documents, files)
+        try:
+            after = _changed(before, documents, files)
+        except Invalid:
+            check_touched(by.team, before, documents)  # who may not touch it isn't told what would be wrong with that
+            raise
         check_team(by.team, before, after)
         if after.revision == before.revision and parent is None:
             return await asyncio.to_thread(self.store.revisions.find, before.revision)
