@@ -101,6 +101,7 @@ class ControlPlane:
             "the watch over files": self._watch_files,
             "the keeping of what was accepted": self._keep_accepted,
             "the watch over keys": self.living.watch_keys,
+            "the watch over secrets": self.living.watch_secrets,
             "the fetching of issuers' keys": self.living.issuers.run,
             "the publishing": self._publish_changes,
             "the keeping of revisions": self.line.run,

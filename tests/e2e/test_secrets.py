@@ -318,3 +318,28 @@ async def _strangers(admin: Admin, eve: str, bob: str, body: dict[str, Any]) -> 
     told = (await admin.call("GET", "/v1/resources/Api/orders", eve)).json()["document"]
     assert told["upstream"]["tls"] == {"ca": "***"}
     assert (await admin.call("GET", "/v1/audit", eve)).status_code == 403
+
+
+async def test_without_a_gateway_the_command_writes_the_state_and_deletes_by_force_alone(tmp_path: Path) -> None:
+    state = ("--state", str(tmp_path / "state"))
+    file = tmp_path / "value"
+    file.write_text("what nobody is to see\n")
+    assert (await bartizan("secret", "set", "one", "--from-file", str(file), *state))[1] == "one is set\n"
+    assert (await bartizan("secret", "set", "two", "--team", "orders", "--to", "B.example:443", "--to", "a.example", *state, value="x"))[
+        0
+    ] == 0
+    status, out, _ = await bartizan("secret", "list", "--json", *state)
+    held = [(one["name"], one["team"], one["to"]) for one in json.loads(out)]
+    assert (status, held) == (0, [("one", None, []), ("two", "orders", ["a.example", "b.example:443"])])
+    _, shown, _ = await bartizan("secret", "list", *state)
+    assert "to a.example, b.example:443" in shown and "to nowhere" in shown and "nobody is to see" not in out + shown
+    for wrong in (("set", "Three"), ("set", "three", "--to", "*"), ("set", "three", "--from-file", str(tmp_path / "none"))):
+        status, _, err = await bartizan("secret", *wrong, *state, value="what nobody is to see")
+        assert status == 1 and "nobody is to see" not in err, wrong
+    assert (await bartizan("secret", "set", "three", *state))[0] == 1
+    assert (await bartizan("secret", "set", "three", "a-value", *state))[0] == 64
+    status, _, err = await bartizan("secret", "delete", "one", *state)
+    assert status == 1 and "nobody can tell what refers to it" in err
+    assert (await bartizan("secret", "delete", "two", "--force", *state))[0] == 1  # that is the team's
+    assert (await bartizan("secret", "delete", "one", "--force", *state))[0] == 0
+    assert [one["name"] for one in json.loads((await bartizan("secret", "list", "--json", *state))[1])] == ["two"]

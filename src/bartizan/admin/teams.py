@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from bartizan.admin.access import Caller
+from bartizan.admin.trusted import HOLDS_FILES
 from bartizan.errors import Forbidden
 from bartizan.model.api import Api
 from bartizan.model.snapshot import LIVE_KINDS, Key, Resource, Snapshot
@@ -88,7 +89,7 @@ def _not_the_teams_file(team: str, name: str, snapshot: Snapshot) -> Iterator[st
 
 def readable(caller: Caller, kind: str, document: dict[str, Any]) -> dict[str, Any]:
     """A document as this caller may read it: to a token of a team, what others' resources name of secrets and files isn't told."""
-    if caller.team is None or (kind == "Api" and document.get("team") == caller.team):
+    if caller.team is None or kind in HOLDS_FILES or (kind == "Api" and document.get("team") == caller.team):
         return document
     return {str(name): _masked(str(name), value) for name, value in document.items()}
 

@@ -26,7 +26,9 @@ from bartizan.secrets.sealed import Secret
 FILE = "secrets.journal"
 LONGEST = 64 * 1024
 """Characters of a value, at most."""
-_MOST = 10_000
+_MOST = 1000
+"""Secrets of one team, at most: nobody fills up what others need."""
+_MOST_TO, _LONGEST_TO = 100, 300
 Key = tuple[str | None, str]
 
 
@@ -92,7 +94,7 @@ class NamedSecrets:
         to = _checked(wanted)
         with self._writing():
             key = (wanted.team, wanted.name)
-            if key not in self._held and len(self._held) >= _MOST:
+            if key not in self._held and sum(team == wanted.team for team, _ in self._held) >= _MOST:
                 raise Invalid(f"There are {_MOST} secrets already: delete some.", code="secrets-too-many")
             self._append("set", wanted.team, wanted.name, list(to), wanted.by, float(self._clock()), wanted.value.reveal())
             return self._held[key]
@@ -177,6 +179,9 @@ def _checked(wanted: Wanted) -> tuple[str, ...]:
         raise Invalid(f"The name of who sets a secret {problem}.", code="secret-invalid")
     if not 0 < len(wanted.value.reveal()) <= LONGEST:
         raise Invalid(f"The value of a secret has 1 to {LONGEST} characters.", code="secret-invalid")
+    if len(wanted.to) > _MOST_TO or any(len(one) > _LONGEST_TO for one in wanted.to):
+        told = f"A secret has up to {_MOST_TO} destinations, each of up to {_LONGEST_TO} characters."
+        raise Invalid(told, code="secret-invalid")
     try:
         return tuple(sorted({destination(one) for one in wanted.to}))
     except ValueError as error:

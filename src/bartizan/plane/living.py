@@ -31,6 +31,7 @@ from bartizan.telemetry.tail import followed_everywhere
 
 _log = logging.getLogger("bartizan")
 _KEYS_POLL_S = 0.02
+_SECRETS_POLL_S = 0.1
 _EVERY_S = 0.5
 
 
@@ -126,7 +127,6 @@ class Living:
             self._take_keys()
             self.brakes.poll()
             self.take_brakes()
-            self.take_secrets()
             await asyncio.sleep(_KEYS_POLL_S)
 
     def take_brakes(self) -> None:
@@ -140,6 +140,12 @@ class Living:
             self.tables.braked = braked
             self.tables.rebuild(self._snapshot, now)
         self.wake()
+
+    async def watch_secrets(self) -> None:
+        """Follows the named secrets, whoever writes them: apart from the keys, so that nothing here holds up a revocation."""
+        while True:
+            self.take_secrets()
+            await asyncio.sleep(_SECRETS_POLL_S)
 
     def take_secrets(self) -> None:
         """Named secrets may have been set or deleted."""

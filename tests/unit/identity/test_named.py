@@ -116,6 +116,8 @@ def test_nothing_of_it_is_on_the_disk_in_the_open(named: NamedSecrets, tmp_path:
         wanted(value=""),
         wanted(value=VALUE * LONGEST),
         wanted(to=("*",)),
+        wanted(to=tuple(f"{at}.example.com" for at in range(101))),
+        wanted(to=("a" * 301,)),
         wanted(to=("https://partner.example.com",)),
         Wanted("partner", Secret(VALUE), ""),
     ],
@@ -125,6 +127,24 @@ def test_what_can_be_none_is_refused_without_its_value(named: NamedSecrets, wron
         named.set(wrong)
     assert VALUE not in told.value.message
     assert named.all() == ()
+
+
+def test_the_longest_values_are_read_again(named: NamedSecrets, tmp_path: Path) -> None:
+    values = ["\x01" * LONGEST, "\U0001f512" * LONGEST, "\n" * LONGEST]
+    for at, value in enumerate(values):
+        named.set(wanted(f"s{at}", value))
+    again = NamedSecrets(tmp_path / "secrets", ENVELOPE)
+    assert [one.value.reveal() for one in again.all()] == values
+
+
+def test_one_team_doesnt_fill_up_what_others_need(named: NamedSecrets, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bartizan.identity.named._MOST", 2)
+    for name in ("a", "b"):
+        named.set(wanted(name))
+    with pytest.raises(Invalid):
+        named.set(wanted("c"))
+    named.set(wanted("a", "another"))
+    named.set(wanted("c", team="billing"))
 
 
 def test_a_record_of_a_newer_version_isnt_passed_over(named: NamedSecrets, tmp_path: Path) -> None:
