@@ -298,6 +298,17 @@ async def _until_signalled(options: ControlOptions, drafts: Drafts) -> int:
     return 0
 
 
+def _may_start(drafts: Drafts, state: Path, pipe: int) -> bool:
+    """Tells whoever started this process what keeps the gateway from starting. Whether nothing does."""
+    try:
+        verdict = drafts.verdict(at_start(drafts.folder.base, state))
+    except BartizanError as error:
+        _log.error("%s", error)
+        return False
+    verdict.write(pipe)
+    return not verdict.problems
+
+
 def _first(group: BaseException) -> BaseException:
     while isinstance(group, BaseExceptionGroup):
         group = group.exceptions[0]
@@ -324,11 +335,8 @@ def main(arguments: Sequence[str]) -> int:
     os.umask(0o077)
     gc.disable()  # until the first publish
     drafts = Drafts(Folder(read.files))
-    if read.tell is not None:
-        verdict = drafts.verdict(at_start(drafts.folder.base, read.state))
-        verdict.write(read.tell)
-        if verdict.problems:
-            return CANNOT_RUN
+    if read.tell is not None and not _may_start(drafts, read.state, read.tell):
+        return CANNOT_RUN
     with contextlib.suppress(KeyboardInterrupt):
         door = Door(read.api, read.api_certificate, read.api_private_key) if read.api else None
         return asyncio.run(_until_signalled(ControlOptions(read.files, read.state, read.admin, read.store, read.nodes, door), drafts))

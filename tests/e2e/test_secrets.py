@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import os
+import signal
 import ssl
 import sys
 import threading
@@ -343,3 +344,36 @@ async def test_without_a_gateway_the_command_writes_the_state_and_deletes_by_for
     assert (await bartizan("secret", "delete", "two", "--force", *state))[0] == 1  # that is the team's
     assert (await bartizan("secret", "delete", "one", "--force", *state))[0] == 0
     assert [one["name"] for one in json.loads((await bartizan("secret", "list", "--json", *state))[1])] == ["two"]
+
+
+async def test_going_back_brings_no_secret_back_and_holds_up_nothing(tmp_path: Path, upstream: int) -> None:
+    state, pair, whole = str(tmp_path / "state"), client(), api(tmp_path, upstream)
+    to = ("--team", "orders", "--to", f"127.0.0.1:{upstream}", "--state", state)
+    assert (await bartizan("secret", "set", "partner", *to, value=text_of(pair)))[0] == 0
+    files = {"gateway.yaml": GATEWAY, "orders.yaml": whole}
+    async with gateway(tmp_path, files) as gw:
+        assert await shown(gw) == pair.fingerprint
+        revision = (await gw.status())["revision"]
+        await gw.edit("orders.yaml", whole.replace(", private_key: {secret: partner}", ""))
+        await gw.until(lambda now: now["revision"] != revision)
+        await secret(gw, "delete", "partner", "--team", "orders")  # nothing refers to it any more
+        status, _, err = await bartizan("rollback", revision, "-m", "a test", "--state", state)
+        assert status == 0, err
+        assert (await gw.status())["revision"] == revision
+        assert await shown(gw) == "503"
+        assert any("its secret isn't there" in one for one in (await gw.status())["warnings"])
+        before = gw.pid("bartizan.app")
+        os.kill(before, signal.SIGKILL)
+        await gw.eventually(lambda: _restarted(gw, before), 15)
+        assert (await gw.status())["revision"] == revision
+        assert await shown(gw) == "503"
+        await secret(gw, "set", "partner", *to[:4], value=text_of(pair))
+        assert await until(gw, pair.fingerprint) < 1
+
+
+async def _restarted(gw: Gateway, before: int) -> bool:
+    """Whether another control plane serves."""
+    try:
+        return gw.pid("bartizan.app") != before and bool((await gw.status())["revision"])
+    except (AssertionError, httpx.TransportError):
+        return False
