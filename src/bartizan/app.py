@@ -24,7 +24,6 @@ from bartizan.admin.server import serve
 from bartizan.compile import Compiled
 from bartizan.compile.records import FAILURES, REQUESTS
 from bartizan.errors import BartizanError, Invalid
-from bartizan.identity.certificates import Certificates
 from bartizan.identity.declared import DECLARED, Declared
 from bartizan.identity.operators import FIRST, Operators, forget_first
 from bartizan.identity.unnoted import Unnoted
@@ -44,9 +43,11 @@ from bartizan.plane.line import Line
 from bartizan.plane.living import Living
 from bartizan.plane.nodes import Nodes
 from bartizan.plane.noting import Noting, edited, refused_files, spread
+from bartizan.plane.opening import at_start
 from bartizan.plane.operations import Operations
 from bartizan.plane.publishing import Publisher
 from bartizan.plane.rollouts import Rollouts
+from bartizan.rollout.accepted import FILE as ACCEPTED
 from bartizan.rollout.accepted import Accepted
 from bartizan.rollout.draft import Drafts
 from bartizan.rollout.folder import Folder, Look
@@ -75,7 +76,7 @@ class ControlPlane:
         self.drafts, self.folder = drafts, drafts.folder
         self.declared = Declared(options.state / DECLARED, load_or_create(options.state / "control.key"))
         self.folder.beside(self.declared.read())
-        self.accepted = Accepted(options.state / "accepted.json")
+        self.accepted = Accepted(options.state / ACCEPTED)
         self._due = asyncio.Event()
         self.living = Living(options.state, self.folder.base, self._due.set)
         self.publisher = Publisher(server, drafts.state, self.standing, options.state)
@@ -91,7 +92,7 @@ class ControlPlane:
         self.canary = Canary(self.publisher, self.living, options.state)
         self.rollouts = Rollouts(self.desk, self.publisher, checks, self.canary)
         operators = Operators(store, seal)
-        declaring = Declaring(self.declared, self.desk, self.folder, self.living.certificates.problems)
+        declaring = Declaring(self.declared, self.desk, self.folder, self.living.problems)
         parts = (self.desk, self.living, self.publisher, self.rollouts, self.envoy)
         self.operations = Operations(*parts, store, operators, options.state, options.files, self.status, self.noting, declaring)
 
@@ -105,6 +106,7 @@ class ControlPlane:
             "the watch over files": self._watch_files,
             "the keeping of what was accepted": self._keep_accepted,
             "the watch over keys": self.living.watch_keys,
+            "the watch over secrets": self.living.watch_secrets,
             "the fetching of issuers' keys": self.living.issuers.run,
             "the publishing": self._publish_changes,
             "the keeping of revisions": self.line.run,
@@ -140,7 +142,8 @@ class ControlPlane:
         self.standing.reads += 1
         self.standing.pending = True
         compiled = self.drafts.compiled(self.desk.compiled, look)
-        problems = tuple(self.living.certificates.problems(compiled.snapshot)) if isinstance(compiled, Compiled) else compiled
+        active = self.desk.compiled.snapshot if self.desk.compiled is not None else None
+        problems = self.living.problems(compiled.snapshot, active) if isinstance(compiled, Compiled) else compiled
         if problems or not isinstance(compiled, Compiled):
             await self._refuse(problems)
             return
@@ -297,6 +300,17 @@ async def _until_signalled(options: ControlOptions, drafts: Drafts) -> int:
     return 0
 
 
+def _may_start(drafts: Drafts, state: Path, pipe: int) -> bool:
+    """Tells whoever started this process what keeps the gateway from starting. Whether nothing does."""
+    try:
+        verdict = drafts.verdict(at_start(drafts.folder.base, state))
+    except BartizanError as error:
+        _log.error("%s", error)
+        return False
+    verdict.write(pipe)
+    return not verdict.problems
+
+
 def _first(group: BaseException) -> BaseException:
     while isinstance(group, BaseExceptionGroup):
         group = group.exceptions[0]
@@ -325,11 +339,8 @@ def main(arguments: Sequence[str]) -> int:
     drafts = Drafts(Folder(read.files))
     if (read.state / DECLARED).exists():
         drafts.folder.beside(Declared(read.state / DECLARED, load_or_create(read.state / "control.key")).read())
-    if read.tell is not None:
-        verdict = drafts.verdict(Certificates(drafts.folder.base).problems)
-        verdict.write(read.tell)
-        if verdict.problems:
-            return CANNOT_RUN
+    if read.tell is not None and not _may_start(drafts, read.state, read.tell):
+        return CANNOT_RUN
     with contextlib.suppress(KeyboardInterrupt):
         door = Door(read.api, read.api_certificate, read.api_private_key) if read.api else None
         return asyncio.run(_until_signalled(ControlOptions(read.files, read.state, read.admin, read.store, read.nodes, door), drafts))

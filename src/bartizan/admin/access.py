@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bartizan.admin.answers import answer_to
 from bartizan.errors import BartizanError, Forbidden, TooMany, Unauthenticated
 from bartizan.identity.operators import Operator, Operators
+from bartizan.rollout.asking import By
 
 ATTEMPTS = 10
 WINDOW_S = 60.0
@@ -33,6 +34,15 @@ class Caller:
     def may(self, what: str) -> bool:
         """Whether it is allowed."""
         return self.operator is None or self.operator.may(what)
+
+    @property
+    def team(self) -> str | None:
+        """The team whose things alone may be changed; None: everybody's."""
+        return self.operator.team if self.operator is not None else None
+
+    def by(self, message: str = "", *, emergency: bool = False) -> By:
+        """As the control plane is told who asks."""
+        return By(self.name, message, self.origin, emergency, self.team)
 
 
 class Lockout:

@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 
 from bartizan.admin.access import Caller, allowed
 from bartizan.admin.plane import Plane
+from bartizan.admin.teams import check_whole
 
 
 def _plane(request: Request) -> Plane:
@@ -13,8 +14,14 @@ def _plane(request: Request) -> Plane:
     return found
 
 
+async def _overseer(caller: Annotated[Caller, Depends(allowed("view"))]) -> Caller:
+    check_whole(caller.team, "the audit log")
+    return caller
+
+
 The: TypeAlias = Annotated[Plane, Depends(_plane)]
 Viewer: TypeAlias = Annotated[Caller, Depends(allowed("view"))]
+Overseer: TypeAlias = Annotated[Caller, Depends(_overseer)]
 Editor: TypeAlias = Annotated[Caller, Depends(allowed("edit"))]
 Approver: TypeAlias = Annotated[Caller, Depends(allowed("approve"))]
 Admin: TypeAlias = Annotated[Caller, Depends(allowed("administer"))]

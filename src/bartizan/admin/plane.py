@@ -55,8 +55,19 @@ class Trials(Protocol):
     def replayed(self, ident: str) -> dict[str, Any]: ...
 
 
+class Named(Protocol):
+    """The named secrets. No value is ever told."""
+
+    def all(self) -> list[dict[str, Any]]: ...
+    async def set(self, key: tuple[str | None, str], to: tuple[str, ...], value: str, by: By) -> dict[str, Any]: ...
+    async def delete(self, key: tuple[str | None, str], by: By, *, force: bool) -> dict[str, Any]: ...
+
+
 class Plane(Protocol):
     """The control plane."""
+
+    @property
+    def named(self) -> Named: ...
 
     @property
     def trials(self) -> Trials: ...
@@ -96,8 +107,11 @@ class Plane(Protocol):
         """Notes that somebody did something."""
         ...
 
-    async def change(self, documents: Documents, by: By, parent: int | None, files: Mapping[str, bytes] = ...) -> Commit:
-        """Documents put or, with None, taken away, as one change of what is newest; and contents of files that policies name."""
+    async def change(
+        self, documents: Documents, by: By, parent: int | None, files: Mapping[str, bytes] = ..., seen: str | None = None
+    ) -> Commit:
+        """Documents put or, with None, taken away, as one change of what is newest; and contents of files that policies name. `seen`: the
+        revision on which all was looked at; Conflict if it isn't the newest any more."""
         ...
 
     async def declare(self, key: Key, body: bytes | None, by: By) -> int:

@@ -23,7 +23,7 @@ _NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost", "ip6-
 _METADATA = tuple(ip_network(text) for text in ("100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32", "fd00:ec2::/32"))
 """Where clouds tell a machine its secrets, beside the link-local addresses."""
 _EMBEDDING = tuple(ip_network(text) for text in ("::/96", "64:ff9b::/96"))
-_HOLDS_FILES = frozenset({"IpAccess"})
+HOLDS_FILES = frozenset({"IpAccess"})
 """Kinds whose files are part of the revision: their contents are sent along, and nothing is read where the gateway runs."""
 _POLICIES = frozenset(str(one.model_fields["kind"].default) for one in KINDS)
 _FREE = frozenset({"kind", "name", "attributes"})
@@ -72,7 +72,7 @@ def _owners(value: Mapping[str, Any], now: Gateway) -> Iterator[str]:
 
 def _secrets(value: Mapping[str, Any]) -> Iterator[str]:
     """What it refers to of the gateway's machine, and where that would be used: a secret is bound to its destinations."""
-    if value.get("kind") in _HOLDS_FILES:
+    if value.get("kind") in HOLDS_FILES:
         return
     hosts = list(_hosts(value))
     for told in _references(value):

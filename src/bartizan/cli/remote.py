@@ -39,6 +39,17 @@ def told_local(state: Path, path: str, body: Any) -> bool:
     return True
 
 
+def runs(state: Path) -> bool:
+    """Whether a control plane runs with this state."""
+    try:
+        _call(_local(state), "GET", "/status", None, _NOBODY)
+    except Unavailable as error:
+        if not error.message.startswith(_NOBODY):
+            raise
+        return False
+    return True
+
+
 def remote(parser: argparse.ArgumentParser) -> None:
     """`--state`, or `--server` and `--token-file`: which control plane is meant."""
     parser.add_argument("--state", type=Path, default=Path(".bartizan"), metavar="DIR", help="the gateway's state (default: .bartizan)")

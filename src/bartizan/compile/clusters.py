@@ -7,10 +7,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bartizan.compile.chain import Covered
+from bartizan.compile.referring import use_of
 from bartizan.envoy import message, names, packed
 from bartizan.model.api import Api, Endpoint, Upstream
+from bartizan.model.named import OWN, Use
 
 OTLP = "otlp"
+_BY_ADS = {"ads": {}, "resource_api_version": "V3"}
 _HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
@@ -30,13 +33,13 @@ def cluster_of(api: Api, covered: Covered) -> Cluster:
     for policy, fragment in covered:
         fields.update(fragment.cluster)
         own = own or bool(fragment.cluster and policy.target.api)
-    made = _cluster(api.upstream, fields)
+    made = _cluster(api.upstream, use_of(api), fields)
     digest = hashlib.sha256(made.SerializeToString(deterministic=True) + (api.name.encode() if own else b"")).hexdigest()
     made.name = made.load_assignment.cluster_name = names.cluster(api.upstream.endpoints[0].host, digest)
     return Cluster(made.name, bytes(made.SerializeToString(deterministic=True)))
 
 
-def _cluster(upstream: Upstream, fields: dict[str, Any]) -> Any:
+def _cluster(upstream: Upstream, use: Use, fields: dict[str, Any]) -> Any:
     fixed = all(_is_address(endpoint.host) for endpoint in upstream.endpoints)
     endpoints = [
         {
@@ -56,7 +59,7 @@ def _cluster(upstream: Upstream, fields: dict[str, Any]) -> Any:
         **fields,
     )
     if upstream.endpoints[0].tls:
-        made.transport_socket.CopyFrom(_tls(upstream))
+        made.transport_socket.CopyFrom(_tls(upstream, use))
     return made
 
 
@@ -94,7 +97,7 @@ def _health_checks(upstream: Upstream) -> dict[str, Any]:
     }
 
 
-def _tls(upstream: Upstream) -> Any:
+def _tls(upstream: Upstream, use: Use) -> Any:
     """TLS that always verifies: the chain against the CA file, the name against the certificate."""
     tls = upstream.tls
     name = tls.server_name or upstream.endpoints[0].host
@@ -109,6 +112,8 @@ def _tls(upstream: Upstream) -> Any:
     }
     if tls.aes_only:
         common["tls_params"]["compliance_policies"] = ["FIPS_202205"]
+    if tls.private_key and tls.private_key.secret:
+        common["tls_certificate_sds_secret_configs"] = [{"name": names.towards(tls.private_key.secret, use), "sds_config": _BY_ADS}]
     if tls.certificate and tls.private_key and tls.private_key.file:
         common["tls_certificates"] = [
             {"certificate_chain": {"filename": tls.certificate}, "private_key": {"filename": tls.private_key.file}}
@@ -134,5 +139,5 @@ def collector(url: str) -> bytes:
         typed_extension_protocol_options={_HTTP: packed(_HTTP, explicit_http_config={"http2_protocol_options": {}})},
     )
     if endpoint.tls:
-        made.transport_socket.CopyFrom(_tls(Upstream(endpoints=(endpoint,), protocol="h2")))
+        made.transport_socket.CopyFrom(_tls(Upstream(endpoints=(endpoint,), protocol="h2"), OWN))
     return bytes(made.SerializeToString(deterministic=True))

@@ -1,6 +1,9 @@
 """The names that our resources, filters, headers and metadata have in Envoy. What a caller sends under them is removed."""
 
+import hashlib
 import re
+
+from bartizan.model.named import Use
 
 ECDS = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
 CLUSTER = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
@@ -58,6 +61,9 @@ STRIP = "strip"
 LIMIT_SHARDS = 4
 
 
+TOWARDS = "towards/"
+
+
 def limits(shard: int) -> str:
     """The rate limit filter of this shard, which is also its stage."""
     return f"limits/{shard}"
@@ -71,6 +77,13 @@ def cluster(host: str, digest: str) -> str:
 def certificate(policy: str) -> str:
     """The secret with a listener's certificate and key, by its Tls policy."""
     return f"certificate/{policy}"
+
+
+def towards(secret: str, use: Use) -> str:
+    """The secret with the gateway's own certificate towards upstreams, by the named secret that holds it and what it is used for: another
+    revision that uses it otherwise means another one."""
+    told = "\0".join((secret, use.team or "", *map(str, use.to)))
+    return f"{TOWARDS}{hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
 
 def client_cas(policy: str) -> str:

@@ -9,19 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from bartizan.envoy import message, names
-from bartizan.identity.credentials import secret_text
+from bartizan.identity.named import NamedSecrets
+from bartizan.identity.pairs import check_pair
+from bartizan.identity.referred import UNREADABLE, secret_text
 from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
 from bartizan.policies.tls import Tls
 
 _log = logging.getLogger("bartizan")
 _SOON = timedelta(days=14)
-_LEAST_RSA = 2048
 
 
 @dataclass(slots=True)
@@ -40,6 +38,8 @@ class Certificates:
     """A good pair for each Tls policy, for as long as there was one."""
 
     folder: Path
+    named: NamedSecrets | None = None
+    """None: nobody knows here which there are."""
     _held: dict[str, _Held] = field(default_factory=dict)
     _leaving: dict[str, _Held] = field(default_factory=dict)
 
@@ -47,9 +47,10 @@ class Certificates:
         """What keeps a snapshot from being served: a new Tls without a good pair."""
         for tls in _declared(snapshot):
             known = self._held.get(tls.name)
-            if known is None or not known.body or not _same_files(known.tls, tls):
+            unknowable = self.named is None and tls.private_key.secret is not None
+            if not unknowable and (known is None or not known.body or not _same_files(known.tls, tls)):
                 try:
-                    _check_pair(_files(tls, self.folder), tls)
+                    _check_pair(self._files(tls), tls)
                 except ValueError as error:
                     at = snapshot.resource(tls).place(("certificate",))
                     yield Problem(at, "certificate-unusable", str(error), "Relative names start from the folder of these files.")
@@ -77,7 +78,7 @@ class Certificates:
         changed = False
         for held in self._held.values():
             try:
-                seen = _files(held.tls, self.folder)
+                seen = self._files(held.tls)
                 if seen != held.seen:
                     held.seen = seen
                     changed = self._take(held, seen) or changed
@@ -108,6 +109,17 @@ class Certificates:
         both = [*self._leaving.values(), *self._held.values()]
         return {names.certificate(held.tls.name): held.body for held in both if held.body}
 
+    def _files(self, tls: Tls) -> tuple[bytes, bytes]:
+        """Certificate and key as they stand there. ValueError, without the key, if they can't be read."""
+        try:
+            chain = (self.folder / tls.certificate).read_bytes()
+        except OSError as error:
+            raise ValueError(f"the certificate {tls.certificate} can't be read: {error.strerror}") from None
+        try:
+            return chain, secret_text(tls.private_key, self.folder, self.named).encode()
+        except UNREADABLE:
+            raise ValueError(f"the private key {tls.private_key.told} can't be read") from None
+
     def warnings(self) -> list[str]:
         """What `status` tells."""
         found = []
@@ -120,22 +132,6 @@ class Certificates:
                 what = "has expired" if held.expires < now else "expires"
                 found.append(f"{held.tls.id}: the certificate {what} at {held.expires:%Y-%m-%d %H:%M} UTC")
         return found
-
-
-def _files(tls: Tls, folder: Path) -> tuple[bytes, bytes]:
-    """Certificate and key as they stand there. ValueError, without the key, if they can't be read."""
-    try:
-        chain = (folder / tls.certificate).read_bytes()
-    except OSError as error:
-        raise ValueError(f"the certificate {tls.certificate} can't be read: {error.strerror}") from None
-    try:
-        return chain, secret_text(tls.private_key, folder).encode()
-    except (OSError, KeyError, UnicodeDecodeError):
-        raise ValueError(f"the private key {_key_name(tls)} can't be read") from None
-
-
-def _key_name(tls: Tls) -> str:
-    return str(tls.private_key.env or tls.private_key.file)
 
 
 def _refuse_older(held: _Held, pair: tuple[bytes, bytes]) -> None:
@@ -164,22 +160,7 @@ def _expiry(chain: bytes) -> datetime:
 
 def _check_pair(pair: tuple[bytes, bytes], tls: Tls) -> None:
     """ValueError if Envoy wouldn't take them as a pair."""
-    (chain, key), chain_name, key_name = pair, tls.certificate, _key_name(tls)
-    try:
-        public = x509.load_pem_x509_certificates(chain)[0].public_key()
-    except (ValueError, UnsupportedAlgorithm):
-        raise ValueError(f"{chain_name} isn't a certificate in PEM") from None
-    try:
-        own = load_pem_private_key(key, None).public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ValueError(f"{key_name} isn't a private key in PEM without a password") from None
-    curves = (ec.SECP256R1, ec.SECP384R1)
-    good_rsa = isinstance(public, rsa.RSAPublicKey) and public.key_size >= _LEAST_RSA
-    if not good_rsa and not (isinstance(public, ec.EllipticCurvePublicKey) and isinstance(public.curve, curves)):
-        raise ValueError(f"the key of {chain_name} isn't RSA of 2048 bits or more, nor on P-256 or P-384")
-    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if own.public_bytes(*form) != public.public_bytes(*form):
-        raise ValueError(f"{key_name} isn't the key of {chain_name}")
+    check_pair(pair, tls.certificate, tls.private_key.told)
 
 
 def _secret(tls: Tls, pair: tuple[bytes, bytes]) -> bytes:

@@ -1,6 +1,5 @@
 """Who may call, as Envoy's tables: keys from the store and keys that consumers bring along, with their consumers' attributes."""
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,21 +7,15 @@ from pathlib import Path
 from bartizan.envoy.names import CERTIFICATE_KEY, certificate_key, fingerprint_key
 from bartizan.identity.key_text import OTHER, SHARDS
 from bartizan.identity.keys import KeyRecord, KeyStore
+from bartizan.identity.named import NamedSecrets
+from bartizan.identity.referred import UNREADABLE, secret_text
 from bartizan.identity.table import ConsumerView, identity, tables
 from bartizan.model.consumer import Consumer
-from bartizan.model.fields import SecretRef
 from bartizan.model.snapshot import Snapshot
 from bartizan.secrets.sealed import Secret
 
 _SHORTEST = 16
 ALL = frozenset((*SHARDS, OTHER))
-
-
-def secret_text(reference: SecretRef, folder: Path) -> str:
-    """What a reference leads to. OSError or KeyError, without the secret, if it leads nowhere."""
-    if reference.env is not None:
-        return os.environ[reference.env]
-    return (folder / str(reference.file)).read_text(encoding="utf-8").removesuffix("\n")
 
 
 def view(consumer: Consumer) -> ConsumerView:
@@ -69,6 +62,7 @@ class Tables:
     warnings: tuple[str, ...] = ()
     braked: frozenset[str] = frozenset()
     """The ids of keys that an operator stops for a while: they are in no table."""
+    named: NamedSecrets | None = None
     _stamps: dict[Path, tuple[int, ...]] = field(default_factory=dict)
     _told: dict[str, tuple[Consumer, tuple[str, str]]] = field(default_factory=dict)
     """Consumers with their identity as the tables tell it."""
@@ -129,9 +123,9 @@ class Tables:
                 if credential.api_key is None:
                     continue
                 try:
-                    text = secret_text(credential.api_key, self.folder)
-                except (OSError, KeyError, UnicodeDecodeError):
-                    where = credential.api_key.env or credential.api_key.file
+                    text = secret_text(credential.api_key, self.folder, self.named)
+                except UNREADABLE:
+                    where = credential.api_key.told
                     warnings.append(f"Consumer/{consumer.name}: credentials[{i}]: there is no {where}; that key is refused")
                     continue
                 if not _is_key(text):

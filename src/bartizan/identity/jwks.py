@@ -17,8 +17,11 @@ from typing import Any
 import httpx
 import orjson
 
+from bartizan.identity.named import NamedSecrets
+from bartizan.identity.referred import secret_text
 from bartizan.model.consumer import Issuer
 from bartizan.model.fields import SecretRef
+from bartizan.model.named import OWN
 
 _log = logging.getLogger(__name__)
 _PUBLIC = ("kty", "kid", "use", "key_ops", "n", "e", "crv", "x", "y")
@@ -27,6 +30,7 @@ _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _MOST_BYTES = 1 << 20
 _FETCH_S = 5.0
 _FAILED_S = 5.0
+_NEVER = (0, 0)
 REFRESH_S = 300.0
 """How often keys are fetched from a URL."""
 UNKNOWN_KID_S = 60.0
@@ -74,7 +78,7 @@ class KeySet:
     error: str = ""
     tried: float = 0.0
     forced: float = field(default=-UNKNOWN_KID_S)
-    stamp: tuple[int, int] = (0, 0)
+    stamp: tuple[int, int] = _NEVER
     fetching: bool = False
 
     def is_due(self, now: float) -> bool:
@@ -97,9 +101,10 @@ async def _fetched(client: httpx.AsyncClient, url: str) -> bytes:
 class KeySets:
     """The keys of all issuers. `changed` is called when some issuer's keys are no longer what they were."""
 
-    def __init__(self, changed: Callable[[], None], folder: Path) -> None:
+    def __init__(self, changed: Callable[[], None], folder: Path, named: NamedSecrets | None = None) -> None:
         self._changed = changed
         self._folder = folder
+        self._named = named
         self._sets: dict[str, KeySet] = {}
         self._wake = asyncio.Event()
 
@@ -140,6 +145,10 @@ class KeySets:
                 one.forced, one.tried = now, 0.0
                 self._wake.set()
 
+    def look(self) -> None:
+        """A source may hold others now."""
+        self._wake.set()
+
     async def run(self) -> None:
         """Keeps the keys fresh, for ever. Each fetch is a task of its own, so that an issuer that is slow holds up no other."""
         async with httpx.AsyncClient(timeout=_FETCH_S, follow_redirects=False) as client, asyncio.TaskGroup() as group:
@@ -167,23 +176,35 @@ class KeySets:
             one.fetching = False
 
     def _read(self, one: KeySet) -> bool:
-        source = one.issuer.jwks
-        if not isinstance(source, SecretRef) or source.file is None:
-            one.error = "jwks is {file: PATH}, a URL or a JWK Set"
+        source, before = one.issuer.jwks, one.keys
+        if not isinstance(source, SecretRef) or source.env is not None:
+            one.error = "jwks is {file: PATH}, {secret: NAME}, a URL or a JWK Set"
             return False
-        path = self._folder / source.file
         try:
-            stat = path.stat()
-            if (stat.st_mtime_ns, stat.st_ino) == one.stamp:
+            stamp = self._stamp(source)
+            if stamp == one.stamp:
                 return False
-            before, one.stamp = one.keys, (stat.st_mtime_ns, stat.st_ino)
-            self._take(one, path.read_bytes(), tell=False)
+            one.stamp = stamp
+            self._take(one, secret_text(source, self._folder, self._named).encode(), tell=False)
             return one.keys != before
+        except KeyError:
+            # Unlike a file that is being replaced, a secret that is gone was taken away.
+            one.keys, one.stamp, one.fetched, one.error = (), _NEVER, 0.0, f"the {source.told} isn't there"
+            return bool(before)
         except (OSError, ValueError) as error:
             if not one.error:
                 _log.warning("issuer %s: its keys can't be read (%s); the last good ones are kept", one.issuer.name, error)
             one.error = str(error)
             return False
+
+    def _stamp(self, source: SecretRef) -> tuple[int, int]:
+        """Changes with what the source holds. KeyError if a named secret isn't there."""
+        if source.secret is not None:
+            if self._named is None:
+                raise KeyError(source.secret)
+            return self._named.used(source.secret, OWN).version, -1
+        stat = (self._folder / str(source.file)).stat()
+        return stat.st_mtime_ns, stat.st_ino
 
     def _take(self, one: KeySet, body: bytes, *, tell: bool = True) -> None:
         found = orjson.loads(body)

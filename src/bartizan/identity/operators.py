@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from bartizan.errors import Conflict, Invalid, NotFound, Unauthenticated
 from bartizan.model.attributes import text_problem
+from bartizan.model.fields import is_name
 from bartizan.secrets.sealed import Secret
 from bartizan.store import Note, Seal, Store
 from bartizan.store.model import canonical
@@ -53,6 +54,8 @@ class Operator:
     expires: float | None
     once: bool = False
     """It only makes another, and ends with that."""
+    team: str | None = None
+    """The team whose things alone it may change; None: everybody's."""
 
     def may(self, what: str) -> bool:
         """Whether its role allows this."""
@@ -68,18 +71,17 @@ class Operators:
         self._seal = seal
         self._clock = clock
 
-    def new(self, name: str, role: Role, expires: float | None = None, *, once: bool = False) -> tuple[Operator, Secret]:
+    def new(
+        self, name: str, role: Role, expires: float | None = None, *, once: bool = False, team: str | None = None
+    ) -> tuple[Operator, Secret]:
         """Makes a token: what it is, and its text."""
-        if problem := text_problem(name):
-            raise Invalid(f"The name of a token {problem}.", code="token-invalid")
         if not once and (name in _TAKEN or name.startswith(("local:", "node:"))):
             raise Invalid(f"The name {name!r} is taken: the audit log means something else by it.", code="token-invalid")
-        if role not in ROLES:
-            raise Invalid(f"{role!r} is no role. Roles: {', '.join(ROLES)}.", code="token-invalid")
+        _check(name, role, team)
         now = float(self._clock())
         if expires is not None and not now < expires < 1e11:
             raise Invalid("A token has to expire in the future.", code="token-invalid")
-        made = Operator(f"tok_{secrets.token_hex(6)}", name, role, now, expires, once)
+        made = Operator(f"tok_{secrets.token_hex(6)}", name, role, now, expires, once, team)
         text = _PREFIX + secrets.token_urlsafe(32)
         self._put(made.id, {**_told(made), "hash": _digest(text)})
         return made, Secret(text)
@@ -126,9 +128,11 @@ class Operators:
         self._put(ident, {**_told(_operator(note)), "hash": "", "ended": float(self._clock())}, note.version)
         return _operator(note)
 
-    def exchange(self, first: Operator, name: str, role: Role, expires: float | None) -> tuple[Operator, Secret]:
+    def exchange(
+        self, first: Operator, name: str, role: Role, expires: float | None, *, team: str | None = None
+    ) -> tuple[Operator, Secret]:
         """Makes a token with one that is good for that only, which ends."""
-        made = self.new(name, role, expires)
+        made = self.new(name, role, expires, team=team)
         try:
             self.end(first.id)
         except (NotFound, Conflict):
@@ -164,13 +168,27 @@ def _served_before(store: Store, state: Path) -> bool:
     return store.revisions.head() is not None or any((state / name).exists() for name in _OF_EARLIER)
 
 
+def _check(name: str, role: str, team: str | None) -> None:
+    """Invalid if no token can be called so, have this role, or be of this team."""
+    if problem := text_problem(name):
+        raise Invalid(f"The name of a token {problem}.", code="token-invalid")
+    if role not in ROLES:
+        raise Invalid(f"{role!r} is no role. Roles: {', '.join(ROLES)}.", code="token-invalid")
+    if team is not None and not is_name(team):
+        raise Invalid(f"{team!r} can't be a team.", code="token-invalid")
+    if team is not None and role == "admin":
+        raise Invalid("An admin's token belongs to no team: what it may do reaches beyond one. Make an editor's.", code="token-invalid")
+
+
 def _told(one: Operator) -> dict[str, Any]:
-    return {"name": one.name, "role": one.role, "created": one.created, "expires": one.expires, "once": one.once}
+    told = {"name": one.name, "role": one.role, "created": one.created, "expires": one.expires, "once": one.once}
+    return {**told, "team": one.team}
 
 
 def _operator(note: Note) -> Operator:
     kept: Any = note.value
-    return Operator(note.key.removeprefix(_UNDER), kept["name"], kept["role"], kept["created"], kept["expires"], kept["once"])
+    fields = {name: kept[name] for name in ("name", "role", "created", "expires", "once")}
+    return Operator(note.key.removeprefix(_UNDER), **fields, team=kept.get("team"))
 
 
 def _has_ended(note: Note) -> bool:

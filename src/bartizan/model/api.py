@@ -64,8 +64,16 @@ class UpstreamTls(Declared):
     ca: str | None = Field(default=None, description="A file of CA certificates; by default the system's.")
     server_name: str | None = Field(default=None, description="The name expected in the certificate; by default the endpoint's host.")
     certificate: str | None = Field(default=None, description="A file with the gateway's own client certificate.")
-    private_key: SecretRef | None = Field(default=None, description="The client certificate's private key.")
+    private_key: SecretRef | None = Field(
+        default=None, description="The client certificate's private key. A named secret holds both: the certificate, then its key (PEM)."
+    )
     aes_only: bool = Field(default=True, description="Only AES-GCM cipher suites, in TLS 1.2 and 1.3.")
+
+    @model_validator(mode="after")
+    def _one_pair(self) -> "UpstreamTls":
+        if self.certificate is not None and self.private_key is not None and self.private_key.secret is not None:
+            raise ValueError("a named secret holds the certificate and its key together: leave `certificate` out")
+        return self
 
 
 class Upstream(Declared):

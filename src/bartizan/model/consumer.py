@@ -62,7 +62,9 @@ class Issuer(Declared):
     name: Name = Field(description="What policies call this issuer.")
     issuer: str = Field(min_length=1, max_length=512, description="The `iss` claim of its tokens, exactly.")
     audiences: Annotated[tuple[str, ...], AsTuple] = Field(min_length=1, description="A token must be meant for one of these (`aud`).")
-    jwks: str | SecretRef | dict[str, Any] = Field(description="Its public keys: a URL, {file: PATH}, or a JWK Set inline (RFC 7517).")
+    jwks: str | SecretRef | dict[str, Any] = Field(
+        description="Its public keys: a URL, {file: PATH}, {secret: NAME}, or a JWK Set inline (RFC 7517)."
+    )
     algorithms: Annotated[tuple[str, ...], AsTuple] = Field(
         default=("RS256", "ES256"), min_length=1, description="Signature algorithms allowed."
     )
@@ -92,7 +94,7 @@ class Issuer(Declared):
     @classmethod
     def _source(cls, value: Any) -> Any:
         if isinstance(value, str) and not _is_url(value):
-            raise ValueError("jwks is an https:// URL, {file: PATH} or a JWK Set")
+            raise ValueError("jwks is an https:// URL, {file: PATH}, {secret: NAME} or a JWK Set")
         if isinstance(value, dict) and not isinstance(value.get("keys"), list):
             raise ValueError("a JWK Set is {keys: [...]}")
         return value

@@ -22,8 +22,13 @@ class Declared(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
 
 
+def is_name(value: str) -> bool:
+    """Whether this can be a name."""
+    return _NAME.fullmatch(value) is not None
+
+
 def _named(value: str) -> str:
-    if not _NAME.fullmatch(value):
+    if not is_name(value):
         raise ValueError("a name is 1 to 63 of a-z, 0-9 and '-', and begins and ends with a letter or digit")
     return value
 
@@ -34,8 +39,13 @@ def _path(value: str) -> str:
     return value if value == "/" else value.rstrip("/")
 
 
+def is_host(value: str) -> bool:
+    """Whether this can be a host, or a pattern of hosts."""
+    return value == "*" or _HOST.fullmatch(value) is not None
+
+
 def _host(value: str) -> str:
-    if value != "*" and not _HOST.fullmatch(value):
+    if not is_host(value):
         raise ValueError("a host is lower case, without a port, such as api.example.com or *.example.com")
     return value
 
@@ -101,21 +111,29 @@ AsTuple = BeforeValidator(_listed)
 
 
 class SecretRef(Declared):
-    """A secret by where it is: an environment variable or a file. Its value never stands in these files."""
+    """A secret by where it is: an environment variable, a file, or a named secret. Its value never stands in these files."""
 
     env: str | None = Field(default=None, description="The environment variable that holds the secret.")
     file: str | None = Field(default=None, description="The file that holds the secret; one newline at its end is ignored.")
+    secret: Name | None = Field(
+        default=None, description="The secret's name, as `bartizan secret set` was given it: one of the same team, granted for this use."
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _no_literal(cls, value: Any) -> Any:
         if isinstance(value, str):
             # The value isn't repeated: it may be the secret itself.
-            raise ValueError("a secret can't stand here in the open: write {env: NAME} or {file: PATH}")
+            raise ValueError("a secret can't stand here in the open: write {secret: NAME}, {env: NAME} or {file: PATH}")
         return value
 
     @model_validator(mode="after")
     def _one(self) -> "SecretRef":
-        if (self.env is None) == (self.file is None):
-            raise ValueError("give one of env and file")
+        if sum(x is not None for x in (self.env, self.file, self.secret)) != 1:
+            raise ValueError("give one of env, file and secret")
         return self
+
+    @property
+    def told(self) -> str:
+        """Where it is, for messages."""
+        return f"secret {self.secret}" if self.secret is not None else str(self.env or self.file)

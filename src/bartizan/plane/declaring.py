@@ -19,12 +19,12 @@ from bartizan.store import Event
 
 @dataclass(slots=True)
 class Declaring:
-    """What the API declares, beside the files. `problems`: what else may be wrong with a snapshot."""
+    """What the API declares, beside the files. `problems`: what else may be wrong with a snapshot that comes after another."""
 
     declared: Declared
     desk: Desk
     folder: Folder
-    problems: Callable[[Snapshot], Iterable[Problem]]
+    problems: Callable[[Snapshot, Snapshot], Iterable[Problem]]
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def declare(self, key: Key, body: bytes | None, by: By) -> int:
@@ -46,7 +46,7 @@ class Declaring:
         if there is not None and (now := after.resources.get(key)) is not None and now.digest == there.digest:
             return self.declared.generation
         made = await asyncio.to_thread(compile, after, before=self.desk.compiled)
-        if problems := (*made.problems, *self.problems(after)):
+        if problems := (*made.problems, *self.problems(after, files)):
             raise Invalid("The change can't be taken.", problems=problems)
         await self.desk.take_live(made, files, lambda: self._keep(key, body, by))
         self.folder.beside(self.declared.read())

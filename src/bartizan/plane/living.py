@@ -8,14 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from bartizan.compile import Compiled
+from bartizan.compile.referring import references, secret_problems
 from bartizan.identity.blocking import FailedAttempts
 from bartizan.identity.brake import Brake, Brakes
 from bartizan.identity.certificates import Certificates
 from bartizan.identity.credentials import ALL, Tables
 from bartizan.identity.jwks import KeySets
 from bartizan.identity.keys import KeyStore
+from bartizan.identity.named import FILE as SECRETS
+from bartizan.identity.named import NamedSecrets
 from bartizan.identity.principal import principal_of
 from bartizan.identity.revoked import Documents
+from bartizan.identity.towards import Towards
+from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
 from bartizan.plane.nodes import release_key
 from bartizan.rollout.sequence import Sequence
@@ -26,6 +31,7 @@ from bartizan.telemetry.tail import followed_everywhere
 
 _log = logging.getLogger("bartizan")
 _KEYS_POLL_S = 0.02
+_SECRETS_POLL_S = 0.1
 _EVERY_S = 0.5
 
 
@@ -34,10 +40,12 @@ class Living:
 
     def __init__(self, state: Path, base: Path, changed: Callable[[], None]) -> None:
         envelope = load_or_create(state / "control.key")
-        self.tables = Tables(KeyStore(state / "keys.journal", envelope), base)
+        self.named = NamedSecrets(state / SECRETS, envelope)
+        self.tables = Tables(KeyStore(state / "keys.journal", envelope), base, named=self.named)
         self.brakes = Brakes(state / "brakes.journal", envelope)
-        self.issuers = KeySets(self.wake, base)
-        self.certificates = Certificates(base)
+        self.issuers = KeySets(self.wake, base, self.named)
+        self.certificates = Certificates(base, self.named)
+        self.towards = Towards(self.named)
         self.failed: FailedAttempts | None = None
         self._snapshot: Snapshot | None = None
         self._written: tuple[Mapping[str, str], ...] = ()
@@ -81,10 +89,13 @@ class Living:
         principal = principal_of(compiled, before, generation, candidate, self._written)
         blocked = self.failed.blocked(moment) if self.failed else frozenset()
         braked = self.brakes.active(moment)
-        notes = self.notes()
-        return Live(
-            generation, self.issuers.keys(), dict(self.tables.bodies), principal, blocked, braked, self.certificates.bodies(), notes
-        )
+        served = [one.snapshot for one in (compiled, before, candidate) if one is not None]
+        pairs = {**self.certificates.bodies(), **self.towards.bodies(served)}
+        return Live(generation, self.issuers.keys(), dict(self.tables.bodies), principal, blocked, braked, pairs, self.notes())
+
+    def problems(self, snapshot: Snapshot, before: Snapshot | None) -> tuple[Problem, ...]:
+        """What keeps a snapshot from being served, though it is in order by itself: no good pair, or secrets that aren't there."""
+        return (*self.certificates.problems(snapshot), *secret_problems(snapshot, self.named.grants(), before))
 
     def notes(self) -> dict[str, bytes]:
         """What nodes keep of all that was revoked and blocked."""
@@ -130,6 +141,21 @@ class Living:
             self.tables.rebuild(self._snapshot, now)
         self.wake()
 
+    async def watch_secrets(self) -> None:
+        """Follows the named secrets, whoever writes them: apart from the keys, so that nothing here holds up a revocation."""
+        while True:
+            self.take_secrets()
+            await asyncio.sleep(_SECRETS_POLL_S)
+
+    def take_secrets(self) -> None:
+        """Named secrets may have been set or deleted."""
+        if self.named.poll() and self._snapshot is not None:
+            if any(one.kind == "Consumer" for one in references(self._snapshot)):
+                self.tables.rebuild(self._snapshot, time.time())
+            self.certificates.refresh()
+            self.issuers.look()
+            self.wake()
+
     async def watch_failures(self) -> None:
         """Blocks sources of failed attempts, and fetches issuers' keys that tokens name and nobody knows."""
         async for batch in followed_everywhere(self._folder / "records", FAILURES):
@@ -166,7 +192,7 @@ class Living:
     def warnings(self) -> list[str]:
         """What needs somebody's attention."""
         failed = self.failed.warnings() if self.failed else []
-        return [*self.tables.warnings, *self._issuer_warnings(), *self.certificates.warnings(), *failed]
+        return [*self.tables.warnings, *self._issuer_warnings(), *self.certificates.warnings(), *self.towards.warnings(), *failed]
 
     def told(self) -> dict[str, Any]:
         """What is refused at the moment, whatever the policies say."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bartizan.admin.plane import Documents, Envoy
-from bartizan.errors import Forbidden, Invalid, NotFound, Unavailable
+from bartizan.admin.teams import check_team, check_touched, check_whole
+from bartizan.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from bartizan.identity.brake import Brake, Brakes
 from bartizan.identity.operators import Operators
 from bartizan.model.edits import digests
@@ -17,6 +18,7 @@ from bartizan.plane.changed import changed
 from bartizan.plane.declaring import Declaring
 from bartizan.plane.desk import Desk, Wanted
 from bartizan.plane.living import Living
+from bartizan.plane.named import Named
 from bartizan.plane.noting import Noting
 from bartizan.plane.publishing import Publisher
 from bartizan.plane.rollouts import Rollouts
@@ -54,8 +56,10 @@ class Operations:
     noting: Noting
     declaring: Declaring
     trials: Trials = field(init=False)
+    named: Named = field(init=False)
 
     def __post_init__(self) -> None:
+        self.named = Named(self.desk, self.living, self.publisher)
         self.trials = Trials(self.desk, self.store, self.files, self.folder, self.active, self.newest, changed)
 
     @property
@@ -126,14 +130,23 @@ class Operations:
         """Notes that somebody did something."""
         await self.desk.line.audit(Event(actor, action, target, origin, "done", details))
 
-    async def change(self, documents: Documents, by: By, parent: int | None, files: Mapping[str, bytes] = _NO_FILES) -> Commit:
+    async def change(
+        self, documents: Documents, by: By, parent: int | None, files: Mapping[str, bytes] = _NO_FILES, seen: str | None = None
+    ) -> Commit:
         """Documents put or, with None, taken away, as one change of what is newest. One that changes nothing gives the newest commit."""
         on = self.desk.line.newest
         before = await self.newest()
-        after = changed(before, documents, files)
+        if seen is not None and seen != before.revision:
+            raise Conflict(f"Somebody was faster: revision {before.revision} is the newest now. Look again.", code="commit-conflict")
+        try:
+            after = changed(before, documents, files)
+        except Invalid:
+            check_touched(by.team, before, documents)  # who may not touch it isn't told what would be wrong with that
+            raise
+        check_team(by.team, before, after)
         if after.revision == before.revision and parent is None:
             return await asyncio.to_thread(self.store.revisions.find, before.revision)
-        problems = tuple(self.living.certificates.problems(after))
+        problems = self.living.problems(after, before)
         if problems:
             raise Invalid("The change can't be taken.", problems=problems)
         return await self.desk.change(after, Wanted(by, parent=parent, on=on))
@@ -145,6 +158,7 @@ class Operations:
     async def roll_back(self, to: str | None, by: By, *, owner: bool) -> dict[str, Any]:
         """Back to a kept revision; returns when it is enforced. Only an `owner` goes back past her own rules of letting changes out."""
         began = time.perf_counter()
+        check_whole(by.team, "the way back")
         if not owner:
             await self._check_releases(to)
         commit = await self.desk.roll_back(to, by)
@@ -177,13 +191,24 @@ class Operations:
 
     async def ask(self, what: Asked, by: By) -> Rollout:
         """Something is asked of the rollout that is under way."""
+        if by.team is not None:
+            self._check_rollout(by.team)
         now = await self.rollouts.ask(what, by)
         await self.audit(by.author, f"rollout.{what}", f"revision/{now.revision}", by.origin, stage=now.stage, status=now.status)
         return now
 
+    def _check_rollout(self, team: str) -> None:
+        """Forbidden to a token of a team, if what is on its way out isn't all the team's."""
+        active, candidate = self.desk.compiled, self.desk.candidate
+        if active is None or candidate is None:
+            check_whole(team, "what is under way, if anything is,")
+        else:
+            check_team(team, active.snapshot, candidate.snapshot)
+
     async def brake(self, wanted: Brake, by: By, *, emergency: bool, dry: bool) -> dict[str, Any]:
         """Sets a brake, after looking at how much of yesterday's traffic it would have refused; `dry`: only looks. In an emergency it holds
         first: a busy day's records take a while to read."""
+        check_whole(by.team, "a block")
         checked = self.brakes.checked(wanted)
         made = await self._hold(checked, waits=False) if emergency and not dry else None
         met = await asyncio.to_thread(impact, self.folder / "records", time.time() - _DAY_S, met_by(checked.what, checked.value))

@@ -14,6 +14,8 @@ from bartizan.compile import Compiled, compile
 from bartizan.compile.read import Read, assemble, read
 from bartizan.model.snapshot import Snapshot
 
+FILE = "accepted.json"
+
 
 class Accepted:
     """Kept in `file`, whole or not at all; not at once, because nobody waits for it but a restart."""

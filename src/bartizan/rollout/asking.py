@@ -13,3 +13,5 @@ class By:
     """An address, or `local` for who owns the state's folder."""
     emergency: bool = False
     """Approval, windows and stages are passed by: loud, and in the audit log."""
+    team: str | None = None
+    """The team whose things alone may be changed; None: everybody's."""

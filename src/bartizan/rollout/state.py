@@ -8,6 +8,7 @@ import orjson
 
 from bartizan.compile import Compiled, Resources, Stamped, discovered_body, live, resources, shared, stamp
 from bartizan.compile.brakes import Braked, refused
+from bartizan.compile.referring import towards
 from bartizan.compile.split import Split, beside, marking
 from bartizan.envoy import names
 from bartizan.policies.tls import Tls
@@ -25,7 +26,7 @@ class Live:
     blocked: frozenset[str] = frozenset()
     brakes: tuple[Braked, ...] = ()
     certificates: Mapping[str, bytes] = field(default_factory=dict)
-    """Listeners' certificates with their keys, as serialized Secrets by name."""
+    """Certificates with their keys, those of listeners and those towards upstreams, as serialized Secrets by name."""
     notes: Mapping[str, bytes] = field(default_factory=dict)
     """What nodes are told beside it: what was revoked, by name."""
 
@@ -76,6 +77,7 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
     found[names.ECDS, names.BLOCKS] = discovered_body(names.BLOCKS, live.blocks(alive.blocked, braked.early))
     found[names.ECDS, names.BRAKES] = discovered_body(names.BRAKES, live.brakes(braked.late))
     wanted = {names.certificate(tls.name) for tls in compiled.snapshot.policies if isinstance(tls, Tls)}
+    wanted.update(names.towards(one.name, one.use) for one in towards(compiled.snapshot))
     found.update({(names.SECRET, name): body for name, body in alive.certificates.items() if name in wanted})
     if (stale := compiled.snapshot.gateway.max_stale) is not None:
         found[names.NOTE, names.SETTINGS] = orjson.dumps({"max_stale_s": stale.total_seconds()})

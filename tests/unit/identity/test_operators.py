@@ -171,3 +171,19 @@ def test_a_lost_store_where_something_served_before_mints_none(operators: Operat
     assert operators.first(state) is None
     assert not (state / FIRST).exists()
     assert operators.all() == ()
+
+
+def test_a_token_of_a_team_stays_of_it_and_is_no_admins(operators: Operators, store: Store) -> None:
+    made, text = operators.new("bob", "editor", team="orders")
+    assert operators.who(text.reveal()).team == "orders"
+    assert operators.all() == (made,)
+    for role, team in (("admin", "orders"), ("editor", "Orders"), ("editor", "")):
+        with pytest.raises(Invalid):
+            operators.new("eve", role, team=team)  # type: ignore[arg-type]
+    key = f"operator/{made.id}"
+    note = store.notes.get(key)
+    assert note is not None and isinstance(note.value, dict)
+    for value in ({**note.value, "team": None}, {**note.value, "team": "billing"}, {k: v for k, v in note.value.items() if k != "team"}):
+        store.notes.put(key, value, store.notes.get(key).version)  # type: ignore[union-attr]
+        with pytest.raises(Unauthenticated):
+            operators.who(text.reveal())

@@ -1,7 +1,7 @@
 """The order of a difference: what is named before what names it."""
 
 from bartizan.xds.plan import difference, in_order
-from bartizan.xds.release import CLUSTER, EXTENSION, ROUTES, Resource, Step, resource
+from bartizan.xds.release import CLUSTER, EXTENSION, ROUTES, SECRET, Resource, Step, resource
 
 
 def _changed(*keys: tuple[str, str]) -> tuple[Resource, ...]:
@@ -23,6 +23,11 @@ def test_upstreams_lists_and_buckets_then_the_rest_then_the_gate_then_removals()
 
 def test_a_route_called_like_a_list_is_no_list() -> None:
     assert [_keys(step) for step in in_order(Step(_changed((ROUTES, "lists"), (ROUTES, "gate"))))] == [["lists", "gate"]]
+
+
+def test_a_certificate_towards_an_upstream_comes_with_it_and_a_listeners_with_the_rest() -> None:
+    changed = _changed((SECRET, "certificate/web"), (SECRET, "towards/0f"), (CLUSTER, "a"), (ROUTES, "*/orders"))
+    assert [_keys(step) for step in in_order(Step(changed))] == [["towards/0f", "a"], ["certificate/web", "*/orders"]]
 
 
 def test_nothing_is_no_step() -> None:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field, JsonValue
 
 from bartizan.admin.answers import PRINTABLE, documented
-from bartizan.admin.asked import The, Viewer
+from bartizan.admin.asked import Overseer, The
 from bartizan.admin.bodies import JsonRoute
 from bartizan.store import Entry, Head
 from bartizan.store.audit import Wanted
@@ -96,8 +96,8 @@ router = APIRouter(tags=["audit"], route_class=JsonRoute)
 
 
 @router.get("/v1/audit", operation_id="audit", responses=documented())
-async def listed(plane: The, _: Viewer, asked: Annotated[Asked, Depends()]) -> Log:
-    """Entries in their order."""
+async def listed(plane: The, _: Overseer, asked: Annotated[Asked, Depends()]) -> Log:
+    """Entries in their order. A token of a team doesn't see what everybody did."""
     wanted = Wanted(asked.after, round(asked.since * 1000), asked.actor, asked.action, asked.limit, asked.newest)
     found = await asyncio.to_thread(plane.store.audit.entries, wanted)
     more = len(found) == asked.limit and not asked.newest
@@ -107,7 +107,7 @@ async def listed(plane: The, _: Viewer, asked: Annotated[Asked, Depends()]) -> L
 @router.get("/v1/audit/verification", operation_id="verifyAudit", responses=documented())
 async def verified(
     plane: The,
-    _: Viewer,
+    _: Overseer,
     number: Annotated[int | None, Query(ge=1, le=2**31, description="An entry that the log must hold, as it was told earlier.")] = None,
     hash: Annotated[str | None, Query(pattern=r"^[0-9a-f]{64}$", description="Its hash.")] = None,
 ) -> Verification:

@@ -11,9 +11,9 @@ from pydantic import BaseModel, Field
 from bartizan.admin.answers import documented
 from bartizan.admin.asked import Approver, Editor, The, Viewer
 from bartizan.admin.bodies import JsonRoute
+from bartizan.admin.teams import check_whole
 from bartizan.errors import Forbidden
 from bartizan.identity.brake import Brake
-from bartizan.rollout.asking import By
 
 Ident = Annotated[str, Path(pattern=r"^brk_[0-9a-f]{1,32}$")]
 
@@ -66,16 +66,18 @@ async def listed(plane: The, _: Viewer) -> list[Block]:
 @router.post("/v1/blocks", operation_id="block", responses=documented())
 async def block(plane: The, wanted: WantedBlock, caller: Editor) -> Impact:
     """Blocks an address, a consumer, a key or a path, on every node within a second, for a while."""
+    check_whole(caller.team, "a block")
     if wanted.emergency and not caller.may("administer"):
         raise Forbidden("An emergency needs an admin.", code="role-too-low")
     brake = Brake("", wanted.what, wanted.value, wanted.reason, caller.name, 0.0, time.time() + wanted.seconds)
-    by = By(caller.name, wanted.reason, caller.origin)
+    by = caller.by(wanted.reason)
     return Impact(**await plane.brake(brake, by, emergency=wanted.emergency, dry=wanted.dry))
 
 
 @router.post("/v1/blocks/{ident}/approval", operation_id="approveBlock", responses=documented(404, 409))
 async def approve(plane: The, ident: Ident, caller: Approver) -> Block:
     """Lets a waiting block hold. Who asked for it can't."""
+    check_whole(caller.team, "a block")
     held = await asyncio.to_thread(plane.brakes.approve, ident, caller.name)
     await plane.audit(caller.name, "block.approve", ident, caller.origin)
     return Block(**asdict(held))
@@ -84,6 +86,7 @@ async def approve(plane: The, ident: Ident, caller: Approver) -> Block:
 @router.delete("/v1/blocks/{ident}", operation_id="unblock", responses=documented(404))
 async def lift(plane: The, ident: Ident, caller: Editor) -> Block:
     """Ends a block before its time."""
+    check_whole(caller.team, "a block")
     held = await asyncio.to_thread(plane.brakes.lift, ident, caller.name)
     await plane.audit(caller.name, "block.lift", ident, caller.origin, what=held.what, value=held.value)
     return Block(**asdict(held))

@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Response
 from pydantic import BaseModel, Field, JsonValue
 
+from bartizan.admin.access import Caller
 from bartizan.admin.answers import PRINTABLE, documented
 from bartizan.admin.asked import Editor, The, Viewer
 from bartizan.admin.bodies import JsonRoute
 from bartizan.admin.plane import Plane
+from bartizan.admin.teams import check_live, readable
 from bartizan.admin.trusted import check_trusted
 from bartizan.compile.read import TYPES
 from bartizan.errors import BartizanError, Forbidden, Invalid, NotFound
@@ -131,9 +133,10 @@ def _etag(resource: Resource) -> str:
     return f'"{resource.digest}"'
 
 
-def _item(one: Resource) -> Item:
+def _item(one: Resource, caller: Caller) -> Item:
     document = {str(name): value for name, value in one.document.value.items()} if isinstance(one.document.value, dict) else {}
-    return Item(kind=one.kind, name=one.name, etag=_etag(one), live=one.kind in LIVE_KINDS, document=document)
+    told = readable(caller, one.kind, document)
+    return Item(kind=one.kind, name=one.name, etag=_etag(one), live=one.kind in LIVE_KINDS, document=told)
 
 
 def _found(snapshot: Snapshot, kind: str, name: str) -> Resource:
@@ -174,10 +177,10 @@ def _written(kind: str, name: str, document: Document) -> bytes:
         raise Invalid(f"The document can't be kept: {error}.") from error
 
 
-async def _taken(plane: Plane, key: Key, body: bytes | None, by: By) -> Kept | Declared:
+async def _taken(plane: Plane, key: Key, body: bytes | None, by: By, seen: str) -> Kept | Declared:
     if key[0] in LIVE_KINDS:
         return Declared(kind=key[0], name=key[1], generation=await plane.declare(key, body, by))
-    return kept(await plane.change({key: body}, by, None))
+    return kept(await plane.change({key: body}, by, None, seen=seen))
 
 
 router = APIRouter(tags=["resources"], route_class=JsonRoute)
@@ -186,7 +189,7 @@ router = APIRouter(tags=["resources"], route_class=JsonRoute)
 @router.get("/v1/resources", operation_id="listResources", responses=documented())
 async def listed(
     plane: The,
-    _: Viewer,
+    caller: Viewer,
     kind: Annotated[str | None, Query(max_length=64)] = None,
     after: Annotated[str, Query(max_length=200)] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
@@ -195,16 +198,16 @@ async def listed(
     snapshot = await plane.newest()
     wanted = sorted(f"{one.kind}/{one.name}" for one in snapshot.resources.values() if kind in {None, one.kind})
     chosen = [name for name in wanted if name > after]
-    items = [_item(_found(snapshot, *name.split("/", 1))) for name in chosen[:limit]]
+    items = [_item(_found(snapshot, *name.split("/", 1)), caller) for name in chosen[:limit]]
     return Page(items=items, next=chosen[limit - 1] if len(chosen) > limit else None)
 
 
 @router.get("/v1/resources/{kind}/{name}", operation_id="getResource", responses=documented(404))
-async def one(plane: The, kind: Kind, name: Name, response: Response, _: Viewer) -> Item:
+async def one(plane: The, kind: Kind, name: Name, response: Response, caller: Viewer) -> Item:
     """One resource, with its ETag."""
     found = _found(await plane.newest(), kind, name)
     response.headers["etag"] = _etag(found)
-    return _item(found)
+    return _item(found, caller)
 
 
 @router.put("/v1/resources/{kind}/{name}", operation_id="putResource", responses=documented(404, 409, 412))
@@ -212,19 +215,22 @@ async def put(plane: The, caller: Editor, at: Annotated[At, Depends()], document
     """Makes or replaces a resource: a new revision, which goes its way through the stages; or, for live data, in force within a second.
     Putting the same again changes nothing."""
     key, snapshot = _key(at.kind, at.name), await plane.newest()
+    check_live(caller.team, [key])
     _seen(snapshot.resources.get(key), at.if_match, at.if_none)
     body = _written(at.kind, at.name, document)
     await check_trusted(caller, [body], snapshot)
-    by = By(caller.name, at.message or f"put {at.kind}/{at.name}", caller.origin)
-    return await _taken(plane, key, body, by)
+    by = caller.by(at.message or f"put {at.kind}/{at.name}")
+    return await _taken(plane, key, body, by, snapshot.revision)
 
 
 @router.delete("/v1/resources/{kind}/{name}", operation_id="deleteResource", responses=documented(404, 409, 412))
 async def delete(plane: The, caller: Editor, at: Annotated[At, Depends()]) -> Kept | Declared:
     """Takes a resource away."""
     key, snapshot = _key(at.kind, at.name), await plane.newest()
+    check_live(caller.team, [key])
     _seen(_found(snapshot, at.kind, at.name), at.if_match, None)
-    return await _taken(plane, key, None, By(caller.name, at.message or f"deleted {at.kind}/{at.name}", caller.origin))
+    by = caller.by(at.message or f"deleted {at.kind}/{at.name}")
+    return await _taken(plane, key, None, by, snapshot.revision)
 
 
 @router.post("/v1/changes", operation_id="change", responses=documented(404, 409))
@@ -234,6 +240,7 @@ async def change(plane: The, wanted: Changes, caller: Editor) -> Kept:
         raise Forbidden("An emergency needs an admin.", code="role-too-low")
     before = await plane.newest()
     documents = wanted.documents(before)
+    check_live(caller.team, documents)
     await check_trusted(caller, [body for body in documents.values() if body is not None], before)
-    by = By(caller.name, wanted.message or "several changes", caller.origin, wanted.emergency)
-    return kept(await plane.change(documents, by, wanted.parent, wanted.contents()))
+    by = caller.by(wanted.message or "several changes", emergency=wanted.emergency)
+    return kept(await plane.change(documents, by, wanted.parent, wanted.contents(), seen=before.revision))

@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Path, Query
@@ -12,7 +12,7 @@ from bartizan.admin.answers import PRINTABLE, documented
 from bartizan.admin.asked import Editor, The, Viewer
 from bartizan.admin.bodies import JsonRoute
 from bartizan.admin.routes.resources import Kept, kept
-from bartizan.rollout.asking import By
+from bartizan.admin.teams import readable
 
 Text = Annotated[str, Path(pattern=r"^[0-9a-f]{1,64}$", description="A commit's number, a revision, or 4 or more of its first characters.")]
 
@@ -64,11 +64,11 @@ async def listed(
 
 
 @router.get("/v1/revisions/{revision}", operation_id="getRevision", responses=documented(404))
-async def one(plane: The, revision: Text, _: Viewer) -> Whole:
+async def one(plane: The, revision: Text, caller: Viewer) -> Whole:
     """What a revision says."""
     commit = await asyncio.to_thread(plane.store.revisions.find, revision)
     content = await asyncio.to_thread(plane.store.revisions.content, commit)
-    documents: list[Any] = [orjson.loads(body) for _, body in sorted(content.resources.items())]
+    documents = [readable(caller, kind, orjson.loads(body)) for (kind, _), body in sorted(content.resources.items())]
     files = {name: base64.b64encode(body).decode() for name, body in content.files.items()}
     return Whole(commit=kept(commit), documents=documents, files=files)
 
@@ -76,4 +76,4 @@ async def one(plane: The, revision: Text, _: Viewer) -> Whole:
 @router.post("/v1/rollback", operation_id="rollBack", responses=documented(404, 409))
 async def roll_back(plane: The, wanted: Back, caller: Editor) -> WentBack:
     """Back to a kept revision, everywhere and at once. Keys, consumers and blocks don't go back with it."""
-    return WentBack(**await plane.roll_back(wanted.revision, By(caller.name, wanted.reason, caller.origin), owner=caller.may("administer")))
+    return WentBack(**await plane.roll_back(wanted.revision, caller.by(wanted.reason), owner=caller.may("administer")))

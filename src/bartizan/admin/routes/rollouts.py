@@ -10,7 +10,6 @@ from bartizan.admin.answers import documented
 from bartizan.admin.asked import Approver, Editor, The, Viewer
 from bartizan.admin.bodies import JsonRoute
 from bartizan.errors import NotFound
-from bartizan.rollout.asking import By
 from bartizan.rollout.stages import Rollout
 
 
@@ -68,10 +67,10 @@ async def current(plane: The, _: Viewer) -> Out:
 @router.post("/v1/rollout", operation_id="askRollout", responses=documented(404, 409))
 async def ask(plane: The, wanted: Asking, caller: Editor) -> Out:
     """Pauses, resumes, promotes past its stage, or aborts it."""
-    return told(await plane.ask(wanted.what, By(caller.name, origin=caller.origin)))
+    return told(await plane.ask(wanted.what, caller.by()))
 
 
 @router.post("/v1/rollout/approval", operation_id="approveRollout", responses=documented(404, 409))
 async def approve(plane: The, caller: Approver) -> Out:
     """Approves it. Its author can't."""
-    return told(await plane.ask("approve", By(caller.name, origin=caller.origin)))
+    return told(await plane.ask("approve", caller.by()))

@@ -30,9 +30,11 @@ router = APIRouter(tags=["status"], route_class=JsonRoute)
 
 
 @router.get("/v1/status", operation_id="status", responses=documented())
-async def status(plane: The, _: Viewer) -> Status:
-    """How the gateway stands."""
+async def status(plane: The, caller: Viewer) -> Status:
+    """How the gateway stands. A token of a team isn't told what is wrong with the files and live data of all."""
     told = plane.status()
+    if caller.team is not None:
+        told = {name: told[name] for name in Status.model_fields if name in told} | {"refused": [], "warnings": []}
     own = {name: told[name] for name in Status.model_fields if name in told}
     return Status(version=__version__, more={name: value for name, value in told.items() if name not in own}, **own)
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from bartizan.admin.answers import documented
 from bartizan.admin.asked import Admin, Maker, The
 from bartizan.admin.bodies import JsonRoute
+from bartizan.errors import Invalid
 from bartizan.identity.operators import Role
 
 Ident = Annotated[str, Path(pattern=r"^tok_[0-9a-f]{1,32}$")]
@@ -25,6 +26,7 @@ class Token(BaseModel):
     created: float
     expires: float | None
     once: bool = Field(description="It only makes another, and ends with that.")
+    team: str | None = Field(description="The team whose things alone it may change; null: everybody's.")
 
 
 class NewToken(Token):
@@ -38,6 +40,9 @@ class WantedToken(BaseModel):
 
     name: str = Field(min_length=1, max_length=256, description="Whose it is: the audit log names it.")
     role: Role
+    team: str | None = Field(
+        default=None, max_length=63, pattern=r"^[a-z0-9-]*$", description="The team whose APIs and policies alone it may change."
+    )
     seconds: float | None = Field(
         default=None, gt=0, le=10 * 365 * 86400, allow_inf_nan=False, description="For how long; by default for good."
     )
@@ -55,13 +60,15 @@ async def listed(plane: The, _: Admin) -> list[Token]:
 @router.post("/v1/tokens", operation_id="makeToken", responses=documented())
 async def make(plane: The, wanted: WantedToken, caller: Maker) -> NewToken:
     """Makes a token and shows it, once. The first token of a gateway makes one other, and ends."""
+    if wanted.team is not None and wanted.team not in (await plane.newest()).gateway.teams:
+        raise Invalid(f"The Gateway declares no team {wanted.team!r}.", code="team-unknown")
     expires = None if wanted.seconds is None else time.time() + wanted.seconds
     first = caller.operator if caller.operator is not None and caller.operator.once else None
     if first is not None:
-        made, text = await asyncio.to_thread(plane.operators.exchange, first, wanted.name, wanted.role, expires)
+        made, text = await asyncio.to_thread(plane.operators.exchange, first, wanted.name, wanted.role, expires, team=wanted.team)
     else:
-        made, text = await asyncio.to_thread(plane.operators.new, wanted.name, wanted.role, expires)
-    await plane.audit(caller.name, "token.make", made.id, caller.origin, name=made.name, role=made.role)
+        made, text = await asyncio.to_thread(plane.operators.new, wanted.name, wanted.role, expires, team=wanted.team)
+    await plane.audit(caller.name, "token.make", made.id, caller.origin, name=made.name, role=made.role, team=made.team)
     return NewToken(**asdict(made), token=text.reveal())
 
 

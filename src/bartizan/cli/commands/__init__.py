@@ -25,6 +25,7 @@ NAMES = (
     "audit",
     "block",
     "key",
+    "secret",
     "token",
     "node",
     "schema",

@@ -14,6 +14,7 @@ HELP = "Make, list and end tokens of the admin API. A token is shown once; only 
 EXAMPLES = (
     "bartizan token new ann --role admin",
     "bartizan token new ci --role editor --expires 90d",
+    "bartizan token new bob --role editor --team orders",
     "bartizan token list",
     "bartizan token end tok_0123456789ab",
 )
@@ -25,6 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     new = what.add_parser("new", help="make a token and show it, once")
     new.add_argument("name", help="whose it is: the audit log names it")
     new.add_argument("--role", choices=ROLES, required=True, help="what it may do")
+    new.add_argument("--team", metavar="TEAM", help="the team whose APIs and policies alone it may change")
     new.add_argument("--expires", type=lasting, metavar="TIME", help="after how long it ends: 90d, 12h, 30m")
     new.set_defaults(action=_new)
     listed = what.add_parser("list", help="list tokens, without their text")
@@ -43,7 +45,7 @@ def run(read: argparse.Namespace) -> int:
 
 
 def _new(read: argparse.Namespace) -> int:
-    made = called(read, "POST", "/v1/tokens", {"name": read.name, "role": read.role, "seconds": read.expires})
+    made = called(read, "POST", "/v1/tokens", {"name": read.name, "role": read.role, "seconds": read.expires, "team": read.team})
     if read.json:
         show_json(made)
     else:
@@ -57,7 +59,8 @@ def _list(read: argparse.Namespace) -> int:
         show_json(told)
     for one in told if not read.json else ():
         ends = time.strftime("%Y-%m-%d", time.gmtime(one["expires"])) if one["expires"] else "never"
-        say(f"{one['id']}  {one['role']:<9} {printable(one['name']):<24} ends {ends}")
+        team = f"  of the team {one['team']}" if one.get("team") else ""
+        say(f"{one['id']}  {one['role']:<9} {printable(one['name']):<24} ends {ends}{team}")
     return 0
 
 
