@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -136,6 +138,13 @@ async def test_a_pause_leaves_it_where_it_is(fleet: Fleet) -> None:
     await fleet.call("PUT", "/v1/resources/IpAccess/shut", **DENY)
     await fleet.until_answers(edge_1=403, local=200)
     await fleet.call("POST", "/v1/rollout", what="pause")
+    await asyncio.sleep(0.5)
+    assert await fleet.answers() == {"edge-1": 403, "local": 200}
+    # Nor does a restart of the control plane take it back: that might let through what it refuses.
+    os.kill(fleet.pid("up", "bartizan.app"), signal.SIGKILL)
+    await fleet.until(lambda told: told["rollout"]["status"] == "paused" and len(told["nodes"]) == 2)
+    await asyncio.sleep(1)
+    await fleet.until_answers(edge_1=403, local=200)
     await asyncio.sleep(0.5)
     assert await fleet.answers() == {"edge-1": 403, "local": 200}
     await fleet.call("POST", "/v1/rollout", what="resume")

@@ -370,6 +370,13 @@ async def test_it_goes_on_while_processes_are_killed(tmp_path: Path) -> None:
         await plane.begins()
         await plane.gw.eventually(so, 15)
         assert (await plane.call("GET", "/v1/rollout"))["revision"] == candidate
+        # A pause is no way back either.
+        await plane.call("POST", "/v1/rollout", what="pause")
+        os.kill(plane.gw.pid("bartizan.app"), signal.SIGKILL)
+        await plane.until(lambda told: told["status"] == "paused")
+        await plane.gw.eventually(so, 15)
+        await asyncio.sleep(0.5)
+        assert await so()
         await plane.call("POST", "/v1/rollout", what="abort")
         await plane.gw.eventually(lambda: _all_let_through(plane, {"acme": acme}, {"acme"}))
 

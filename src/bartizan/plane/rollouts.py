@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from pydantic import JsonValue
@@ -93,8 +94,12 @@ class Rollouts:
         if self._canary.candidate is not None and (now is None or now.ended):
             await self._end_stage()
             self._end_canary()  # somebody has gone another way meanwhile
-        if now is None or now.ended or now.status == "paused" or self._publisher.state is None:
+        if now is None or now.ended or self._publisher.state is None:
             return  # as long as nothing is active, nobody knows what is asked of a rollout
+        if now.status == "paused":
+            if now.out and self._canary.candidate is None:
+                await self._come_back(now)
+            return
         if now.number != self._of[0]:
             await self._begin(now)
         if now.stage in {"canary", "everywhere"} and (why := self._in_the_way(now)) is not None:
@@ -161,6 +166,19 @@ class Rollouts:
         self._canary.begin(candidate, chosen)
         return await self._on_canary(stage, {"nodes": ", ".join(sorted(chosen))})
 
+    async def _come_back(self, now: Rollout) -> None:
+        """After a restart a canary that is paused decides where it did: going back by itself might let through what it refuses."""
+        stage = self._releases().stages[now.at - now.implied].canary
+        candidate, active = self._desk.candidate, self._desk.compiled
+        if stage is None or candidate is None or active is None:
+            return
+        if stage.by_caller:
+            found = await asyncio.to_thread(riding, active, candidate)
+            self._canary.begin_for(_callers(stage), candidate, active, found)
+        elif chosen := self._canary.choose(tuple(str(now.figures[now.label]["nodes"]).split(", "))):
+            self._canary.begin(candidate, chosen)
+        self._desk.wake()
+
     async def _for_callers(self, stage: CanaryStage, candidate: Compiled, active: Compiled) -> Found:
         """Has it decide for some callers, as far as it can; if it can't at all, a person says how to go on."""
         if candidate.snapshot.revision == active.snapshot.revision:
@@ -172,7 +190,7 @@ class Rollouts:
         late: Figures = {"only_everywhere": ", ".join(found.apart)} if found.apart else {}
         if why := self._untriable(stage, found):
             return Found({**whom, **late}, why, undecided=True)
-        self._canary.begin_for(Callers(stage.consumers or (), percent), candidate, active, found)
+        self._canary.begin_for(_callers(stage), candidate, active, found)
         return await self._on_canary(stage, {**whom, **late})
 
     def _untriable(self, stage: CanaryStage, found: Riding) -> str:
@@ -195,6 +213,10 @@ class Rollouts:
             if (error := self._canary.error()) or time.monotonic() > ends:
                 return Found(whom, f"the canary doesn't take it: {error or 'it takes too long'}")
             await asyncio.sleep(0.01)
+        now = self._desk.rollout
+        if now is not None and (now.number, now.at) == self._of:
+            told = ", ".join(f"{name} {value}" for name, value in whom.items())
+            await self._desk.line.step(replace(noted(now, time.time(), f"{now.label} decides: {told}"), out=True))
         found = await self._watched(stage.lasts / timedelta(seconds=1), len(stage.consumers or ()))
         return Found({**whom, **found.figures}, found.why)
 
@@ -282,3 +304,7 @@ class Rollouts:
             with suppress(asyncio.CancelledError, BartizanError):
                 await self._stage
             self._stage = None
+
+
+def _callers(stage: CanaryStage) -> Callers:
+    return Callers(stage.consumers or (), stage.percent or 0.0)

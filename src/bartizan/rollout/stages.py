@@ -38,6 +38,8 @@ class Rollout:
     approved: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     """Who made the changes that it brings along, because they were on their way out still: none of them may approve it either."""
+    out: bool = False
+    """Its canary decides somewhere."""
     emergency: bool = False
     """It passes approval, windows and stages: loud, and in the audit log."""
     history: tuple[tuple[float, str], ...] = ()
@@ -93,7 +95,7 @@ def passed(one: Rollout, now: float, figures: Figures) -> Rollout:
     found, sentence = one.found(figures), f"{one.label} passed"
     if one.at == len(one.stages) - 1:
         return noted(found, now, sentence, "done")
-    return replace(noted(found, now, sentence, "running"), at=one.at + 1)
+    return replace(noted(found, now, sentence, "running"), at=one.at + 1, out=False)
 
 
 def failed(one: Rollout, now: float, why: str, figures: Figures) -> Rollout:
