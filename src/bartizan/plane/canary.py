@@ -53,15 +53,28 @@ class Canary:
 
     def error(self) -> str:
         """What its nodes' Envoys say against it."""
-        return self._publisher.standing.error if self._publisher is not None else ""
+        if self._publisher is None:
+            return ""
+        refusals = "; ".join(f"{node}: {error}" for node, error in sorted(self._publisher.server.refusals().items()))
+        return self._publisher.standing.error or refusals
+
+    def late(self) -> str:
+        """Which of its nodes haven't taken it yet, and what they say."""
+        found = self.nodes()
+        told = (f"{name} takes too long{_trouble(found.get(name))}" for name in sorted(self.chosen - self._taken()))
+        return "; ".join(told) or "it takes too long"
 
     def is_out(self) -> bool:
         """Whether all its nodes have taken the candidate."""
         if self.candidate is None or self._publisher is None:
             return False
+        return self.chosen <= self._taken()
+
+    def _taken(self) -> set[str]:
+        if self.candidate is None or self._publisher is None:
+            return set()
         revision = self.candidate.snapshot.revision
-        taken = {one.node_id for one in self._publisher.server.nodes() if one.acknowledged and one.position.revision == revision}
-        return self.chosen <= taken
+        return {one.node_id for one in self._publisher.server.nodes() if one.acknowledged and one.position.revision == revision}
 
     def end(self) -> None:
         """Its nodes are served as all others again."""
@@ -80,3 +93,9 @@ class Canary:
         if self._publisher is not None:
             found |= {one.node_id: one for one in self._publisher.server.nodes()}
         return dict(sorted(found.items()))
+
+
+def _trouble(node: NodeStatus | None) -> str:
+    if node is None or not node.connected:
+        return ", and isn't connected"
+    return f": {node.error}" if node.error else ""

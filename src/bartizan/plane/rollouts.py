@@ -157,7 +157,7 @@ class Rollouts:
         self._desk.wake()
         while not self._canary.is_out():
             if (error := self._canary.error()) or time.monotonic() > ends:
-                return Found({"nodes": len(chosen)}, f"the canary doesn't take it: {error or 'it takes too long'}")
+                return Found({"nodes": len(chosen)}, f"the canary doesn't take it: {error or self._canary.late()}")
             await asyncio.sleep(0.01)
         found = await self._watched(stage.lasts / timedelta(seconds=1))
         return Found({**found.figures, "nodes": ", ".join(sorted(chosen))}, found.why)
