@@ -121,7 +121,7 @@ async def _judged_by_record(fleet: Kicked, turn: Turn, answers: list[Answer]) ->
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_whoever_is_killed_the_rollout_ends_and_no_answer_is_anybody_elses(fleet: Kicked) -> None:
-    chance = random.Random(SEED)  # noqa: S311 - which one is hit when needn't be unguessable
+    chance = random.Random(SEED)
     revision = await fleet.put(refusing(PATHS[0]))
     await fleet.approve()
     assert (await fleet.ended())["status"] == "done"
@@ -224,7 +224,8 @@ async def test_a_change_that_a_nodes_envoy_refuses_fails_by_itself_and_says_wher
     own = (await fleet.insist("GET", "/v1/resources/Gateway/edge", 200))["document"]
     here = free_port()
     listeners = [*own["listeners"], {"name": "extra", "address": f"127.0.0.1:{here}"}]
-    changed = {name: value for name, value in {**own, "listeners": listeners}.items() if name not in {"kind", "name"}}
+    before_it = {name: value for name, value in own.items() if name not in {"kind", "name"}}
+    changed = {**before_it, "listeners": listeners}
     port = {"edge-1": fleet.extra, "local": here}[node]
     with _taken(port):
         async with Callers(fleet).asking() as callers:
@@ -241,7 +242,7 @@ async def test_a_change_that_a_nodes_envoy_refuses_fails_by_itself_and_says_wher
     assert (await fleet.ended())["status"] == "done"
     for open_ in (fleet.extra, here):
         await eventually(lambda open_=open_: _opens(open_), 3)
-    await fleet.insist("PUT", "/v1/resources/Gateway/edge", 200, **{name: value for name, value in own.items() if name not in {"kind", "name"}})
+    await fleet.insist("PUT", "/v1/resources/Gateway/edge", 200, **before_it)
     await fleet.approve()
     assert (await fleet.ended())["status"] == "done"
 
