@@ -10,7 +10,7 @@ from typing import TypeAlias
 from bartizan.compile import Compiled
 from bartizan.rollout.standing import Standing
 from bartizan.rollout.state import Live, State, state_of
-from bartizan.telemetry.changes import CHANGES, note
+from bartizan.telemetry.changes import CHANGES, Changes
 from bartizan.xds.control import ControlServer
 from bartizan.xds.plan import difference, in_order
 from bartizan.xds.release import Release, Resource
@@ -31,7 +31,7 @@ class Publisher:
         self.place = "everywhere"
         """Where what is published decides."""
         self._make = make
-        self._folder = folder
+        self._changes = Changes(folder / CHANGES)
         self._held: dict[tuple[str, str], Resource] = {}
 
     async def bring(self, compiled: Compiled, alive: Live, began: float) -> bool:
@@ -79,7 +79,7 @@ class Publisher:
         }
         if self.place != "everywhere":
             change["on"] = self.place
-        await asyncio.to_thread(note, self._folder / CHANGES, change)
+        await asyncio.to_thread(self._changes.note, change)
         standing.revision, standing.since = revision, time.time()
         took = f" in {standing.enforced_ms:.0f} ms" if nodes and standing.enforced_ms is not None else ""
         _log.info(
