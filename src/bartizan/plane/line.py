@@ -155,6 +155,7 @@ class Line:
             if change.door == "files":
                 self.base = content.revision
             wanted = replace(change, parent=self._head.number if self._head else None) if any_parent else change
+            await self._check_seen(wanted)
             commit = await self._commit(content, wanted)
             self.newest = commit.revision
         try:
@@ -164,6 +165,15 @@ class Line:
             _log.error("commit %d isn't in the audit log yet: %s", commit.number, error.message)
             self._soon.put_nowait(_Untold(commit, origin))
         return commit
+
+    async def _check_seen(self, change: Change) -> None:
+        """Conflict if its parent is a commit of another control plane that wasn't seen here: what is made on top would leave that out."""
+        if change.parent is None or self._head is None or change.parent <= self._head.number:
+            return
+        self._head = await asyncio.to_thread(self.store.revisions.head)
+        self.newest = self._head.revision if self._head else None
+        told = f"Another control plane was faster: revision {self.newest} is the newest. Look at what changed, then try again from there."
+        raise Conflict(told, code="commit-conflict")
 
     async def _commit(self, content: Content, change: Change) -> Commit:
         if change.door == "files":
@@ -257,11 +267,12 @@ class Line:
             "rollout": asdict(self.rollout) if self.rollout else None,
             "served": served,
         }
-        try:
-            self._note = await asyncio.to_thread(self.store.notes.put, _NOTE, value, self._note.version if self._note else 0)
-        except Conflict:
-            there = await asyncio.to_thread(self.store.notes.get, _NOTE)
-            self._note = await asyncio.to_thread(self.store.notes.put, _NOTE, value, there.version if there else 0)
+        while True:
+            try:
+                self._note = await asyncio.to_thread(self.store.notes.put, _NOTE, value, self._note.version if self._note else 0)
+                return
+            except Conflict:  # another control plane writes to this store, perhaps several times meanwhile
+                self._note = await asyncio.to_thread(self.store.notes.get, _NOTE)
 
     async def commit_of(self, number: int) -> Commit:
         """The commit of this number."""
