@@ -1,4 +1,4 @@
-"""A full disk under the control plane's state: nothing that was acknowledged is lost, what serves serves on, and nothing is kept silently not."""
+"""A full disk under the control plane: nothing that was acknowledged is lost, what serves serves on, and what can't be kept is told."""
 
 import asyncio
 import json
@@ -136,8 +136,8 @@ async def test_an_edit_of_the_files_decides_at_once_says_that_it_isnt_kept_and_i
             assert told["revision"] in told["drift"]
             assert told["revision"] in await _refused(admin, ann, "PUT", "/v1/resources/Authorize/more", **HARMLESS)
         await gw.until(lambda now: now["drift"] == "")
-        line = (await admin.call("GET", "/v1/revisions", ann)).json()["items"]
-        assert [(one["number"], one["revision"], one["message"]) for one in line][0] == (2, told["revision"], "added Authorize/plans")
+        newest = (await admin.call("GET", "/v1/revisions", ann)).json()["items"][0]
+        assert (newest["number"], newest["revision"], newest["message"]) == (2, told["revision"], "added Authorize/plans")
         await put(admin, ann, HARMLESS, "more")
 
 
