@@ -1,4 +1,4 @@
-"""A machine whose clock jumps by a day and back: keys, blocks and freezes go by the clock, for no longer than it is wrong, and it is told."""
+"""A machine whose clock jumps by a day and back: keys, blocks and freezes go by it no longer than it is wrong, and it is told."""
 
 import struct
 import time
