@@ -110,8 +110,8 @@ async def test_a_day_back_and_forward_again(jumping: tuple[Admin, Clock]) -> Non
     admin, clock = jumping
     ann = await admin.token(admin.first, "ann", "admin")
     lost, revoked = admin.gw.new_key("acme")
-    (_, short), (_, globex) = admin.gw.new_key("acme", expires=time.time() + 15), admin.gw.new_key("globex")
-    block = {"what": "consumer", "value": "globex", "seconds": 20, "reason": "leaked"}
+    (_, short), (_, globex) = admin.gw.new_key("acme", expires=time.time() + 10), admin.gw.new_key("globex")
+    block = {"what": "consumer", "value": "globex", "seconds": 12, "reason": "leaked"}
     assert (await admin.call("POST", "/v1/blocks", ann, json=block)).status_code == 200
     await _becomes(admin, globex, 403)
     await _becomes(admin, revoked, 200)

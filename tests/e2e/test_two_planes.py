@@ -52,10 +52,10 @@ class Plane:
         change = {"put": [{"kind": "Authorize", "name": name, **policy}], "parent": parent}
         return await self.client.post("/v1/changes", json=change)
 
-    async def documents(self) -> set[str]:
-        """The policies of the newest commit."""
+    async def policies(self) -> dict[str, str]:
+        """What the newest commit says of the policies."""
         whole = (await self.client.get(f"/v1/revisions/{(await self.newest())['number']}")).json()
-        return {one["name"] for one in whole["documents"] if one["kind"] == "Authorize"}
+        return {one["name"]: one["description"] for one in whole["documents"] if one["kind"] == "Authorize"}
 
 
 @asynccontextmanager
@@ -99,10 +99,11 @@ async def test_of_two_changes_at_once_one_wins_and_the_other_is_told(tmp_path: P
         async with _beside(admin, tmp_path / "two", store, ann) as two:
             planes = (one := Plane(admin.client, admin.gw.state), two)
             assert (await two.newest())["number"] == 1, "the same files are the same revision"
-            for turn in range(6):
+            held: dict[str, str] = {}
+            for turn in range(4):
                 newest = (await one.newest())["number"]
-                policies = ({**GOLD, "description": f"one {turn}"}, {**HARMLESS, "description": f"two {turn}"})
-                puts = [plane.put(f"by-{i}", policy, newest) for i, (plane, policy) in enumerate(zip(planes, policies, strict=True))]
+                mine = ({**GOLD, "description": f"one {turn}"}, {**HARMLESS, "description": f"two {turn}"})
+                puts = [plane.put(f"by-{i}", policy, newest) for i, (plane, policy) in enumerate(zip(planes, mine, strict=True))]
                 answers = await asyncio.gather(*puts)
                 assert sorted(answer.status_code for answer in answers) == [200, 409], [answer.text for answer in answers]
                 loser = next(i for i, answer in enumerate(answers) if answer.status_code == 409)
@@ -111,12 +112,24 @@ async def test_of_two_changes_at_once_one_wins_and_the_other_is_told(tmp_path: P
                 for plane in planes:
                     line = await plane.newest()
                     assert (line["number"], line["revision"]) == (newest + 1, won["revision"])
-                before = await one.documents()
-                # From what it sees now it goes on: what the other did stays in.
-                again = await _insisting(planes[loser], f"by-{loser}", policies[loser], newest + 1)
-                assert again["number"] == newest + 2
-                assert await one.documents() == await two.documents() == before | {f"by-{loser}"}
-            assert await one.documents() == {"by-0", "by-1"}
+                held[f"by-{1 - loser}"] = mine[1 - loser]["description"]
+                assert await one.policies() == await two.policies() == held
+                # From what it sees now the loser goes on: what the other did stays in.
+                again = await planes[loser].put(f"by-{loser}", mine[loser], newest + 1)
+                if again.status_code == 409:  # it was refused before the other had won, and so hasn't seen that either
+                    again = await planes[loser].put(f"by-{loser}", mine[loser], newest + 1)
+                assert again.status_code == 200, again.text
+                assert again.json()["number"] == newest + 2
+                held[f"by-{loser}"] = mine[loser]["description"]
+                assert await one.policies() == await two.policies() == held
+                # The winner hasn't seen that. It is told so once, and goes on from there too.
+                third = {**mine[1 - loser], "description": f"third {turn}"}
+                unseen = await planes[1 - loser].put(f"by-{1 - loser}", third, newest + 2)
+                assert unseen.status_code == 409 and "faster" in unseen.json()["detail"], unseen.text
+                assert (await planes[1 - loser].put(f"by-{1 - loser}", third, newest + 2)).status_code == 200
+                held[f"by-{1 - loser}"] = f"third {turn}"
+                assert await one.policies() == await two.policies() == held
+            assert set(held) == {"by-0", "by-1"}
             # Who doesn't say from what it was made is told too, if the other was there meanwhile.
             assert (await two.put("by-1", {**HARMLESS, "description": "again"}, None)).status_code in {200, 409}
             for plane in planes:
@@ -126,12 +139,3 @@ async def test_of_two_changes_at_once_one_wins_and_the_other_is_told(tmp_path: P
         line = {one["revision"] for one in (await admin.client.get("/v1/revisions")).json()["items"]}
         assert (await admin.gw.status())["revision"] in line
         await admin.gw.eventually(lambda: _is(admin, globex, 403), 3)
-
-
-async def _insisting(plane: Plane, name: str, policy: dict[str, Any], parent: int) -> dict[str, Any]:
-    """At most once it is told that there is something that it hasn't seen."""
-    answer = await plane.put(name, policy, parent)
-    if answer.status_code == 409:
-        answer = await plane.put(name, policy, parent)
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json())
