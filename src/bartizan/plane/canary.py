@@ -83,7 +83,16 @@ class Canary:
         """What its nodes' Envoys say against it."""
         if self._split is not None:
             return self._everywhere.split_error
-        return self._publisher.standing.error if self._publisher is not None else ""
+        if self._publisher is None:
+            return ""
+        refusals = "; ".join(f"{node}: {error}" for node, error in sorted(self._publisher.server.refusals().items()))
+        return self._publisher.standing.error or refusals
+
+    def late(self) -> str:
+        """Which of its nodes haven't taken it yet, and what they say."""
+        found = self.nodes()
+        told = (f"{name} takes too long{_trouble(found.get(name))}" for name in sorted(self.chosen - self._taken()))
+        return "; ".join(told) or "it takes too long"
 
     def is_out(self) -> bool:
         """Whether all its nodes have taken the candidate; or, for callers, whether the nodes have that are there."""
@@ -93,9 +102,13 @@ class Canary:
             return there is not None and (there.revision, there.callers) == (self._split.revision, self._split.callers)
         if self.candidate is None or self._publisher is None:
             return False
+        return self.chosen <= self._taken()
+
+    def _taken(self) -> set[str]:
+        if self.candidate is None or self._publisher is None:
+            return set()
         revision = self.candidate.snapshot.revision
-        taken = {one.node_id for one in self._publisher.server.nodes() if one.acknowledged and one.position.revision == revision}
-        return self.chosen <= taken
+        return {one.node_id for one in self._publisher.server.nodes() if one.acknowledged and one.position.revision == revision}
 
     def end(self) -> None:
         """All are served alike again: nodes at once, callers when it is published next."""
@@ -119,3 +132,9 @@ class Canary:
         if self._publisher is not None:
             found |= {one.node_id: one for one in self._publisher.server.nodes()}
         return dict(sorted(found.items()))
+
+
+def _trouble(node: NodeStatus | None) -> str:
+    if node is None or not node.connected:
+        return ", and isn't connected"
+    return f": {node.error}" if node.error else ""

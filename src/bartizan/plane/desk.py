@@ -89,6 +89,7 @@ class Desk:
     async def _take_files(self, before: Snapshot | None, made: Compiled) -> None:
         if not self.line.loaded:
             await self.line.load()
+            await self._begin_unbegun()
         what = self._counts(made.snapshot)
         if what is not Counts.FILES:
             await self._go_on(made, what)
@@ -112,6 +113,16 @@ class Desk:
             self.files, self.compiled, self.candidate = made.snapshot, compiled, candidate
             self._around.taken(seen, made.snapshot)
         self._around.wake()
+
+    async def _begin_unbegun(self) -> None:
+        """The newest commit was kept, and a crash came before its rollout began: it begins now."""
+        commit, active = self.line.unbegun, self.line.active
+        if commit is None or active is None or self.files is None:
+            return
+        releases = snapshot_of(await self.line.content(active), self.files).gateway.releases
+        stages, implied = stages_of(releases, tests=self._around.has_tests())
+        begun = Rollout(commit.number, commit.revision, active.revision, commit.author, stages, implied)
+        await self.line.begin(replace(begun, began=time.time(), since=time.time()))
 
     def _counts(self, files: Snapshot) -> Counts:
         """What counts, told in the status too."""

@@ -20,6 +20,7 @@ from bartizan.identity.named import NamedSecrets
 from bartizan.identity.principal import principal_of
 from bartizan.identity.revoked import Documents
 from bartizan.identity.towards import Towards
+from bartizan.lib.clock import Jumps
 from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
 from bartizan.plane.nodes import release_key
@@ -33,6 +34,7 @@ _log = logging.getLogger("bartizan")
 _KEYS_POLL_S = 0.02
 _SECRETS_POLL_S = 0.1
 _EVERY_S = 0.5
+_JUMP_TOLD_S = 3600.0
 
 
 class Living:
@@ -57,6 +59,9 @@ class Living:
         self._numbers = Sequence(state / "generation")  # so that a generation is never less than one before a restart
         self._base = self._numbers.next()
         self._documents = Documents(release_key(state, envelope))
+        self._jumps = Jumps()
+        self._jumped: tuple[float, str] | None = None
+        """When the clock was set, by the clock that only runs on, and what is told of it."""
 
     def wake(self) -> None:
         """Something live has changed."""
@@ -179,8 +184,10 @@ class Living:
         while True:
             await asyncio.sleep(_EVERY_S)
             now = time.time()
-            expired = self.tables.store.shards_expired(last, now)
+            # A clock that was set back has keys that had ended count again: it was the time in between that was wrong.
+            expired = self.tables.store.shards_expired(last, now) if now >= last else ALL
             last = now
+            self._look_at_clock()
             stale = self.tables.is_stale()
             if (expired or stale) and self._snapshot is not None:
                 self.tables.rebuild(self._snapshot, now, ALL if stale else expired)
@@ -189,9 +196,18 @@ class Living:
             if blocked != before:
                 self.wake()
 
+    def _look_at_clock(self) -> None:
+        if moved := self._jumps.look():
+            told = f"{'forward' if moved > 0 else 'back'} by {abs(moved):.0f} s"
+            told = f"this machine's clock was set {told}: keys, blocks, freezes and windows begin and end by it"
+            _log.warning("%s", told)
+            self._jumped = time.monotonic(), told
+
     def warnings(self) -> list[str]:
         """What needs somebody's attention."""
         failed = self.failed.warnings() if self.failed else []
+        if self._jumped is not None and time.monotonic() < self._jumped[0] + _JUMP_TOLD_S:
+            failed = [*failed, self._jumped[1]]
         return [*self.tables.warnings, *self._issuer_warnings(), *self.certificates.warnings(), *self.towards.warnings(), *failed]
 
     def told(self) -> dict[str, Any]:

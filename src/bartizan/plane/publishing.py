@@ -11,7 +11,7 @@ from bartizan.compile import Compiled
 from bartizan.compile.split import Split
 from bartizan.rollout.standing import Standing
 from bartizan.rollout.state import Live, State, divided, state_of
-from bartizan.telemetry.changes import CHANGES, note
+from bartizan.telemetry.changes import CHANGES, Changes
 from bartizan.xds.control import ControlServer
 from bartizan.xds.plan import difference, in_order
 from bartizan.xds.release import Release, Resource
@@ -36,7 +36,7 @@ class Publisher:
         self.split_error = ""
         """What Envoys said against it."""
         self._make = make
-        self._folder = folder
+        self._changes = Changes(folder / CHANGES)
         self._held: dict[tuple[str, str], Resource] = {}
 
     async def bring(self, compiled: Compiled, alive: Live, began: float) -> bool:
@@ -113,4 +113,4 @@ class Publisher:
 
     async def _note(self, change: dict[str, object]) -> None:
         told = {**change, "generation": self.standing.generation, "loosens": self.loosens}
-        await asyncio.to_thread(note, self._folder / CHANGES, told)
+        await asyncio.to_thread(self._changes.note, told)

@@ -46,6 +46,7 @@ class Rollouts:
         self._of: tuple[int, int] = (0, 0)
         self._measure = Measure()
         self._measured = time.monotonic()
+        self._deciding = asyncio.Lock()
 
     async def run(self) -> None:
         """Never returns."""
@@ -82,19 +83,34 @@ class Rollouts:
         then = asked(now, what, by.author, time.time())
         if what != "approve":
             await self._end_stage()
-        await self._desk.line.step(then)
-        if then.status == "aborted":
-            await self._take_back(now, By(by.author, f"aborted by {by.author}", by.origin))
-        elif what == "promote" and now.stage == "everywhere":
+        async with self._deciding:
+            await self._desk.line.step(then)
+            if then.status == "aborted":
+                await self._take_back(now, By(by.author, f"aborted by {by.author}", by.origin))
+        if what == "promote" and now.stage == "everywhere":
             self._desk.let_out()
         return then
 
-    async def _turn(self) -> None:
-        now = self._desk.rollout
-        if self._canary.candidate is not None and (now is None or now.ended):
+    async def _make_good(self, now: Rollout) -> None:
+        """It was given up and decides still: a crash, or a full disk, came before it was taken back."""
+        async with self._deciding:
+            if self._desk.rollout is now and self._desk.line.is_newest(now.number) and self._is_out(now):
+                await self._take_back(now, By(_BY, f"taken back: {now.why}"))
+
+    async def _ended(self, now: Rollout | None) -> None:
+        """Nothing is under way, and nothing of it goes on."""
+        if now is not None and now.status in {"failed", "aborted"}:
+            await self._make_good(now)
+        if self._canary.candidate is not None:
             await self._end_stage()
             self._end_canary()  # somebody has gone another way meanwhile
-        if now is None or now.ended or self._publisher.state is None:
+
+    async def _turn(self) -> None:
+        now = self._desk.rollout
+        if now is None or now.ended:
+            await self._ended(now)
+            return
+        if self._publisher.state is None:
             return  # as long as nothing is active, nobody knows what is asked of a rollout
         if now.status == "paused":
             if now.out and self._canary.candidate is None:
@@ -211,7 +227,7 @@ class Rollouts:
         self._desk.wake()
         while not self._canary.is_out():
             if (error := self._canary.error()) or time.monotonic() > ends:
-                return Found(whom, f"the canary doesn't take it: {error or 'it takes too long'}")
+                return Found(whom, f"the canary doesn't take it: {error or self._canary.late()}")
             await asyncio.sleep(0.01)
         now = self._desk.rollout
         if now is not None and (now.number, now.at) == self._of:

@@ -149,6 +149,10 @@ class ControlServer:
         found |= {name: absent(name, group, self.propagation.after(0)) for name, group in self.roster().items() if name not in found}
         return tuple(found[name] for name in sorted(found))
 
+    def refusals(self) -> dict[str, str]:
+        """Which nodes' Envoys refuse what is held now, and why, also if they came for it later than it was published."""
+        return {name: node.refused for name, node in self._nodes.items() if node.refused and node.tried == self._edit}
+
     def _lag(self, node: Member) -> int:
         return 0 if node.level == self._edit else self.propagation.after(node.report.position.sequence)
 
@@ -280,6 +284,7 @@ class ControlServer:
         node.tried = edit
         if answer is None:
             return node.leave()
+        node.refused = answer.error or ""
         node.lagging = node.lagging and edit != self._edit
         if answer.error is None and answer.distrust is None:
             node.level, node.held = edit, {}

@@ -53,6 +53,8 @@ class Member:
         self.level: int | None = None
         self.tried = 0
         """The edit that it was last brought to, or refused."""
+        self.refused = ""
+        """Why its Envoy refused that."""
         self.lagging = False
         """It was waited for long enough: nobody waits for it until it has caught up."""
         self.asked = False

@@ -15,11 +15,12 @@ from bartizan.model.snapshot import Snapshot
 from bartizan.plane.desk import Around, Desk, Wanted
 from bartizan.plane.line import Line
 from bartizan.rollout.asking import By
+from bartizan.rollout.kept import content_of
 from bartizan.rollout.standing import Standing
 from bartizan.secrets.envelope import Envelope
 from bartizan.secrets.seal import Signatures
 from bartizan.secrets.signing import SigningKey
-from bartizan.store import Store, embedded, open_store
+from bartizan.store import Change, Store, embedded, open_store
 
 FILES = """
 kind: Gateway
@@ -147,3 +148,21 @@ async def test_a_candidate_that_doesnt_go_with_them_is_given_up(rig: Rig) -> Non
     assert rig.desk.compiled.snapshot.revision == began.snapshot.revision
     assert rig.desk.compiled.snapshot.consumers["acme"].disabled
     assert rig.told[-1][1] is now.snapshot
+
+
+async def test_a_change_that_was_kept_goes_its_way_though_a_crash_came_before_its_rollout(tmp_path: Path) -> None:
+    seal = Signatures(SigningKey(tmp_path / "signing.key", Envelope(bytes(32))))
+    files, shut = (FILES, CALLERS % ""), (FILES, CALLERS % JWT)
+    with open_store(embedded(tmp_path / "state"), seal) as store:
+        first = Rig(store)
+        keeping = asyncio.create_task(first.desk.line.run())
+        began = await first.began(*files)
+        await first.desk.line.commit(content_of(declared(*shut)), Change(None, "ann", "m", "api"), any_parent=True)
+        keeping.cancel()
+        again = Rig(store)
+        await again.desk.take_files(compiled(*files))
+        now, candidate = again.desk.rollout, again.desk.candidate
+        assert now is not None and candidate is not None and again.desk.compiled is not None
+        assert again.desk.compiled.snapshot.revision == now.before == began.snapshot.revision
+        assert candidate.snapshot.revision == now.revision == declared(*shut).revision
+        assert (now.author, now.stages, now.status) == ("ann", ("shadow", "everywhere"), "running")

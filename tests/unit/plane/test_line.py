@@ -1,14 +1,17 @@
 """A line of revisions over a real store: what stands, what has served, and where there is a way back to."""
 
 import asyncio
+import sqlite3
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bartizan.compile.read import assemble, read
-from bartizan.errors import Conflict, NotFound
+from bartizan.errors import Conflict, NotFound, Unavailable
 from bartizan.model.snapshot import Snapshot
 from bartizan.plane.line import Line
 from bartizan.rollout.stages import Rollout, Status
@@ -170,3 +173,104 @@ async def test_what_was_taken_from_the_files_is_no_base_before_it_is_kept(store:
     after_crash = Line(store)
     await after_crash.load()
     assert after_crash.base == taken.revision
+
+
+@contextmanager
+def unusable(tmp_path: Path, table: str) -> Iterator[None]:
+    """What a disk that is full does to one part of the store."""
+
+    def renamed(old: str, new: str) -> None:
+        with closing(sqlite3.connect(tmp_path / "state" / "store.db")) as connection:
+            connection.execute(f"ALTER TABLE {old} RENAME TO {new}")
+
+    renamed(table, "aside")
+    yield
+    renamed("aside", table)
+
+
+def rolled_out(number: int, **more: Any) -> Rollout:
+    return Rollout(number, revision(number), revision(number - 1), "ann", ("canary", "everywhere"), **more)
+
+
+async def test_a_commit_whose_rollout_never_began_is_found_after_a_crash(store: Store) -> None:
+    line = await line_of(store, True, False)
+    again = Line(store)
+    await again.load()
+    assert again.unbegun is not None
+    assert (again.unbegun.number, again.active and again.active.number) == (2, 1)
+    await line.begin(rolled_out(2))
+    again = Line(store)
+    await again.load()
+    assert again.unbegun is None
+
+
+async def test_a_way_back_that_was_kept_decides_after_a_crash_and_nothing_older_goes_on(store: Store) -> None:
+    line = await line_of(store, True, True, False)
+    await line.begin(rolled_out(3))
+    content = Content(revision(1), {("Public", "x"): b'{"n":1}'})
+    await line.commit(content, Change(None, "ann", "back", "rollback"), any_parent=True)
+    again = Line(store)
+    await again.load()
+    assert again.active is not None
+    assert (again.active.number, again.active.revision) == (4, revision(1))
+    assert again.unbegun is None
+    assert again.rollout is not None
+    assert (again.rollout.number, again.rollout.status) == (3, "superseded")
+
+
+async def test_what_a_full_disk_cant_keep_hasnt_happened(store: Store, tmp_path: Path) -> None:
+    line = await line_of(store, True, False)
+    began = rolled_out(2, status="waiting")
+    await line.begin(began)
+    with unusable(tmp_path, "notes"):
+        with pytest.raises(Unavailable):
+            await line.step(replace(began, approved=("bob",)))
+        assert line.rollout == began
+    await line.step(replace(began, approved=("bob",)))
+    assert line.rollout is not None
+    assert line.rollout.approved == ("bob",)
+
+
+async def test_a_commit_that_is_kept_goes_on_and_is_noted_as_soon_as_it_can_be(store: Store, tmp_path: Path) -> None:
+    line = await line_of(store, True)
+    with unusable(tmp_path, "audit"):
+        await kept(line, 2, active=False)
+    with unusable(tmp_path, "notes"):
+        await line.begin(rolled_out(2))
+    assert line.rollout == rolled_out(2)
+    assert len(commits_told(store)) == 1
+    task = asyncio.create_task(line.run())
+    async with asyncio.timeout(5):
+        while len(commits_told(store)) < 2 or not line._soon.empty() or line._writing.locked():
+            await asyncio.sleep(0.01)
+    task.cancel()
+    again = Line(store)
+    await again.load()
+    assert again.rollout == rolled_out(2)
+
+
+def commits_told(store: Store) -> list[str]:
+    return [one.event.target for one in store.audit.entries() if one.event.action == "revision.commit"]
+
+
+async def test_an_edit_of_the_files_waits_for_the_disk_and_an_edit_by_the_api_is_told_so(store: Store, tmp_path: Path) -> None:
+    line = await line_of(store, True)
+    task = asyncio.create_task(line.run())
+    made = declared("it waits for the disk")
+    async with asyncio.timeout(5):
+        with unusable(tmp_path, "commits"):
+            line.commit_soon(made, Change(None, "files", "m", "files"))
+            while not line._stuck:
+                await asyncio.sleep(0.01)
+            assert made.revision in line.error
+            with pytest.raises(Unavailable, match=made.revision):
+                await kept(line, 3, active=False)
+        line.activate(made.revision)
+        while line.active is None or line.active.revision != made.revision:
+            await asyncio.sleep(0.01)
+    assert line.error == ""
+    head = store.revisions.head()
+    assert head is not None
+    assert (head.number, head.revision) == (2, made.revision)
+    await kept(line, 3, active=False)
+    task.cancel()
