@@ -38,7 +38,7 @@ async def operations(rig: Rig, folder: Path) -> Operations:
     """As far as changes need them."""
     await rig.began(FILES)
     rest = (NOBODY, NOBODY, NOBODY, rig.desk.line.store, NOBODY)
-    return Operations(rig.desk, Living(folder, folder, lambda: None), *rest, folder, folder, dict, NOBODY)
+    return Operations(rig.desk, Living(folder, folder, lambda: None), *rest, folder, folder, dict, NOBODY, NOBODY)
 
 
 def documents(**fields: object) -> dict[tuple[str, str], bytes | None]:
