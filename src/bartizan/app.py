@@ -161,8 +161,7 @@ class ControlPlane:
                 self.noting.tell(event)
 
     async def _refuse(self, problems: tuple[Problem, ...]) -> None:
-        self.standing.refused, self.standing.refused_at = problems, time.time()
-        self.standing.refusals += 1
+        self.standing.refuse(problems)
         self.noting.tell(refused_files(problems))
         serving = f"revision {self.standing.revision} serves on" if self.standing.revision else "nothing is served yet by this process"
         _log.error("the files are refused, %d problems; %s", len(problems), serving)

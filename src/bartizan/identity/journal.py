@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bartizan.errors import Unavailable
+from bartizan.lib.files import synced
 from bartizan.secrets.envelope import CannotOpen, Envelope
 
 _CHUNK = 1 << 20
@@ -30,7 +31,7 @@ class Journal:
         with self._named():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            _sync_folder(path.parent)
+            synced(path.parent)
 
     def close(self) -> None:
         os.close(self._file)
@@ -106,11 +107,3 @@ class Journal:
 def _write(file: int, line: bytes) -> None:
     while line:
         line = line[os.write(file, line) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

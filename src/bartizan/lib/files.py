@@ -14,7 +14,7 @@ def made_once(path: Path, content: bytes) -> None:
             path.hardlink_to(partial)
     finally:
         partial.unlink(missing_ok=True)
-    _sync(path.parent)
+    synced(path.parent)
 
 
 def replaced(path: Path, content: bytes) -> None:
@@ -25,7 +25,7 @@ def replaced(path: Path, content: bytes) -> None:
     except OSError:
         partial.unlink(missing_ok=True)
         raise
-    _sync(path.parent)
+    synced(path.parent)
 
 
 def _partial(path: Path, content: bytes) -> Path:
@@ -43,7 +43,8 @@ def _partial(path: Path, content: bytes) -> Path:
     return partial
 
 
-def _sync(folder: Path) -> None:
+def synced(folder: Path) -> None:
+    """What was made, renamed or taken away in this folder outlasts a crash."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bartizan.errors import Unavailable
 from bartizan.identity.journal import Journal
+from bartizan.lib.files import synced
 from bartizan.lib.sockets import private_folder
 from bartizan.secrets.envelope import Envelope
 from bartizan.xds.frames import decoded_release, encoded_release
@@ -105,7 +106,7 @@ class LastGood:
         self._first = self._append(journal, Release(at.sequence, at.revision, at.generation, (Step(tuple(self._state)),)))
         self._later = 0
         journal.path = journal.path.replace(self._path)
-        _sync(folder)
+        synced(folder)
 
     def _append(self, journal: Journal, release: Release) -> int:
         """How many bytes it took."""
@@ -138,11 +139,3 @@ class LastGood:
         if ident is None or position is None:
             raise ValueError("its beginning is cut off.")
         self._state, self._position, self._ident, self._sound = state, position, ident, not parts
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -280,9 +280,7 @@ class Desk:
             self._counts(self.files)
 
     def _refuse_drift(self, revision: str) -> None:
-        self.standing.refused = (_drifted(revision, self.line.newest or ""),)
-        self.standing.refused_at = time.time()
-        self.standing.refusals += 1
+        self.standing.refuse((_drifted(revision, self.line.newest or ""),))
         _log.error("the edit of the files isn't taken: %s", self.standing.refused[0])
 
 

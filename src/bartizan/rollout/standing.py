@@ -1,5 +1,6 @@
 """How the control plane stands: what `status` tells, beside the nodes."""
 
+import time
 from dataclasses import dataclass, field
 
 from bartizan.model.problem import Problem
@@ -26,3 +27,8 @@ class Standing:
     pending: bool = True
     """Whether something changed that isn't with the nodes yet."""
     refusals: int = 0
+
+    def refuse(self, problems: tuple[Problem, ...]) -> None:
+        """The files as they are aren't taken."""
+        self.refused, self.refused_at = problems, time.time()
+        self.refusals += 1

@@ -6,10 +6,11 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from bartizan.errors import Unavailable
+from bartizan.lib.files import made_once, replaced
 from bartizan.secrets.envelope import KEY_BYTES, Envelope
 
 ELSEWHERE = "keys.at"
@@ -27,7 +28,7 @@ def load_or_create(path: Path) -> Envelope:
             if place != path:
                 told = f"The key file {place} isn't there, and what it sealed in {path.parent} can't be opened. Is its disk mounted?"
                 raise Unavailable(told, code="key-file-missing") from None
-            _create(path, secrets.token_bytes(KEY_BYTES))
+            made_once(path, secrets.token_bytes(KEY_BYTES))
             return Envelope(_key(path))
 
 
@@ -48,10 +49,7 @@ def keep_elsewhere(state: Path, folder: Path, names: tuple[str, ...]) -> bool:
         if known == state:
             for name in names:
                 _move(state / name, folder / name)
-            partial = at.with_suffix(".new")
-            partial.write_text(f"{folder}\n")
-            partial.replace(at)
-            _sync_folder(state)
+            replaced(at, f"{folder}\n".encode())
         for name in names:
             (state / name).unlink(missing_ok=True)
         return folder.stat().st_dev != state.stat().st_dev
@@ -71,7 +69,7 @@ def _move(path: Path, to: Path) -> None:
     except FileNotFoundError:
         key = None
     if not to.exists():
-        _create(to, key or secrets.token_bytes(KEY_BYTES))
+        made_once(to, key or secrets.token_bytes(KEY_BYTES))
     elif key is not None and _key(to) != key:
         raise Unavailable(f"{path} and {to} are two keys. Take away the one that opens nothing.", code="key-file-ambiguous")
     _key(to)
@@ -112,28 +110,3 @@ def _check(found: os.stat_result, path: Path) -> None:
         )
     if found.st_uid not in (0, os.geteuid()):
         raise Unavailable(f"The key file {path} belongs to another user (uid {found.st_uid}).", code="key-file-of-another-user")
-
-
-def _create(path: Path, key: bytes) -> None:
-    """Written whole beside `path`, then linked to it: the name appears with the whole key or not at all, and never replaces one."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(key)
-            file.flush()
-            os.fsync(descriptor)
-        with suppress(FileExistsError):  # another was faster: its key is the key
-            path.hardlink_to(partial)
-    finally:
-        partial.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
