@@ -23,7 +23,7 @@ from bartizan.admin.options import ADMIN, ControlOptions, Door, api_socket
 from bartizan.admin.server import serve
 from bartizan.compile import Compiled
 from bartizan.compile.records import FAILURES, REQUESTS
-from bartizan.errors import BartizanError, Invalid
+from bartizan.errors import BartizanError, Invalid, Unavailable
 from bartizan.identity.declared import DECLARED, Declared
 from bartizan.identity.operators import FIRST, Operators, forget_first
 from bartizan.identity.unnoted import Unnoted
@@ -78,6 +78,8 @@ class ControlPlane:
         self.folder.beside(self.declared.read())
         self.accepted = Accepted(options.state / ACCEPTED)
         self._due = asyncio.Event()
+        self._not_taken = ""
+        """Why an edit of the files waits."""
         self.living = Living(options.state, self.folder.base, self._due.set)
         self.publisher = Publisher(server, drafts.state, self.standing, options.state)
         self.envoy = Admin(admin_socket(options.state))
@@ -202,8 +204,22 @@ class ControlPlane:
                 self.drafts.prepare(self.publisher.state, look)
 
         async for look in self.folder.settled(prepare):
-            await self.take_files(look)
+            while not await self._could_take(look):
+                await asyncio.sleep(_EVERY_S)
             self._due.set()
+
+    async def _could_take(self, look: Look) -> bool:
+        """Whether the store could be used: an edit isn't forgotten for a full disk."""
+        try:
+            await self.take_files(look)
+        except Unavailable as error:
+            told = f"the edit of the files can't be taken yet: {error.message}"
+            if self._not_taken != told:
+                _log.error("%s", told)
+            self._not_taken = told
+            return False
+        self._not_taken = ""
+        return True
 
     async def _keep_accepted(self) -> None:
         while True:
@@ -240,7 +256,7 @@ class ControlPlane:
             "refused_at": standing.refused_at,
             "error": standing.error,
             "rollout": asdict(self.desk.rollout) if self.desk.rollout else None,
-            "drift": standing.drift or self.line.error,
+            "drift": standing.drift or self._not_taken or self.line.error,
             "loosened": standing.loosened,
             "warnings": [*self.knowing.warnings, *self.living.warnings()],
             "blocked": told["blocked"],

@@ -141,6 +141,23 @@ async def test_an_edit_of_the_files_decides_at_once_says_that_it_isnt_kept_and_i
         await put(admin, ann, HARMLESS, "more")
 
 
+async def test_an_edit_of_the_files_that_goes_by_stages_waits_and_says_so(tmp_path: Path, upstream: int) -> None:
+    gold = "kind: Authorize\nname: plans\ntarget: {api: orders}\nallow: principal.plan == 'gold'\n"
+    async with administered(tmp_path, files("{guards: {for: 200ms}}", upstream)) as admin:
+        gw = admin.gw
+        ann = await admin.token(admin.first, "ann", "admin")
+        _, globex = gw.new_key("globex")
+        await gw.eventually(lambda: _is(admin, globex, 200))
+        await gw.eventually(lambda: _keeps(admin, ann, 1))
+        with full(admin):
+            (gw.files / "plans.yaml").write_text(gold)
+            await gw.until(lambda now: "can't be taken yet" in now["drift"])
+            assert await asks(gw, globex) == 200
+        await rollout(admin, ann, "done")
+        assert await asks(gw, globex) == 403
+        assert (await gw.until(lambda now: not now["pending"]))["drift"] == ""
+
+
 async def test_an_approval_that_cant_be_kept_lets_nothing_out(tmp_path: Path, upstream: int) -> None:
     async with administered(tmp_path, files("{approvals: 1}", upstream)) as admin:
         ann = await admin.token(admin.first, "ann", "admin")

@@ -152,12 +152,12 @@ class Line:
                 raise Unavailable(f"Nothing can be changed: {self.error}", code="store-unusable")
             await asyncio.sleep(0.01)
         async with self._writing:
-            if change.door == "files":
-                self.base = content.revision
             wanted = replace(change, parent=self._head.number if self._head else None) if any_parent else change
             await self._check_seen(wanted)
             commit = await self._commit(content, wanted)
             self.newest = commit.revision
+            if change.door == "files":
+                self.base = commit.revision
         try:
             await self._tell(commit, origin)
         except Unavailable as error:
