@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -198,9 +199,15 @@ async def test_a_shadow_judges_live_requests_and_changes_no_answer(tmp_path: Pat
         answers = [await _while(admin, ann, key, "failed")]
         assert set(answers[0]) == {200}
         assert "newly refused" in (await rollout(admin, ann, "failed"))["why"]
+        # Each mismatch stands in the log as it comes: by whom, where, which policy.
+        assert re.search(
+            r"shadow of revision \w{16}: newly refused: '\w+ orders/orders by globex \(Authorize/\w+, request ", admin.gw.log()
+        )
         await put(admin, ann, HARMLESS)
         assert set(await _while(admin, ann, key, "done")) == {200}
-        assert (await rollout(admin, ann, "done"))["figures"]["shadow"]["judged"] >= 20
+        figures = (await rollout(admin, ann, "done"))["figures"]["shadow"]
+        assert figures["judged"] >= 20
+        assert figures["covered"] == "globex"
 
 
 async def _while(admin: Admin, token: str, key: str, status: str) -> list[int]:

@@ -1,6 +1,7 @@
 """What each stage of a rollout looks at before the next one begins: tests, recorded requests, live requests beside the active revision."""
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -20,6 +21,9 @@ from bartizan.scratch import Scratch
 from bartizan.telemetry.places import REQUESTS
 from bartizan.telemetry.tail import followed_everywhere
 
+_log = logging.getLogger("bartizan")
+_NAMED = 10
+_MOST_TOLD = 100
 Figures: TypeAlias = Mapping[str, float | int | str]
 
 
@@ -86,10 +90,12 @@ class Checks:
         async with Candidate(candidate, Then(active)) as asked:
             replay = Replay(asked)
             following = followed_everywhere(self.folder / "records", REQUESTS)
+            told = 0
             while time.monotonic() < ends and not (stage.requests and replay.tally.judged >= stage.requests):
                 batch = await _next(following, ends)
                 await replay.run(one for one in batch if stage.sample >= 1 or chance.random() < stage.sample)
                 found = _judged(replay.tally, stage.refused, stage.allowed)
+                told = _told(replay.tally, candidate.snapshot.revision, told)
                 if found.why:
                     return found
                 await report(found.figures)
@@ -120,6 +126,7 @@ def _judged(tally: Tally, refused: int, allowed: int) -> Found:
         "newly_refused": tally.counts["newly refused"],
         "newly_allowed": tally.counts["newly allowed"],
         "untold": tally.counts["untold"],
+        "covered": _covered(tally),
     }
     bounds: tuple[tuple[Change, int], ...] = (("newly refused", refused), ("newly allowed", allowed))
     for change, most in bounds:
@@ -127,6 +134,24 @@ def _judged(tally: Tally, refused: int, allowed: int) -> Found:
         if count > most:
             return Found(figures, f"{count} of {tally.judged} requests are {change}{_example(tally, change)}; {most} may be")
     return Found(figures)
+
+
+def _told(tally: Tally, revision: str, before: int) -> int:
+    """Tells each new mismatch as it comes, up to a hundred. How many groups of requests there are now."""
+    for group, seen in [*tally.groups.items()][before:_MOST_TOLD]:
+        if group.change != "untold":
+            where = group.where
+            sample = f", request {seen.samples[0]}" if seen.samples else ""
+            told = f"{where.method} {where.api}{where.route} by {where.who or 'nobody known'} ({group.policy}{sample})"
+            _log.warning("shadow of revision %s: %s: %r", revision, group.change, told)  # quoted, because callers chose some of it
+    return len(tally.groups)
+
+
+def _covered(tally: Tally) -> str:
+    """Whose requests were judged, as far as a line has room."""
+    names = [name for name, _ in tally.callers.most_common() if name]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return " ".join(sorted(names[:_NAMED])) + more or "nobody with a credential"
 
 
 def _example(tally: Tally, change: Change) -> str:

@@ -50,6 +50,8 @@ class Tally:
     """Requests of which policies had no say, by the reason."""
     asked: int = 0
     """Questions that were put to the candidate: equal ones are put once."""
+    callers: Counter[str] = field(default_factory=Counter)
+    """Who is covered: callers of whose requests it can be told, and of how many. Empty for those without a good credential."""
     now: int = 0
     """Requests that were judged by attributes that their consumer has now, because nobody asked for them then."""
 
@@ -71,6 +73,8 @@ class Tally:
     def add(self, judged: Judged, where: Where, ident: str) -> None:
         """Counts a request."""
         self.counts[judged.change] += 1
+        if judged.change != "untold" and (where.who in self.callers or len(self.callers) < _MOST_GROUPS):
+            self.callers[where.who] += 1
         if judged.change == "same":
             return
         group = Group(judged.change, judged.policy, where, judged.lacks)

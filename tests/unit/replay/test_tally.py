@@ -23,6 +23,7 @@ def test_it_counts_by_who_where_and_which_policy() -> None:
     assert second.where.who == "globex"
     assert tally.untold() == [("Authorize/y", ("principal.plan",), 1)]
     assert (tally.records, tally.judged, tally.changed) == (14, 11, 10)
+    assert tally.callers == {"acme": 10, "globex": 1}  # of whom nothing can be told isn't covered by that request
 
 
 def test_what_it_keeps_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,5 +32,6 @@ def test_what_it_keeps_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for i in range(1000):
         tally.add(REFUSED, Where(f"user-{i}", "orders", "/orders", "GET"), str(i))
     assert len(tally.groups) == 11
+    assert len(tally.callers) == 10
     assert tally.of("newly refused")[0][0].where.who == "(others)"
     assert sum(seen.count for _, seen in tally.of("newly refused")) == tally.counts["newly refused"] == 1000

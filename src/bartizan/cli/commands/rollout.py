@@ -49,6 +49,6 @@ def _show(told: dict[str, Any]) -> None:
         passed = at < told["at"] or told["status"] == "done"
         mark = "x" if passed else ">" if at == told["at"] else " "
         figures = ", ".join(f"{name} {value}" for name, value in told["figures"].get(stage, {}).items())
-        say(f"  [{mark}] {stage}" + (f": {figures}" if figures else ""))
+        say(f"  [{mark}] {stage}" + (f": {printable(figures)}" if figures else ""))
     for step in told["history"][-10:]:
         say(painted(f"  {time.strftime('%H:%M:%SZ', time.gmtime(step['time']))} {printable(step['what'])}", "dim"))
