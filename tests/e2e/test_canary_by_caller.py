@@ -506,7 +506,7 @@ async def test_what_nobody_would_notice_waits_for_a_person(tmp_path: Path) -> No
         await plane.call("POST", "/v1/rollout", what="promote")
         await plane.until(lambda told: told["status"] == "done")
         assert (await plane.gw.status())["revision"] == revision
-    other = tmp_path / "other"
+    other = tmp_path / "b"  # short: sockets lie in it
     other.mkdir()
     async with served(other, "[{canary: {consumers: [acmee], for: 60s}}]") as plane:
         await plane.put("IpAccess/shut", SHUT)

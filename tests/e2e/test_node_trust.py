@@ -43,7 +43,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         await rig.publish(listener(rig.port), routes("one"))
         await rig.up()
         await eventually(lambda: rig.serves("one"))
-        await eventually(lambda: rig.node().kept)
+        await eventually(lambda: rig.node().acknowledged and rig.node().kept and (rig.state / "last-good" / "journal").exists())
         yield rig
     finally:
         await rig.down()

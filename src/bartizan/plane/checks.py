@@ -15,6 +15,7 @@ from bartizan.compile import Compiled
 from bartizan.model.releases import Replay as ReplayStage
 from bartizan.model.releases import Shadow, Stage
 from bartizan.replay import Candidate, Records, Replay, Tally, Window
+from bartizan.replay.asking import NOBODY, SOMEONE, WRONG
 from bartizan.replay.judging import Change
 from bartizan.replay.then import Then
 from bartizan.scratch import Scratch
@@ -149,7 +150,7 @@ def _told(tally: Tally, revision: str, before: int) -> int:
 
 def _covered(tally: Tally) -> str:
     """Whose requests were judged, as far as a line has room."""
-    names = [name for name, _ in tally.callers.most_common() if name]
+    names = [name for name, _ in tally.callers.most_common() if name not in {"", NOBODY, SOMEONE, WRONG}]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return " ".join(sorted(names[:_NAMED])) + more or "nobody with a credential"
 

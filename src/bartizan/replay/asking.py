@@ -36,6 +36,10 @@ _Caller = tuple[str, Principal | None, tuple[tuple[str, str], ...], bool, frozen
 """Who asked: for people, and as a principal or headers; whether the record tells it, and of which attributes."""
 
 
+NOBODY, SOMEONE, WRONG = "nobody", "someone", "a wrong credential"
+"""Who asks, if it isn't known who."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What a record tells of what policies may ask for."""
@@ -153,10 +157,10 @@ class Asker:
             return self._known(record)
         if recorded.by in {"credentials", "malformed-credential", "ambiguous-credential"}:
             principal, headers = self._wrong(record, recorded)
-            return "a wrong credential", principal, headers, True, None
+            return WRONG, principal, headers, True, None
         # Only where someone has to say who they are are credentials looked at.
         judged = "Authenticate/" in str(record.get("policies") or "") or recorded.by == "Cors"
-        return ("nobody" if judged else "someone"), None, (), judged, None
+        return (NOBODY if judged else SOMEONE), None, (), judged, None
 
     def _known(self, record: Mapping[str, Any]) -> _Caller:
         ident, method = str(record["principal"]), record.get("auth_method")
