@@ -27,7 +27,7 @@ from bartizan.secrets.keyring import load_or_create
 from bartizan.xds.asking import token_text
 from bartizan.xds.frames import Answer, Hello, Manifest, Report, encoded
 from bartizan.xds.release import Position
-from bartizan.xds.signed import decoded_order
+from bartizan.xds.signed import ASK, BEAT, decoded_order
 from bench.measures import Effort, Figures
 from bench.programs import Gateway, first_answer, free_port, gateway, nginx
 from bench.world import Keys, Size, Tokens, api_file, authorize, write_files, write_keys
@@ -196,6 +196,8 @@ async def _simulate(host: str, port: int, folder: Path, tokens: list[str]) -> No
             await call.write(encoded(Hello(node_id=name, held={}, report=report)))
             async for data in call:
                 order = decoded_order(data)
+                if order.id & (ASK | BEAT):
+                    continue  # no release
                 position = _position(order.signed)
                 report = Report(position=position, envoy=True, acknowledged=True, kept=True)
                 await call.write(encoded(Answer(report=report, id=order.id, acknowledged=True)))
