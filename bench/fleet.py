@@ -18,7 +18,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 import orjson
 
 from bartizan.node.membership import connecting, join
@@ -28,6 +27,7 @@ from bartizan.xds.asking import token_text
 from bartizan.xds.frames import Answer, Hello, Manifest, Report, encoded
 from bartizan.xds.release import Position
 from bartizan.xds.signed import ASK, BEAT, decoded_order
+from bench.everywhere import answered
 from bench.measures import Effort, Figures
 from bench.programs import Gateway, first_answer, free_port, gateway, nginx
 from bench.world import Keys, Size, Tokens, api_file, authorize, write_files, write_keys
@@ -146,7 +146,7 @@ def _edits(fleet: _Fleet, count: int) -> Figures:
         before = fleet.gateway.status()["revision"]
         (fleet.gateway.files / "apis" / f"api-{api:04}.yaml").write_text(text)
         settled = time.monotonic() + _QUIET_S
-        enforced = _enforced(fleet, fleet.size.path(api), 403 if closed else 200)
+        enforced = answered(fleet.ports, fleet.size.path(api), 403 if closed else 200, fleet.keys.texts[0])
         now = fleet.gateway.until(lambda now, before=before: now["revision"] != before)  # type: ignore[misc]
         had = fleet.many.when(now["sequence"])
         acknowledged.append((had - settled) * 1000)
@@ -157,29 +157,6 @@ def _edits(fleet: _Fleet, count: int) -> Figures:
         "propagation_ms_p99": last[min(len(last) - 1, int(len(last) * 0.99))],
         "propagation_ms_acknowledged_p50": statistics.median(acknowledged),
     }
-
-
-def _enforced(fleet: _Fleet, path: str, wanted: int) -> float:
-    """When the last of the three Envoys answered so."""
-    at = [0.0] * len(fleet.ports)
-
-    def ask(which: int) -> None:
-        deadline = time.monotonic() + 15
-        with httpx.Client(base_url=f"http://127.0.0.1:{fleet.ports[which]}", headers={"x-api-key": fleet.keys.texts[0]}) as client:
-            while client.get(path).status_code != wanted:
-                if time.monotonic() > deadline:
-                    return
-                time.sleep(0.003)  # three that ask all the time would leave little of two cores
-            at[which] = time.monotonic()
-
-    threads = [threading.Thread(target=ask, args=(which,)) for which in range(len(fleet.ports))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if not all(at):
-        raise RuntimeError("an edit isn't enforced everywhere after 15 s")
-    return max(at)
 
 
 async def _simulate(host: str, port: int, folder: Path, tokens: list[str]) -> None:

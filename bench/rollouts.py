@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from bench.everywhere import answered
 from bench.fleet import join_tokens, real_node
 from bench.load import burst, script
 from bench.measures import Effort, Figures
@@ -51,25 +52,7 @@ class _Trio:
 
     def all_answer(self, path: str, status: int, key: str) -> float:
         """When the last of the three nodes answered so."""
-        at = [0.0] * len(self.ports)
-
-        def ask(which: int) -> None:
-            deadline = time.monotonic() + _LAST_S
-            with httpx.Client(base_url=f"http://127.0.0.1:{self.ports[which]}", headers={"x-api-key": key}) as client:
-                while client.get(path).status_code != status:
-                    if time.monotonic() > deadline:
-                        return
-                    time.sleep(0.002)  # three that ask all the time would leave little of two cores
-                at[which] = time.monotonic()
-
-        threads = [threading.Thread(target=ask, args=(which,)) for which in range(len(self.ports))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if not all(at):
-            raise RuntimeError(f"{path} isn't answered with {status} everywhere after {_LAST_S:g} s")
-        return max(at)
+        return answered(self.ports, path, status, key, _LAST_S)
 
 
 @contextmanager

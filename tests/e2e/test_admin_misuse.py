@@ -2,13 +2,9 @@
 
 import asyncio
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.gateway import free_port, gateway
-from tests.e2e.gateway import upstream as serving
 from tests.e2e.test_admin import DENY, FILES, administered
 from tests.e2e.test_rollouts import GOLD, TESTS, asks, files, put, rollout
 
@@ -35,12 +31,6 @@ NEAR = (
     "http://168.63.129.16",
     "http://nowhere.invalid",
 )
-
-
-@pytest.fixture
-def upstream() -> Iterator[int]:
-    with serving() as port:
-        yield port
 
 
 async def test_no_spelling_of_an_address_near_the_gateway_gets_past(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from tests.e2e.gateway import Gateway, TokenIssuer
-from tests.e2e.gateway import upstream as serving
 from tests.e2e.test_admin import Admin, administered
 
 FILES = """
@@ -55,12 +54,6 @@ reason: everybody may read the prices
 @pytest.fixture(scope="module")
 def issuer() -> TokenIssuer:
     return TokenIssuer()
-
-
-@pytest.fixture
-def upstream() -> Iterator[int]:
-    with serving() as port:
-        yield port
 
 
 @pytest.fixture

@@ -2,12 +2,11 @@
 
 import struct
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.gateway import upstream as serving
 from tests.e2e.test_admin import Admin, administered
 from tests.e2e.test_remote import good
 from tests.e2e.test_rollouts import GOLD, HARMLESS, asks, files, put, rollout
@@ -43,12 +42,6 @@ class Clock:
         """So far from the right time."""
         with self.file.open("r+b" if self.file.exists() else "wb") as file:
             file.write(struct.pack("d", seconds))
-
-
-@pytest.fixture
-def upstream() -> Iterator[int]:
-    with serving() as port:
-        yield port
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,11 @@ class Up:
             argv = (sys.executable, "-m", "bartizan.cli.main", *map(str, arguments))
             self.processes[name] = await asyncio.create_subprocess_exec(*argv, stdout=log, stderr=log, env={**os.environ, "NO_COLOR": "1"})
 
+    async def control(self) -> None:
+        """The control plane with its own node."""
+        admin = ("--admin", f"127.0.0.1:{free_port()}", "--nodes", f"127.0.0.1:{self.nodes}", "--concurrency", 1)
+        await self.start("up", "up", "-f", self.folder / "files", "--state", self.state, *admin)
+
     async def told(self, *arguments: object, status: int = 0) -> str:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "bartizan.cli.main", *map(str, arguments)),
@@ -77,17 +83,14 @@ class Up:
         return next(pid for pid in children(self.processes[name].pid) if of in Path(f"/proc/{pid}/cmdline").read_text())
 
 
-@pytest.fixture
-async def up(tmp_path: Path) -> AsyncIterator[Up]:
+@asynccontextmanager
+async def upped(folder: Path, files: str) -> AsyncIterator[Up]:
+    """`bartizan up` with these files and a door for nodes, started, with what its test starts beside it ended."""
     with upstream() as backend:
-        made = Up(tmp_path, free_port(), free_port())
-        (tmp_path / "files").mkdir()
-        (tmp_path / "files" / "all.yaml").write_text(FILES.replace("PORT", str(made.port)).replace("UPSTREAM", str(backend)))
-        common = ("--concurrency", 1)
-        admin = f"127.0.0.1:{free_port()}"
-        await made.start(
-            "up", "up", "-f", tmp_path / "files", "--state", made.state, "--admin", admin, "--nodes", f"127.0.0.1:{made.nodes}", *common
-        )
+        made = Up(folder, free_port(), free_port())
+        (folder / "files").mkdir()
+        (folder / "files" / "all.yaml").write_text(files.replace("PORT", str(made.port)).replace("UPSTREAM", str(backend)))
+        await made.control()
         try:
             await made.until(lambda told: bool(told["nodes"]) and all(node["acknowledged"] for node in told["nodes"]))
             yield made
@@ -96,6 +99,12 @@ async def up(tmp_path: Path) -> AsyncIterator[Up]:
                 if process.returncode is None:
                     process.terminate()
             await asyncio.gather(*(asyncio.wait_for(process.wait(), 10) for process in made.processes.values()))
+
+
+@pytest.fixture
+async def up(tmp_path: Path) -> AsyncIterator[Up]:
+    async with upped(tmp_path, FILES) as made:
+        yield made
 
 
 async def _asks(port: int, key: str) -> int:

@@ -8,15 +8,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
-from tests.e2e.gateway import upstream as serving
 from tests.e2e.test_admin import Admin, administered
 from tests.e2e.test_remote import bartizan, good
 from tests.e2e.test_rollouts import GOLD, HARMLESS, asks, files, put, rollout
@@ -33,12 +31,6 @@ def full(admin: Admin) -> Iterator[None]:
         yield
     finally:
         limits.prlimit(pid, limits.RLIMIT_FSIZE, (_ANY, _ANY))
-
-
-@pytest.fixture
-def upstream() -> Iterator[int]:
-    with serving() as port:
-        yield port
 
 
 async def _refused(admin: Admin, token: str, method: str, path: str, **body: Any) -> str:
@@ -121,16 +113,25 @@ async def _back(admin: Admin, revision: str) -> bool:
     return now["revision"] == revision and all(node["connected"] and node["acknowledged"] for node in now["nodes"]) and bool(now["nodes"])
 
 
-async def test_an_edit_of_the_files_decides_at_once_says_that_it_isnt_kept_and_is_later(tmp_path: Path, upstream: int) -> None:
-    gold = "kind: Authorize\nname: plans\ntarget: {api: orders}\nallow: principal.plan == 'gold'\n"
-    async with administered(tmp_path, files("{}", upstream)) as admin:
-        gw = admin.gw
+PLANS = "kind: Authorize\nname: plans\ntarget: {api: orders}\nallow: principal.plan == 'gold'\n"
+
+
+@asynccontextmanager
+async def _kept(folder: Path, releases: str, upstream: int) -> AsyncIterator[tuple[Admin, str, str]]:
+    """A gateway whose first revision is kept, with an admin's token and a key of globex, which is let in."""
+    async with administered(folder, files(releases, upstream)) as admin:
         ann = await admin.token(admin.first, "ann", "admin")
-        _, globex = gw.new_key("globex")
-        await gw.eventually(lambda: _is(admin, globex, 200))
-        await gw.eventually(lambda: _keeps(admin, ann, 1))
+        _, globex = admin.gw.new_key("globex")
+        await admin.gw.eventually(lambda: _is(admin, globex, 200))
+        await admin.gw.eventually(lambda: _keeps(admin, ann, 1))
+        yield admin, ann, globex
+
+
+async def test_an_edit_of_the_files_decides_at_once_says_that_it_isnt_kept_and_is_later(tmp_path: Path, upstream: int) -> None:
+    async with _kept(tmp_path, "{}", upstream) as (admin, ann, globex):
+        gw = admin.gw
         with full(admin):
-            (gw.files / "plans.yaml").write_text(gold)
+            (gw.files / "plans.yaml").write_text(PLANS)
             await gw.eventually(lambda: _is(admin, globex, 403))
             told = await gw.until(lambda now: "can't be kept yet" in now["drift"])
             assert told["revision"] in told["drift"]
@@ -142,15 +143,10 @@ async def test_an_edit_of_the_files_decides_at_once_says_that_it_isnt_kept_and_i
 
 
 async def test_an_edit_of_the_files_that_goes_by_stages_waits_and_says_so(tmp_path: Path, upstream: int) -> None:
-    gold = "kind: Authorize\nname: plans\ntarget: {api: orders}\nallow: principal.plan == 'gold'\n"
-    async with administered(tmp_path, files("{guards: {for: 200ms}}", upstream)) as admin:
+    async with _kept(tmp_path, "{guards: {for: 200ms}}", upstream) as (admin, ann, globex):
         gw = admin.gw
-        ann = await admin.token(admin.first, "ann", "admin")
-        _, globex = gw.new_key("globex")
-        await gw.eventually(lambda: _is(admin, globex, 200))
-        await gw.eventually(lambda: _keeps(admin, ann, 1))
         with full(admin):
-            (gw.files / "plans.yaml").write_text(gold)
+            (gw.files / "plans.yaml").write_text(PLANS)
             await gw.until(lambda now: "can't be taken yet" in now["drift"])
             assert await asks(gw, globex) == 200
         await rollout(admin, ann, "done")

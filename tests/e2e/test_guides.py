@@ -4,14 +4,11 @@ import asyncio
 import re
 import shlex
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import pytest
 
 from tests.e2e.gateway import TokenIssuer
-from tests.e2e.gateway import upstream as serving
 from tests.e2e.kick_rig import kicked
 from tests.e2e.test_admin import Admin, administered
 from tests.e2e.test_bisect import line_holds
@@ -50,12 +47,6 @@ async def test_each_request_of_the_admin_api_gets_the_answer_that_the_page_says(
             assert answer.status_code == int(status), (line, answer.text)
             if "token" in (told := answer.json()):
                 known["ANN"] = told["token"]
-
-
-@pytest.fixture
-def upstream() -> Iterator[int]:
-    with serving() as port:
-        yield port
 
 
 def plain(text: str) -> str:

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ import httpx
 import pytest
 
 from tests.e2e.gateway import TokenIssuer
-from tests.e2e.gateway import upstream as serving
 from tests.e2e.test_admin import Admin, administered
 from tests.e2e.test_blocks import until
 
@@ -45,12 +44,6 @@ target: {api: orders, paths: [/orders/gold]}
 allow: principal.plan == "gold"
 """
 TOKENS = {"kind": "Authenticate", "name": "callers", "any": ["api_key", {"jwt": "corp"}]}
-
-
-@pytest.fixture
-def upstream() -> Iterator[int]:
-    with serving() as port:
-        yield port
 
 
 @pytest.fixture

@@ -12,33 +12,17 @@ import httpx
 import pytest
 
 from tests.e2e.fleet_rig import FleetRig
-from tests.e2e.gateway import free_port, upstream
+from tests.e2e.gateway import free_port
 from tests.e2e.node_rig import eventually, listener, routes
-from tests.e2e.test_fleet_up import FILES, Up
+from tests.e2e.test_fleet_up import FILES, Up, upped
 
 BLOCKING = FILES.replace("listeners:", "blocking: {attempts: 8, window: 60s, duration: 60s, exempt: [127.0.0.9/32]}\nlisteners:", 1)
 
 
 @pytest.fixture
 async def up(tmp_path: Path) -> AsyncIterator[Up]:
-    with upstream() as backend:
-        made = Up(tmp_path, free_port(), free_port())
-        (tmp_path / "files").mkdir()
-        (tmp_path / "files" / "all.yaml").write_text(BLOCKING.replace("PORT", str(made.port)).replace("UPSTREAM", str(backend)))
-        await control(made)
-        try:
-            await made.until(lambda told: bool(told["nodes"]) and all(node["acknowledged"] for node in told["nodes"]))
-            yield made
-        finally:
-            for process in made.processes.values():
-                if process.returncode is None:
-                    process.terminate()
-            await asyncio.gather(*(asyncio.wait_for(process.wait(), 10) for process in made.processes.values()))
-
-
-async def control(made: Up) -> None:
-    admin = ("--admin", f"127.0.0.1:{free_port()}", "--nodes", f"127.0.0.1:{made.nodes}", "--concurrency", 1)
-    await made.start("up", "up", "-f", made.folder / "files", "--state", made.state, *admin)
+    async with upped(tmp_path, BLOCKING) as made:
+        yield made
 
 
 async def edge(up: Up, name: str) -> int:
@@ -155,7 +139,7 @@ async def test_killed_control_planes_and_nodes_lose_nothing_and_double_nothing(u
     os.kill(up.processes["up"].pid, signal.SIGKILL)  # and the whole machine for a while
     await up.processes.pop("up").wait()
     await asyncio.sleep(2)
-    await control(up)
+    await up.control()
     await asyncio.sleep(1)
     stop.set()
     await task

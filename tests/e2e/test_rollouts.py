@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ import httpx
 import pytest
 
 from tests.e2e.gateway import Gateway
-from tests.e2e.gateway import upstream as serving
 from tests.e2e.test_admin import Admin, administered
 
 GATEWAY = """
@@ -50,12 +49,6 @@ TESTS = """
   given: {principal: {consumer: globex}, path: /orders/1}
   expect: allow
 """
-
-
-@pytest.fixture
-def upstream() -> Iterator[int]:
-    with serving() as port:
-        yield port
 
 
 def files(releases: str, upstream: int, **more: str) -> dict[str, str]:

@@ -14,17 +14,10 @@ import httpx
 import pytest
 
 from tests.e2e.gateway import free_port
-from tests.e2e.gateway import upstream as serving
 from tests.e2e.test_admin import Admin, administered
 from tests.e2e.test_remote import good
 from tests.e2e.test_rollouts import GOLD, HARMLESS, asks, files
 from tests.unit.store.postgres import server
-
-
-@pytest.fixture
-def upstream() -> Iterator[int]:
-    with serving() as port:
-        yield port
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

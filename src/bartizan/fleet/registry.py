@@ -7,16 +7,13 @@ certificate says.
 import hashlib
 import re
 import secrets
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import orjson
-
-from bartizan.errors import Conflict, Invalid, NotFound, Unauthenticated, Unavailable
-from bartizan.identity.journal import Journal
+from bartizan.errors import Conflict, Invalid, NotFound, Unauthenticated
+from bartizan.identity.ledger import Ledger
 from bartizan.secrets.envelope import Envelope
 from bartizan.secrets.sealed import Secret
 
@@ -59,30 +56,34 @@ class Registry:
 
     def __init__(self, path: Path, envelope: Envelope, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
-        self._journal = Journal(path, envelope, "fleet")
         self._tokens: dict[str, Token] = {}
         self._nodes: dict[str, Joined] = {}
         self._shown_by: dict[str, str] = {}
         """The node of each certificate that ever was."""
-        self._absorb()
+        events: dict[str, Callable[..., None]] = {
+            "token": self._apply_token,
+            "join": self._apply_join,
+            "renew": self._apply_renew,
+            "remove": self._apply_remove,
+        }
+        self._ledger = Ledger(path, envelope, "fleet", events)
 
     def close(self) -> None:
-        self._journal.close()
+        self._ledger.close()
 
     @property
     def changes(self) -> int:
         """How often it has changed, ever."""
-        return self._journal.count
+        return self._ledger.count
 
     def poll(self) -> None:
         """Takes in what other processes wrote."""
-        with self._lock:
-            self._absorb()
+        with self._ledger.lock:
+            self._ledger.absorb()
 
     def nodes(self) -> tuple[Joined, ...]:
         """All that joined and weren't removed."""
-        with self._lock:
+        with self._ledger.lock:
             return tuple(self._nodes[name] for name in sorted(self._nodes))
 
     def token(self, group: str, seconds: float, name: str = "") -> Secret:
@@ -90,45 +91,41 @@ class Registry:
         for what, text in (("group", group), *((("node", name),) if name else ())):
             _check_name(what, text)
         secret = secrets.token_bytes(24)
-        with self._lock, self._journal.locked():
-            self._absorb()
+        with self._ledger.writing():
             self._check_free(name)
-            self._append("token", _hash(secret), name, group, self._clock() + seconds)
+            self._ledger.append("token", _hash(secret), name, group, self._clock() + seconds)
         return Secret(secret.hex())
 
     def join(self, secret: bytes, wish: str, certify: Callable[[str], tuple[str, float]]) -> Joined:
         """Uses a token up. `certify` makes the certificate for the name, and tells its SHA-256 and end."""
-        with self._lock, self._journal.locked():
-            self._absorb()
+        with self._ledger.writing():
             token = self._good(_hash(secret))
             name = token.name or wish
             _check_name("node", name)
             self._check_free(name)
             fingerprint, ends = certify(name)
-            self._append("join", _hash(secret), name, fingerprint, ends, self._clock())
+            self._ledger.append("join", _hash(secret), name, fingerprint, ends, self._clock())
             return self._nodes[name]
 
     def renew(self, name: str, fingerprint: str, certify: Callable[[str], tuple[str, float]]) -> Joined:
         """Another certificate for a node that shows one which counts."""
-        with self._lock, self._journal.locked():
-            self._absorb()
+        with self._ledger.writing():
             known = self._known(fingerprint)
             if known is None or known.name != name:
                 raise Unauthenticated("This certificate doesn't count here.", code="certificate-unknown")
-            self._append("renew", name, *certify(name))
+            self._ledger.append("renew", name, *certify(name))
             return self._nodes[name]
 
     def remove(self, name: str) -> None:
         """Lets a node in no more."""
-        with self._lock, self._journal.locked():
-            self._absorb()
+        with self._ledger.writing():
             if name not in self._nodes:
                 raise NotFound(f"There is no node {name!r} in the fleet. `bartizan node list` shows them.", code="node-missing")
-            self._append("remove", name)
+            self._ledger.append("remove", name)
 
     def known(self, fingerprint: str) -> Joined | None:
         """The node whose certificate this is, if it counts."""
-        with self._lock:
+        with self._ledger.lock:
             return self._known(fingerprint)
 
     def _known(self, fingerprint: str) -> Joined | None:
@@ -149,28 +146,6 @@ class Registry:
     def _check_free(self, name: str) -> None:
         if name in self._nodes or name == LOCAL:
             raise Conflict(f"There is a node {name!r} already. Remove it first, or choose another name.", code="node-exists")
-
-    def _append(self, *event: str | float) -> None:
-        record = orjson.dumps(event)
-        self._journal.append(record)
-        self._apply(record)
-
-    def _absorb(self) -> None:
-        for record in self._journal.read():
-            self._apply(record)
-
-    def _apply(self, record: bytes) -> None:
-        event, *fields = orjson.loads(record)
-        known: dict[str, Callable[..., None]] = {
-            "token": self._apply_token,
-            "join": self._apply_join,
-            "renew": self._apply_renew,
-            "remove": self._apply_remove,
-        }
-        if event not in known:
-            told = f"The file {self._journal.path} was written by a newer version. Use that one."
-            raise Unavailable(told, code="journal-of-newer-version")
-        known[event](*fields)
 
     def _apply_token(self, digest: str, name: str, group: str, expires: float) -> None:
         self._tokens[digest] = Token(name, group, expires)

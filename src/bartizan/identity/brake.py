@@ -6,18 +6,14 @@ by itself. One that would refuse much of the traffic only holds when a second pe
 
 import re
 import secrets
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
-import orjson
-
-from bartizan.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
-from bartizan.identity.journal import Journal
+from bartizan.errors import Conflict, Forbidden, Invalid, NotFound
+from bartizan.identity.ledger import Ledger
 from bartizan.model.attributes import text_problem
 from bartizan.model.fields import network
 from bartizan.secrets.envelope import Envelope
@@ -58,19 +54,18 @@ class Brakes:
 
     def __init__(self, path: Path, envelope: Envelope, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
-        self._journal = Journal(path, envelope, "brakes")
         self._held: dict[str, Brake] = {}
         self._lifted: dict[str, Brake] = {}
-        self._absorb()
+        events = {"brake": self._apply_brake, "approve": self._apply_approve, "lift": self._apply_lift}
+        self._ledger = Ledger(path, envelope, "brakes", events)
 
     def close(self) -> None:
-        self._journal.close()
+        self._ledger.close()
 
     @property
     def generation(self) -> int:
         """How often brakes have changed, ever. It never falls."""
-        return self._journal.count
+        return self._ledger.count
 
     def checked(self, wanted: Brake) -> Brake:
         """What is wanted, in its one form. Invalid if it can't be a brake."""
@@ -79,31 +74,31 @@ class Brakes:
     def brake(self, wanted: Brake, *, waits: bool = False) -> Brake:
         """Makes a brake of what is wanted (its id and time are chosen here). Invalid if it can't be one. `waits`: for a second person."""
         made = replace(self.checked(wanted), id=f"brk_{secrets.token_hex(6)}", since=float(self._clock()), waits=waits)
-        with self._writing():
-            self._append("brake", made.id, made.what, made.value, made.reason, made.by, made.since, made.until, made.waits)
+        with self._ledger.writing():
+            self._ledger.append("brake", made.id, made.what, made.value, made.reason, made.by, made.since, made.until, made.waits)
         return made
 
     def approve(self, ident: str, by: str) -> Brake:
         """Lets a waiting brake hold. Forbidden to whoever asked for it."""
-        with self._writing():
+        with self._ledger.writing():
             held = self._known(ident)
             if not held.waits:
                 raise Conflict(f"{ident} doesn't wait for anybody: it holds already.", code="brake-holds")
             if held.by == by:
                 raise Forbidden(f"{by} asked for {ident}; a second person approves it.", code="second-person-needed")
-            self._append("approve", ident, by, float(self._clock()))
+            self._ledger.append("approve", ident, by, float(self._clock()))
             return self._held[ident]
 
     def lift(self, ident: str, by: str) -> Brake:
         """Ends a brake before its time, and tells which one it was."""
-        with self._writing():
+        with self._ledger.writing():
             held = self._known(ident)
-            self._append("lift", ident, by, float(self._clock()))
+            self._ledger.append("lift", ident, by, float(self._clock()))
             return held
 
     def held(self, now: float) -> tuple[Brake, ...]:
         """Those that hold at `now`, or wait to."""
-        with self._lock:
+        with self._ledger.lock:
             return tuple(one for one in self._held.values() if one.until > now)
 
     def active(self, now: float) -> tuple[Brake, ...]:
@@ -112,14 +107,14 @@ class Brakes:
 
     def told(self, now: float) -> tuple[Told, ...]:
         """All whose time hasn't come, also those that were lifted before it."""
-        with self._lock:
+        with self._ledger.lock:
             found = [Told(one, of is self._lifted) for of in (self._held, self._lifted) for one in of.values() if one.until > now]
         return tuple(sorted(found, key=lambda one: one.brake.id))
 
     def unknown(self, told: Iterable[Told]) -> tuple[Told, ...]:
         """Those that say something new."""
         now = self._clock()
-        with self._lock:
+        with self._ledger.lock:
             return tuple(one for one in told if one.brake.until > now and self._is_news(one))
 
     def _is_news(self, told: Told) -> bool:
@@ -131,7 +126,7 @@ class Brakes:
     def take(self, told: Iterable[Told]) -> int:
         """Takes over what others know of brakes: new ones, approvals, and that some were lifted. How many that changes."""
         changed = 0
-        with self._writing():
+        with self._ledger.writing():
             for one in told:
                 before = self.generation
                 self._take(one.brake, lifted=one.lifted)
@@ -143,17 +138,17 @@ class Brakes:
             return
         if brake.id not in self._held:
             waits = brake.waits or bool(brake.approved_by)
-            self._append("brake", brake.id, brake.what, brake.value, brake.reason, brake.by, brake.since, brake.until, waits)
+            self._ledger.append("brake", brake.id, brake.what, brake.value, brake.reason, brake.by, brake.since, brake.until, waits)
         if self._held[brake.id].waits and not brake.waits:
-            self._append("approve", brake.id, brake.approved_by, float(self._clock()))
+            self._ledger.append("approve", brake.id, brake.approved_by, float(self._clock()))
         if lifted:
-            self._append("lift", brake.id, "a node that knew of it", float(self._clock()))
+            self._ledger.append("lift", brake.id, "a node that knew of it", float(self._clock()))
 
     def poll(self) -> bool:
         """Reads what other processes appended. Whether there was anything."""
-        with self._lock:
+        with self._ledger.lock:
             before = self.generation
-            self._absorb()
+            self._ledger.absorb()
             return self.generation != before
 
     def _known(self, ident: str) -> Brake:
@@ -162,35 +157,16 @@ class Brakes:
             raise NotFound(f"There is no block {ident}, or it has ended.", code="block-missing")
         return held
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        with self._lock, self._journal.locked():
-            self._absorb()
-            yield
+    def _apply_brake(self, ident: str, *fields: Any) -> None:
+        self._held[ident] = Brake(ident, *fields)
 
-    def _append(self, *event: str | float | bool) -> None:
-        record = orjson.dumps(event)
-        self._journal.append(record)
-        self._apply(record)
+    def _apply_approve(self, ident: str, by: str, _when: float) -> None:
+        if held := self._held.get(ident):
+            self._held[ident] = replace(held, waits=False, approved_by=by)
 
-    def _absorb(self) -> None:
-        for record in self._journal.read():
-            self._apply(record)
-
-    def _apply(self, record: bytes) -> None:
-        event, ident, *fields = orjson.loads(record)
-        if event == "brake":
-            self._held[ident] = Brake(ident, *fields)
-        elif event == "approve" and ident in self._held:
-            self._held[ident] = replace(self._held[ident], waits=False, approved_by=fields[0])
-        elif event == "lift":
-            if gone := self._held.pop(ident, None):
-                self._lifted[ident] = gone
-        elif event != "approve":
-            raise Unavailable(
-                f"The file {self._journal.path} holds a record that this version doesn't know. Use the version that wrote it.",
-                code="journal-of-newer-version",
-            )
+    def _apply_lift(self, ident: str, _by: str, _when: float) -> None:
+        if gone := self._held.pop(ident, None):
+            self._lifted[ident] = gone
 
 
 def _checked(wanted: Brake, now: float) -> Brake:

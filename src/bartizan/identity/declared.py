@@ -4,15 +4,14 @@ Live data, no policy: kept in a sealed journal that only grows, outside revision
 together with the files, as if they stood in one of them: a name that both declare is a Problem.
 """
 
-import threading
 from collections.abc import Iterable
 from pathlib import Path
 
 import orjson
 
 from bartizan.compile.read import Read, read_documents
-from bartizan.errors import Invalid, Unavailable
-from bartizan.identity.journal import Journal
+from bartizan.errors import Invalid
+from bartizan.identity.ledger import Ledger
 from bartizan.lib.yaml import Document
 from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Key, Resource, share_of
@@ -27,27 +26,24 @@ class Declared:
     """The live resources in the journal `path`. Methods may be called from any thread; writing waits for the disk."""
 
     def __init__(self, path: Path, envelope: Envelope) -> None:
-        self._lock = threading.Lock()
-        self._journal = Journal(path, envelope, "declared")
         self._reads: dict[Key, Read] = {}
         self._whole: Read | None = None
-        for record in self._journal.read():
-            self._apply(record)
+        self._ledger = Ledger(path, envelope, "declared", {"put": self._apply_put, "delete": self._apply_delete})
 
     def close(self) -> None:
-        self._journal.close()
+        self._ledger.close()
 
     @property
     def generation(self) -> int:
         """How often they have changed, ever. It never falls."""
-        return self._journal.count
+        return self._ledger.count
 
     def __contains__(self, key: Key) -> bool:
         return key in self._reads
 
     def read(self) -> Read:
         """All of them. The very same object as long as none changes."""
-        with self._lock:
+        with self._ledger.lock:
             if self._whole is None:
                 self._whole = _joined(self._reads.values())
             return self._whole
@@ -57,31 +53,20 @@ class Declared:
         found = document_read(key, body)
         if found.problems:
             raise Invalid("The document has problems.", problems=found.problems)
-        self._append(["put", *key, body.decode(), by, when])
+        with self._ledger.writing():
+            self._ledger.append("put", *key, body.decode(), by, when)
 
     def delete(self, key: Key, by: str, when: float) -> None:
         """Takes it away for good."""
-        self._append(["delete", *key, by, when])
+        with self._ledger.writing():
+            self._ledger.append("delete", *key, by, when)
 
-    def _append(self, event: list[str | float]) -> None:
-        with self._lock, self._journal.locked():
-            for record in self._journal.read():
-                self._apply(record)
-            record = orjson.dumps(event)
-            self._journal.append(record)
-            self._apply(record)
+    def _apply_put(self, kind: str, name: str, body: str, _by: str, _when: float) -> None:
+        self._reads[kind, name] = document_read((kind, name), body.encode())
+        self._whole = None
 
-    def _apply(self, record: bytes) -> None:
-        event, kind, name, *fields = orjson.loads(record)
-        if event == "put":
-            self._reads[kind, name] = document_read((kind, name), fields[0].encode())
-        elif event == "delete":
-            self._reads.pop((kind, name), None)
-        else:
-            raise Unavailable(
-                f"The file {self._journal.path} holds a record that this version doesn't know. Use the version that wrote it.",
-                code="journal-of-newer-version",
-            )
+    def _apply_delete(self, kind: str, name: str, _by: str, _when: float) -> None:
+        self._reads.pop((kind, name), None)
         self._whole = None
 
 

@@ -5,18 +5,14 @@ envelope may write (`bartizan key new` does); a running gateway sees it by `poll
 """
 
 import hashlib
-import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
-
-from bartizan.errors import BartizanError, Conflict, Invalid, NotFound, Unavailable
-from bartizan.identity.journal import Journal
+from bartizan.errors import BartizanError, Conflict, Invalid, NotFound
 from bartizan.identity.key_text import SHARDS, is_wellformed, key_id, key_text, shard_of
+from bartizan.identity.ledger import Ledger
 from bartizan.model.attributes import text_problem
 from bartizan.secrets.envelope import Envelope
 from bartizan.secrets.sealed import Secret
@@ -71,8 +67,6 @@ class KeyStore:
 
     def __init__(self, path: Path, envelope: Envelope, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
-        self._journal = Journal(path, envelope, "keys")
         self._shards: dict[str, dict[str, KeyRecord]] = {shard: {} for shard in SHARDS}
         self._revoked: dict[bytes, str] = {}
         self._names: dict[str, str] = {}
@@ -80,16 +74,16 @@ class KeyStore:
         """Those that do: asked for twice a second, when most keys never expire."""
         self._added: list[KeyRecord] = []
         self._removed: list[KeyRecord] = []
-        self._absorb()
+        self._ledger = Ledger(path, envelope, "keys", {"add": self._apply_add, "revoke": self._apply_revoke, "taken": self._apply_taken})
         self._forget_changes()
 
     def close(self) -> None:
-        self._journal.close()
+        self._ledger.close()
 
     @property
     def generation(self) -> int:
         """How often the keys have changed, ever. It never falls."""
-        return self._journal.count
+        return self._ledger.count
 
     def new(self, consumer: str, *, name: str = "", expires: float | None = None) -> NewKey:
         """Makes a key. `expires` is in seconds since the epoch."""
@@ -98,19 +92,21 @@ class KeyStore:
     def add(self, consumer: str, key: Secret, *, name: str = "", expires: float | None = None) -> NewKey:
         """Takes a key that was made elsewhere, in the same form. One that was revoked here stays so."""
         self._check(consumer, name, key, expires)
-        with self._writing():
+        with self._ledger.writing():
             self._check_unused(key)
             ident = self._unused_id()
-            self._append("add", ident, consumer, name, key.reveal(), float(self._clock()), None if expires is None else float(expires))
+            self._ledger.append(
+                "add", ident, consumer, name, key.reveal(), float(self._clock()), None if expires is None else float(expires)
+            )
         return NewKey(ident, consumer, key)
 
     def revoke(self, ident: str) -> KeyRecord:
         """Ends a key for good, and tells which one it was."""
-        with self._writing():
+        with self._ledger.writing():
             record = self._by_id(ident)
             if record is None:
                 raise NotFound(f"There is no key {ident}, or it is revoked already.", code="key-missing")
-            self._append("revoke", ident, float(self._clock()))
+            self._ledger.append("revoke", ident, float(self._clock()))
         return record
 
     @property
@@ -120,47 +116,47 @@ class KeyStore:
 
     def revoked(self) -> tuple[Revoked, ...]:
         """Every key that was ever revoked."""
-        with self._lock:
+        with self._ledger.lock:
             return tuple(Revoked(ident, digest) for digest, ident in self._revoked.items())
 
     def unknown(self, told: Iterable[Revoked]) -> tuple[Revoked, ...]:
         """Those of which it isn't known here that they were revoked."""
-        with self._lock:
+        with self._ledger.lock:
             return tuple(one for one in told if one.digest not in self._revoked)
 
     def take_revoked(self, wanted: Iterable[Revoked]) -> int:
         """Takes over what others know to be revoked, for good, be the keys here or not. How many weren't known to be."""
-        with self._writing():
+        with self._ledger.writing():
             missing = [(one.id, one.digest.hex()) for one in wanted if one.digest not in self._revoked]
             for at in range(0, len(missing), _AT_ONCE):
-                self._append("taken", missing[at : at + _AT_ONCE], float(self._clock()))
+                self._ledger.append("taken", missing[at : at + _AT_ONCE], float(self._clock()))
         return len(missing)
 
     def records(self) -> tuple[KeyRecord, ...]:
         """Every key that wasn't revoked, expired ones too."""
-        with self._lock:
+        with self._ledger.lock:
             return tuple(self._in(SHARDS))
 
     def live(self, now: float, shards: Collection[str] = SHARDS) -> tuple[KeyRecord, ...]:
         """The keys of these shards that count at `now`."""
-        with self._lock:
+        with self._ledger.lock:
             return tuple(record for record in self._in(shards) if record.expires is None or record.expires > now)
 
     def shards_expired(self, since: float, now: float) -> frozenset[str]:
         """The shards of the keys that expired after `since`, up to `now`."""
-        with self._lock:
+        with self._ledger.lock:
             return _shards(record for record in self._expiring.values() if record.expires is not None and since < record.expires <= now)
 
     def shards_of(self, consumers: Collection[str]) -> frozenset[str]:
         """The shards that hold a key of one of these consumers."""
-        with self._lock:
+        with self._ledger.lock:
             return _shards(record for record in self._in(SHARDS) if record.consumer in consumers)
 
     def poll(self) -> Changes | None:
         """Reads what other processes appended, and tells what has changed since the last poll, by them or by this object."""
-        with self._lock:
+        with self._ledger.lock:
             try:
-                self._absorb()
+                self._ledger.absorb()
             except BartizanError:  # what was revoked before the record that can't be read counts first
                 if not self._added and not self._removed:
                     raise
@@ -174,35 +170,6 @@ class KeyStore:
             )
             self._forget_changes()
             return changes
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        with self._lock, self._journal.locked():
-            self._absorb()
-            yield
-
-    def _append(self, *event: str | float | list[tuple[str, str]] | None) -> None:
-        record = orjson.dumps(event)
-        self._journal.append(record)
-        self._apply(record)
-
-    def _absorb(self) -> None:
-        for record in self._journal.read():
-            self._apply(record)
-
-    def _apply(self, record: bytes) -> None:
-        event, *fields = orjson.loads(record)
-        if event == "add":
-            self._apply_add(*fields)
-        elif event == "revoke":
-            self._apply_revoke(*fields)
-        elif event == "taken":
-            self._apply_taken(*fields)
-        else:
-            raise Unavailable(
-                f"The file {self._journal.path} holds a record that this version doesn't know. Use the version that wrote it.",
-                code="journal-of-newer-version",
-            )
 
     def _apply_add(self, ident: str, consumer: str, name: str, text: str, *times: float) -> None:
         # One object for each consumer and name, however many keys have it: 100,000 keys are held in memory.

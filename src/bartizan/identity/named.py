@@ -5,18 +5,14 @@ Live data: any process that holds the envelope may write (`bartizan secret set` 
 told again, and a grant is never changed without giving the value anew: so nobody gets a secret sent elsewhere who doesn't have it already.
 """
 
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from bartizan.errors import Invalid, NotFound, Unavailable
-from bartizan.identity.journal import Journal
+from bartizan.errors import Invalid, NotFound
+from bartizan.identity.ledger import Ledger
 from bartizan.model.attributes import text_problem
 from bartizan.model.fields import is_name
 from bartizan.model.named import Grant, Use, destination
@@ -79,48 +75,46 @@ class NamedSecrets:
 
     def __init__(self, path: Path, envelope: Envelope, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
-        self._journal = Journal(path, envelope, "secrets")
         self._held: dict[Key, NamedSecret] = {}
-        self._polled = 0
-        self._absorb()
-        self._polled = self._journal.count
+        self._version = 0
+        self._ledger = Ledger(path, envelope, "secrets", {"set": self._apply_set, "delete": self._apply_delete})
+        self._polled = self._version
 
     def close(self) -> None:
-        self._journal.close()
+        self._ledger.close()
 
     def set(self, wanted: Wanted) -> NamedSecret:
         """Makes a secret, or gives it another value and other destinations. Invalid if it can't be one."""
         to = _checked(wanted)
-        with self._writing():
+        with self._ledger.writing():
             key = (wanted.team, wanted.name)
             if key not in self._held and sum(team == wanted.team for team, _ in self._held) >= _MOST:
                 raise Invalid(f"There are {_MOST} secrets already: delete some.", code="secrets-too-many")
-            self._append("set", wanted.team, wanted.name, list(to), wanted.by, float(self._clock()), wanted.value.reveal())
+            self._ledger.append("set", wanted.team, wanted.name, list(to), wanted.by, float(self._clock()), wanted.value.reveal())
             return self._held[key]
 
     def delete(self, team: str | None, name: str, by: str) -> NamedSecret:
         """Takes a secret away, and tells which one it was."""
-        with self._writing():
+        with self._ledger.writing():
             held = self._held.get((team, name))
             if held is None:
                 raise missing(name)
-            self._append("delete", team, name, by, float(self._clock()))
+            self._ledger.append("delete", team, name, by, float(self._clock()))
         return held
 
     def all(self) -> tuple[NamedSecret, ...]:
         """Every secret, in order."""
-        with self._lock:
+        with self._ledger.lock:
             return tuple(sorted(self._held.values(), key=lambda one: (one.team or "", one.name)))
 
     def grants(self) -> dict[Key, Grant]:
         """What each may be used for."""
-        with self._lock:
+        with self._ledger.lock:
             return {key: one.grant for key, one in self._held.items()}
 
     def used(self, name: str, use: Use) -> NamedSecret:
         """The secret of this name, for this use. KeyError if there is none that may be used so: both look alike."""
-        with self._lock:
+        with self._ledger.lock:
             found = self._held.get((use.team, name))
         if found is None or not found.grant.allows(use):
             raise KeyError(name)
@@ -128,40 +122,21 @@ class NamedSecrets:
 
     def poll(self) -> bool:
         """Reads what other processes appended. Whether anything has changed since the last poll, by them or by this object."""
-        with self._lock:
-            self._absorb()
-            before, self._polled = self._polled, self._journal.count
+        with self._ledger.lock:
+            self._ledger.absorb()
+            before, self._polled = self._polled, self._version
             return before != self._polled
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        with self._lock, self._journal.locked():
-            self._absorb()
-            yield
+    def _apply_set(self, team: str | None, name: str, *fields: Any) -> None:
+        to, by, changed, value = fields
+        self._version += 1
+        known = self._held.get((team, name))
+        created = known.created if known is not None else changed
+        self._held[team, name] = NamedSecret(name, team, tuple(to), created, changed, by, Secret(value), self._version)
 
-    def _append(self, *event: str | float | list[str] | None) -> None:
-        record = orjson.dumps(event)
-        self._journal.append(record)
-        self._apply(record, self._journal.count)
-
-    def _absorb(self) -> None:
-        for record in self._journal.read():
-            self._apply(record, self._journal.count)
-
-    def _apply(self, record: bytes, version: int) -> None:
-        event, team, name, *fields = orjson.loads(record)
-        if event == "set":
-            to, by, changed, value = fields
-            known = self._held.get((team, name))
-            created = known.created if known is not None else changed
-            self._held[team, name] = NamedSecret(name, team, tuple(to), created, changed, by, Secret(value), version)
-        elif event == "delete":
-            self._held.pop((team, name), None)
-        else:
-            raise Unavailable(
-                f"The file {self._journal.path} holds a record that this version doesn't know. Use the version that wrote it.",
-                code="journal-of-newer-version",
-            )
+    def _apply_delete(self, team: str | None, name: str, _by: str, _when: float) -> None:
+        self._version += 1
+        self._held.pop((team, name), None)
 
 
 def missing(name: str) -> NotFound:

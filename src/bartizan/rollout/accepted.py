@@ -4,7 +4,6 @@ Without it, no key could be revoked and no consumer's keys be told until somebod
 """
 
 import base64
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import orjson
 
 from bartizan.compile import Compiled, compile
 from bartizan.compile.read import Read, assemble, read
+from bartizan.lib.files import replaced
 from bartizan.model.snapshot import Snapshot
 
 FILE = "accepted.json"
@@ -39,12 +39,7 @@ class Accepted:
             return
         texts, named = wanted
         contents = {name: base64.b64encode(content).decode() for name, content in named.items()}
-        partial = self._file.with_suffix(".new")
-        with partial.open("wb") as opened:
-            opened.write(orjson.dumps({"texts": texts, "named": contents}))
-            opened.flush()
-            os.fsync(opened.fileno())
-        partial.replace(self._file)
+        replaced(self._file, orjson.dumps({"texts": texts, "named": contents}))
         if self._next is wanted:
             self._next = None
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 
 from bartizan.errors import Unavailable
+from bartizan.lib.files import replaced
 from bartizan.store.database import BUSY_S, Tampered
 from bartizan.store.model import Head, Seal, canonical
 
@@ -55,13 +56,8 @@ class HeadFile:
             raise ValueError("nobody signs")
         told = {"number": head.number, "hash": head.hash, "signer": self._seal.signer}
         text = canonical({**told, "signature": self._seal.sign(_signed_text(head)).hex()}) + b"\n"
-        partial = self.path.with_name(self.path.name + ".new")
         with self._named():
-            with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(self.path)
+            replaced(self.path, text)
 
     def _wait(self, lock: int) -> None:
         ends = time.monotonic() + BUSY_S

@@ -149,6 +149,6 @@ def test_one_team_doesnt_fill_up_what_others_need(named: NamedSecrets, monkeypat
 
 def test_a_record_of_a_newer_version_isnt_passed_over(named: NamedSecrets, tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
-        named._append("grant", "orders", "partner")
+        named._ledger.append("grant", "orders", "partner")
     with pytest.raises(Unavailable):
         NamedSecrets(tmp_path / "secrets", ENVELOPE)
