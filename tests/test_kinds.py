@@ -20,7 +20,7 @@ FRAME = """
 kind: Gateway
 name: edge
 listeners: [{name: web, address: "127.0.0.1:8080"}]
-attributes: {plan: string, department: string, job: string}
+attributes: {plan: string, department: string, job: string, acr: string, auth_time: number}
 ---
 kind: Api
 name: orders
@@ -32,6 +32,7 @@ name: corp
 issuer: https://idp.example.com
 audiences: [orders]
 jwks: {keys: []}
+attributes: {acr: acr, auth_time: auth_time}
 ---
 kind: Public
 name: frame

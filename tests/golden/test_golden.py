@@ -24,7 +24,7 @@ FRAME = """
 kind: Gateway
 name: edge
 listeners: [{name: web, address: "127.0.0.1:8080"}]
-attributes: {plan: string, department: string, level: number, contractor: bool}
+attributes: {plan: string, department: string, level: number, contractor: bool, acr: string, amr: list, auth_time: number}
 ---
 kind: Api
 name: orders
@@ -36,6 +36,7 @@ name: corp
 issuer: https://idp.example.com
 audiences: [orders]
 jwks: {keys: []}
+attributes: {acr: acr, amr: amr, auth_time: auth_time}
 ---
 kind: Public
 name: frame

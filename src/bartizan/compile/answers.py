@@ -18,6 +18,8 @@ class Answer:
     type: str
     title: str
     challenge: str = ""
+    challenged: bool = True
+    """Whether a 401 is challenged here."""
 
 
 def _denied(*policies: str) -> str:
@@ -47,6 +49,14 @@ ANSWERS: tuple[Answer, ...] = (
         'error="invalid_token"',
     ),
     Answer("$.startsWith('rbac_access_denied_matched_policy[Authenticate/')", 401, "unauthenticated", "A valid credential is needed."),
+    # How to log in is the policy's matter, and stands on its route.
+    Answer(
+        "$.startsWith('rbac_access_denied_matched_policy[RequireFactor/')",
+        401,
+        "stronger-login-needed",
+        "A stronger or more recent login is needed.",
+        challenged=False,
+    ),
     Answer(_denied("method-not-allowed"), 405, "method-not-allowed", "The method is not allowed here."),
     Answer("$.startsWith('rbac_access_denied')", 403, "forbidden", "You may not do this."),
     Answer("$ == 'local_rate_limited'", 429, "too-many-requests", "Too many requests. Try again later."),
@@ -76,7 +86,7 @@ def local_replies(gateway: Gateway) -> dict[str, Any]:
         }
         if answer.status == 405:
             mapper["headers_to_add"] = [_header("allow", "%METADATA(ROUTE:bartizan:allow)%")]
-        if answer.status == 401:
+        if answer.status == 401 and answer.challenged:
             detail = f", {answer.challenge}" if answer.challenge else ""
             mapper["headers_to_add"] = [_header("www-authenticate", f'Bearer realm="{gateway.name}"{detail}')]
         mappers.append(mapper)

@@ -7,6 +7,7 @@ from typing import Any
 from bartizan.compile.client_certificates import certificate_problems
 from bartizan.compile.teams import team_problems
 from bartizan.condition import Schema
+from bartizan.condition.schema import LISTS
 from bartizan.model.attributes import RESERVED, attribute_problem
 from bartizan.model.consumer import Consumer
 from bartizan.model.gateway import Gateway
@@ -144,6 +145,6 @@ def _has_type(value: Any, declared: str) -> bool:
         return isinstance(value, bool)
     if declared == "number":
         return isinstance(value, int | float) and not isinstance(value, bool)
-    if declared == "list":
+    if declared in LISTS:
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     return isinstance(value, str)

@@ -6,6 +6,7 @@ from bartizan.condition import patterns
 from bartizan.condition.mistake import Refused, one_of, suggestion
 from bartizan.condition.networks import network
 from bartizan.condition.patterns import DEVICES
+from bartizan.condition.schema import LISTS
 from bartizan.condition.syntax import Ast
 from bartizan.condition.terms import (
     Calendar,
@@ -84,7 +85,7 @@ def _compared(order: Order, left: Term, right: Term, ast: Ast) -> Node:
         return TextPair(f"_{order}_", left, right)
     if is_number(left) and (number := _number(right)) is not None:
         return NumberPair(order, left, number)
-    if isinstance(left, Attribute) and left.type == "list":
+    if isinstance(left, Attribute) and left.type in LISTS:
         unsupported(ast.start, "a list can only be asked for a member", f'write "ops" in principal.{left.name}')
     wrong_type(ast.start, f"{kind(left)} can't be compared with {kind(right)}", _type_hint(left))
 
@@ -194,7 +195,7 @@ def membership(ast: Ast, scope: Scope) -> Node:
         return _in_literals(left, right, ast)
     if right == Special("request.headers"):
         return Present(header(literal_text(ast.args[0], '"name" in request.headers'), ast.args[0].start))
-    if isinstance(right, Attribute) and right.type == "list":
+    if isinstance(right, Attribute) and right.type in LISTS:
         return Member(right, literal_text(ast.args[0], f"in principal.{right.name}"))
     wrong_type(
         ast.args[1].start, f"nothing can be in {kind(right)}", 'the right side is a list, such as ["gold", "silver"] or principal.groups'

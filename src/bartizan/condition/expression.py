@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from bartizan.condition import patterns
 from bartizan.condition.networks import patterns as network_patterns
-from bartizan.condition.schema import ADDRESS_HEADER, NAMESPACE, TIME_HEADER, Sources
+from bartizan.condition.schema import ADDRESS_HEADER, LISTS, NAMESPACE, TIME_HEADER, Sources
 from bartizan.condition.syntax import Ast, call, const, has, index, joined, listing, method, name, negation
 from bartizan.condition.tree import (
     Agent,
@@ -20,6 +20,7 @@ from bartizan.condition.tree import (
     Constant,
     Day,
     Detail,
+    Elapsed,
     Flag,
     Group,
     Header,
@@ -48,7 +49,7 @@ _METADATA = name("metadata.filter_metadata")
 _PRINCIPAL = index(_METADATA, NAMESPACE)
 _ADDRESS_TEXT = r"^(?:\[?[0-9a-f]*:|[0-9]+\.)"
 _GREATEST = sys.float_info.max
-_TYPES = {"string": "string", "number": "double", "bool": "string", "list": "string"}
+_TYPES = {"string": "string", "number": "double", "bool": "string", "list": "string", "words": "string"}
 
 
 def expression(node: Node, want: bool, sources: Sources) -> Ast:
@@ -118,6 +119,9 @@ def _guard(of: Text | Number, sources: Sources) -> Iterator[Ast]:
             yield has("request.size")
         case Hour():
             yield from _guard_time(sources)
+        case Elapsed(moment):
+            yield from _guard_attribute(moment)
+            yield from _guard_time(sources)
 
 
 def _guard_time(sources: Sources) -> Iterator[Ast]:
@@ -151,8 +155,8 @@ def _guard_attribute(of: Attribute) -> Iterator[Ast]:
         yield call("_<=_", value, const(_GREATEST))
     elif of.type == "bool":
         yield call("@in", value, listing(["true", "false"]))
-    elif of.type == "list":
-        yield method(value, "matches", const(f"^{patterns.LIST}$"))
+    elif of.type in LISTS:
+        yield joined("_||_", [method(value, "matches", const(f"^{one}$")) for one in patterns.lists(of.type)])
         yield negation(method(value, "matches", const(patterns.ODD_ESCAPE)))
 
 
@@ -184,7 +188,8 @@ def _asked_of_text(test: TextIs | TextHas | TextPair | Member | Agent) -> Ast:
         case TextHas(of, how, what):
             return _part(of, how, what)
         case Member(of, value):
-            return method(_read(of), "matches", const(f"^{patterns.list_holds(value)}"))
+            found = [const(f"^{one}") for one in patterns.holding(of.type, value)]
+            return joined("_||_", [method(_read(of), "matches", one) for one in found])
         case Agent(pattern):
             return method(index(_HEADERS, "user-agent"), "matches", const(pattern))
         case TextPair(function, left, right):
@@ -250,7 +255,7 @@ def _read(of: Text) -> Ast:
 
 def _numbers(left: Number, right: Number | int | float, sources: Sources) -> tuple[Ast, Ast]:
     """Both sides, as whole numbers if both are, else as doubles."""
-    whole = isinstance(right, int | Size | BodySize | Hour) and not isinstance(left, Attribute)
+    whole = isinstance(right, int | Size | BodySize | Hour) and not isinstance(left, Attribute | Elapsed)
     return _number(left, whole, sources), _number(right, whole, sources)
 
 
@@ -266,6 +271,8 @@ def _number(of: Number | int | float, whole: bool, sources: Sources) -> Ast:
             read = name("request.size")
         case Hour(zone):
             read = method(_now(sources), "getHours", const(zone))
+        case Elapsed(moment):
+            return call("_-_", call("double", call("int", _now(sources))), _read(moment))
     return read if whole else call("double", read)
 
 

@@ -85,6 +85,10 @@ _ELEMENT = r"\"(?:[^\"\\]|\\.)*\"|-?[0-9][0-9.eE+-]*|true|false|null"
 LIST = rf"(?s) *\[ *(?:(?:{_ELEMENT}) *,? *)*\] *"
 """A flat JSON list. (A missing comma is overlooked: strings end where they end, with or without one.)"""
 
+_WORD = r"[!#-\[\]-~]+"
+WORDS = rf"{_WORD}(?: {_WORD})*"
+"""Words with one space between them, as RFC 6749 writes a scope. No list is one: its strings stand in quotation marks."""
+
 ODD_ESCAPE = r"\\u00(?:2[013458-9a-eA-E]|3[0-9abfABF]|[46][0-9a-fA-F]|5[0-9abdefABDEF]|7[0-9a-eA-E])"
 """A printable character written as \\u00XX where no serializer does so; a list with one counts as malformed."""
 
@@ -95,6 +99,21 @@ _PERHAPS_ESCAPED = frozenset("&'/<=>\x7f")
 def list_holds(value: str) -> str:
     """A pattern for the beginning of a list's text (given that it is well formed), up to `value` as one of its elements."""
     return rf"(?s) *\[(?:\"(?:[^\"\\]|\\.)*\"|[^\"])*\"{''.join(map(json_forms, value))}\""
+
+
+def words_hold(value: str) -> str:
+    """The same for words."""
+    return rf"(?:[^ ]+ )*{quoted(value)}(?: |$)"
+
+
+def lists(declared: str) -> tuple[str, ...]:
+    """Patterns for what a list of this type may look like."""
+    return (LIST, WORDS) if declared == "words" else (LIST,)
+
+
+def holding(declared: str, value: str) -> tuple[str, ...]:
+    """Patterns for the beginning of such a list, up to `value` as one of its elements."""
+    return (list_holds(value), words_hold(value)) if declared == "words" and re.fullmatch(_WORD, value) else (list_holds(value),)
 
 
 def json_forms(character: str) -> str:

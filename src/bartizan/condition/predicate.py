@@ -130,7 +130,7 @@ def _test(test: Test, want: bool, sources: Sources) -> Message:
         case NumberPair(order, Attribute() as of, int() | float() as number):
             return _number(of, order, float(number), want)
         case Member(of, value):
-            holds = _metadata(of, _pattern(patterns.list_holds(value) + patterns.ANYTHING))
+            holds = _metadata(of, *(_pattern(one + patterns.ANYTHING) for one in patterns.holding(of.type, value)))
             return _all([_is_there(of), holds if want else _not(holds)])
         case TextIs() | TextHas():
             return _text(test, want)
@@ -151,9 +151,9 @@ def _is_there(of: Text) -> Message:
             return _metadata(of, _pattern(patterns.ANYTHING))
         case Attribute(_, "bool"):
             return _metadata(of, _pattern("true|false"))
-        case Attribute(_, "list"):
+        case Attribute(_, "list" | "words"):
             odd = _metadata(of, _pattern(patterns.found_in(patterns.ODD_ESCAPE)))
-            return _all([_metadata(of, _pattern(patterns.LIST)), _not(odd)])
+            return _all([_metadata(of, *map(_pattern, patterns.lists(of.type))), _not(odd)])
         case Attribute():
             return _number_is(of, {"range": {"start": -_GREATEST, "end": math.inf}})
         case Detail("host"):

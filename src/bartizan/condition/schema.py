@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-AttributeType = Literal["string", "number", "bool", "list"]
+AttributeType = Literal["string", "number", "bool", "list", "words"]
+"""`words` is a list which a token may also tell as one string of words, as `scope` does (RFC 6749, section 3.3)."""
+LISTS: frozenset[AttributeType] = frozenset(("list", "words"))
 
 RESERVED: Mapping[str, AttributeType] = MappingProxyType({"id": "string", "method": "string", "issuer": "string", "groups": "list"})
 """What every principal may have, beside the attributes that a gateway declares."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import NoReturn, TypeGuard
 
 from bartizan.condition.mistake import Refused, one_of, suggestion
-from bartizan.condition.schema import JA4_HEADER, OWN_HEADERS, AttributeType
+from bartizan.condition.schema import JA4_HEADER, LISTS, OWN_HEADERS, AttributeType
 from bartizan.condition.syntax import Ast, Value
-from bartizan.condition.tree import Attribute, BodySize, Detail, Header, Hour, Number, Size, Text
+from bartizan.condition.tree import Attribute, BodySize, Detail, Elapsed, Header, Hour, Number, Size, Text
 from bartizan.condition.zones import zones
 
 
@@ -69,7 +69,7 @@ NAMES: Mapping[str, Term] = {
     "now": Special("now"),
 }
 TEXT_FUNCTIONS = ("startsWith", "endsWith", "contains", "matches")
-NOW_FUNCTIONS = ("between", "after", "before", "weekday", "hour", "date")
+NOW_FUNCTIONS = ("between", "after", "before", "since", "weekday", "hour", "date")
 FUNCTIONS = (*TEXT_FUNCTIONS, *NOW_FUNCTIONS, "size", "within", "has")
 OPERATORS = {"_+_": "+", "_-_": "-", "_*_": "*", "_/_": "/", "_%_": "%", "-_": "-"}
 _ROOTS = ("principal", "request", "source", "device", "now")
@@ -192,6 +192,8 @@ def _called(ast: Ast, scope: Scope) -> Term:
         return _size(ast, scope)
     if ast.name in ("weekday", "hour", "date"):
         return _of_now(ast, scope)
+    if ast.name == "since":
+        return _elapsed(ast, scope)
     if ast.name in OPERATORS:
         unsupported(ast.at, f"there is no arithmetic in conditions ({OPERATORS[ast.name]})", "compare with a literal")
     if ast.name == "_?_:_":
@@ -214,7 +216,7 @@ def _size(ast: Ast, scope: Scope) -> Size:
     if len(operands) != 1:
         wrong_type(ast.start, "size() takes one string", "write size(principal.id)")
     of = term(operands[0], scope)
-    if isinstance(of, Attribute) and of.type == "list":
+    if isinstance(of, Attribute) and of.type in LISTS:
         unsupported(ast.start, "the size of a list can't be asked", 'ask for a member: "ops" in principal.groups')
     if of == Detail("host"):
         unsupported(ast.start, "the size of request.host can't be asked", "compare it with ==, in, startsWith or endsWith")
@@ -230,6 +232,14 @@ def _of_now(ast: Ast, scope: Scope) -> Hour | Calendar:
     return Hour(zone) if ast.name == "hour" else Calendar(ast.name, zone)
 
 
+def _elapsed(ast: Ast, scope: Scope) -> Elapsed:
+    of = term(ast.args[0], scope) if len(ast.args) == 1 else None
+    if ast.target is None or term(ast.target, scope) != Special("now") or not isinstance(of, Attribute) or of.type != "number":
+        hint = "write now.since(principal.auth_time) < 600: seconds since the moment that the attribute tells, itself in seconds since 1970"
+        wrong_type(ast.start, "since() is asked of now, for an attribute that is a number", hint)
+    return Elapsed(of)
+
+
 def zone_name(ast: Ast) -> str:
     name = literal_text(ast, "a time zone")
     if name not in zones():
@@ -243,7 +253,7 @@ def is_text(of: Term) -> TypeGuard[Text]:
 
 
 def is_number(of: Term) -> TypeGuard[Number]:
-    return isinstance(of, Size | BodySize | Hour) or (isinstance(of, Attribute) and of.type == "number")
+    return isinstance(of, Size | BodySize | Hour | Elapsed) or (isinstance(of, Attribute) and of.type == "number")
 
 
 _SPECIAL = {"source.ip": "an address", "device.type": "a device type", "now": "a time", "request.headers": "the headers"}

@@ -60,8 +60,15 @@ class Hour:
     zone: str
 
 
+@dataclass(frozen=True, slots=True)
+class Elapsed:
+    """How many whole seconds ago the moment was that a number attribute tells, in seconds since the epoch."""
+
+    of: Attribute
+
+
 Text = Attribute | Header | Detail
-Number = Attribute | Size | BodySize | Hour
+Number = Attribute | Size | BodySize | Hour | Elapsed
 
 
 # What they ask.
@@ -299,7 +306,7 @@ def attributes(node: Node) -> frozenset[str]:
     for test in asked(node):
         for slot in ("of", "left", "right"):
             term = getattr(test, slot, None)
-            term = term.of if isinstance(term, Size) else term
+            term = term.of if isinstance(term, Size | Elapsed) else term
             if isinstance(term, Attribute):
                 read.add(term.name)
     return frozenset(read)

@@ -101,6 +101,17 @@ def header_mutations(mutations: Iterable[Mapping[str, Any]], trailers: Iterable[
     return message("envoy.extensions.filters.http.header_mutation.v3.HeaderMutation", mutations=changes)
 
 
+def challenge(policy: str, text: str) -> dict[str, Any]:
+    """A route's WWW-Authenticate (RFC 9110, section 11.6.1) on the answers that this policy refuses, and on no other. A HeaderValueOption.
+
+    `text` holds no apostrophe, percent sign or closing parenthesis: they would end what stands around them.
+    """
+    if set(text) & set("'%)\\"):
+        raise ValueError(f"a challenge can't be {text!r}")
+    told = f"%CEL(response.code_details == 'rbac_access_denied_matched_policy[{policy}]' ? '{text}' : '')%"
+    return {"header": {"key": "www-authenticate", "value": told}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+
+
 def overwrite(name: str, value: str) -> dict[str, Any]:
     """A mutation that sets a header to a format string, whatever it was."""
     return {"append": {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}

@@ -53,7 +53,17 @@ _BOOL = r"^(?:(true|false)|\C*)$"
 # Base64 of what begins with "[" begins with W; "{" doesn't.
 _LIST = r"^(?:(W[A-Za-z0-9+/]+={0,2})|\C*)$"
 # A claim declared as a string that is a list or an object: base64 of what begins with [" [[ [{ [] [0-9 [t [f [n [- or {" {}.
-_NOT_STRING = r"^(?:W(?:y[I-L0-3]|1[s-v0]|3[s-vQ-T]|z[A-Za-n]|2[Y-b4-7])|e(?:y[I-L]|30))[A-Za-z0-9+/]*={0,2}$"
+_BASE64 = r"(?:W(?:y[I-L0-3]|1[s-v0]|3[s-vQ-T]|z[A-Za-n]|2[Y-b4-7])|e(?:y[I-L]|30))[A-Za-z0-9+/]*={0,2}"
+_NOT_STRING = rf"^{_BASE64}$"
+# Nor may words look like a list.
+_NOT_WORDS = rf'^(?:{_BASE64}|[^"]*"\C*)$'
+_CLAIMS = {
+    "number": (_NUMBER, r"\1"),
+    "bool": (_BOOL, r"\1"),
+    "list": (_LIST, r"\1"),
+    "string": (_NOT_STRING, ""),
+    "words": (_NOT_WORDS, ""),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +143,12 @@ def _token_rules(types: Mapping[str, str], issuers: Mapping[str, str]) -> Iterab
         yield _rule(header, "issuer", value=name)
         yield _rule(header, "id", rewrite=("^", url.replace("\\", "\\\\") + "|"))
     for name, kind in types.items():
-        yield _claim_rule(name, kind)
+        for form in ("list", "words") if kind == "words" else (kind,):
+            yield _claim_rule(name, form)
 
 
 def _claim_rule(name: str, kind: str) -> Rule:
-    rewrite = {"number": (_NUMBER, r"\1"), "bool": (_BOOL, r"\1"), "list": (_LIST, r"\1"), "string": (_NOT_STRING, "")}[kind]
-    return _rule(names.claim_header(name), name, rewrite=rewrite, number=kind == "number", base64=kind == "list")
+    return _rule(names.claim_header(name), name, rewrite=_CLAIMS[kind], number=kind == "number", base64=kind == "list")
 
 
 def _certificate_rules() -> Iterable[Rule]:

@@ -134,8 +134,8 @@ def _consumer(person: Person, snapshot: Snapshot) -> Known | None:
 def _told(value: object, declared: str) -> Value:
     """An attribute as Envoy has it. One that isn't of the declared type can't be: nobody says what becomes of it."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    fits = {"number": number, "bool": isinstance(value, bool), "list": isinstance(value, list | tuple), "string": isinstance(value, str)}
-    if not fits[declared]:
+    fits = {"number": number, "bool": isinstance(value, bool), "string": isinstance(value, str)}
+    if not fits.get(declared, isinstance(value, list | tuple)):
         return UNKNOWN
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from bartizan.condition.schema import LISTS
 from bartizan.meaning.people import KEY, Person, set_of
 from bartizan.meaning.values import Missing, Value
 from bartizan.meaning.world import World
@@ -92,7 +93,7 @@ class Teller:
     def _described(self, bits: int, among: int) -> Iterator[str]:
         """What these have in common that no others have, in words; the simplest first."""
         declared = self.world.snapshot.gateway.attributes
-        classes = {name: _classes(self.world.by_value(name).values, among) for name in declared if declared[name] != "list"}
+        classes = {name: _classes(self.world.by_value(name).values, among) for name in declared if declared[name] not in LISTS}
         hulls: dict[str, tuple[str, int]] = {}
         for name, values in classes.items():
             hull = _hull(name, values, bits)
@@ -100,7 +101,7 @@ class Teller:
                 hulls[name] = hull
                 if hull[1] == bits:
                     yield hull[0]
-        for name in ("groups", *(name for name in declared if declared[name] == "list")):
+        for name in ("groups", *(name for name in declared if declared[name] in LISTS)):
             yield from self._holding(name, bits, among)
         for (left, some), (right, others) in itertools.combinations(hulls.values(), 2):
             if some & others == bits:

@@ -11,7 +11,7 @@ from bartizan.model.releases import Releases
 from bartizan.model.team import Team
 
 _SHORTEST_STALE = timedelta(seconds=3)
-AttributeType = Literal["string", "number", "bool", "list"]
+AttributeType = Literal["string", "number", "bool", "list", "words"]
 
 
 class Listener(Declared):

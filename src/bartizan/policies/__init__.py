@@ -11,6 +11,7 @@ from bartizan.policies.ip_access import IpAccess
 from bartizan.policies.protect import Protect
 from bartizan.policies.public import Public
 from bartizan.policies.rate_limit import RateLimit
+from bartizan.policies.require_factor import RequireFactor
 from bartizan.policies.resource_policy import ResourcePolicy
 from bartizan.policies.tls import Tls
 
@@ -22,6 +23,7 @@ KINDS: tuple[type[PolicyKind], ...] = (
     Authenticate,  # who it is, before anything is asked about them
     Authorize,  # what they may do
     ResourcePolicy,  # the same, in AWS's words; behind Authorize because it is longer
+    RequireFactor,  # nobody logs in again for what they may not do anyway
     RateLimit,  # after those that refuse, so that refused requests use up nobody's limit
     Protect,  # strangers learn nothing from how much they may send
 )

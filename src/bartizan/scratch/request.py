@@ -182,7 +182,9 @@ def _identified(known: Identified, setting: Setting) -> Iterator[tuple[str, str]
             raise Unaskable(f"there is no Issuer {known.issuer!r} of such tokens")
         yield names.subject_header(issuer.name), known.id.removeprefix(f"{issuer.issuer}|")
         for name, text in noted.items():
-            is_list = name == _GROUPS or setting.attributes[name] == "list"
+            is_list = (
+                name == _GROUPS or setting.attributes[name] == "list" or (setting.attributes[name] == "words" and text.startswith("["))
+            )
             yield names.claim_header(name), base64.b64encode(text.encode()).decode() if is_list else text
         return
     if known.method == "mtls":

@@ -14,11 +14,16 @@ FRAME = """
 kind: Gateway
 name: edge
 listeners: [{name: web, address: "127.0.0.1:8080"}]
-attributes: {plan: string, level: number, staff: bool, regions: list}
+attributes: {plan: string, level: number, staff: bool, regions: list, acr: string, auth_time: number}
 ---
 {kind: Api, name: orders, paths: [/orders], upstream: "http://127.0.0.1:1"}
 ---
-{kind: Issuer, name: corp, issuer: "https://idp.example.com", audiences: [orders], jwks: {keys: []}}
+kind: Issuer
+name: corp
+issuer: https://idp.example.com
+audiences: [orders]
+jwks: {keys: []}
+attributes: {acr: acr, auth_time: auth_time}
 ---
 """
 
@@ -89,12 +94,17 @@ def test_of_credentials() -> None:
     }
 
 
+def test_of_factors() -> None:
+    asked = {"principal.method", "principal.acr", "principal.auth_time", "now"}
+    assert of("{kind: RequireFactor, name: strong, acr: [phr], within: 10m}") == asked
+
+
 def test_what_decides_nothing_needs_nothing() -> None:
     assert of("{kind: Public, name: all, reason: nothing else is looked at}") == frozenset()
     assert of('{kind: RateLimit, name: few, per: principal.id, tiers: [{windows: ["1/day"]}]}') == frozenset()
 
 
 def test_every_kind_that_decides_is_here() -> None:
-    deciding = {"Authorize", "ResourcePolicy", "IpAccess", "Authenticate"}
+    deciding = {"Authorize", "ResourcePolicy", "IpAccess", "Authenticate", "RequireFactor"}
     others = {"Public", "RateLimit", "Cors", "Protect", "Tls"}
     assert {one.model_fields["kind"].default for one in KINDS} == deciding | others

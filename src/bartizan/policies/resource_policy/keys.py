@@ -206,7 +206,7 @@ def key(name: str, schema: Schema) -> Key:
 
 
 def _tag(name: str, schema: Schema) -> Key:
-    attributes = {**schema.attributes, GROUPS: "list"}
+    attributes = {**{each: kind for each, kind in schema.attributes.items() if kind in _TYPES}, GROUPS: "list"}
     found = [name] if name in attributes else [each for each in attributes if each.lower() == name.lower()]
     if len(found) != 1:
         near = get_close_matches(name, attributes, n=1, cutoff=0.6)
