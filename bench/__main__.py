@@ -7,7 +7,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
+from collections import ChainMap
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bartizan import __version__
@@ -57,48 +60,65 @@ def _wanted(key: str, chosen: list[str]) -> bool:
     return not chosen or any(one.startswith(key) or key.startswith(one) for one in chosen)
 
 
-def _measured(folder: Path, quick: bool, chosen: list[str]) -> Figures:
-    effort = QUICK if quick else FULL
-    figures: Figures = {}
-    if any(_wanted(key, chosen) for key in _ON_BIG):
-        with measures.world(folder / "big", Size(keys=20_000 if quick else 100_000)) as one:
+@dataclass(slots=True)
+class _Run:
+    """What is measured, and what came of it. What fails is told, and the rest is measured nevertheless."""
+
+    folder: Path
+    quick: bool
+    chosen: list[str]
+    figures: Figures = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+
+    @property
+    def effort(self) -> Effort:
+        return QUICK if self.quick else FULL
+
+    def wants(self, *keys: str) -> bool:
+        """Whether one of these is to be measured."""
+        return any(_wanted(key, self.chosen) for key in keys)
+
+    def measure(self, what: str, measured: Callable[[], Figures]) -> None:
+        """Takes the figures of one thing."""
+        _say(f"measuring {what} ...")
+        try:
+            self.figures |= measured()
+        except Exception as error:  # noqa: BLE001 - a quarter of an hour of figures isn't lost for one of them
+            traceback.print_exception(error)
+            self.failed.append(what)
+
+
+def _measured(run: _Run) -> None:
+    folder, effort = run.folder, run.effort
+    if run.wants(*_ON_BIG):
+        with measures.world(folder / "big", Size(keys=20_000 if run.quick else 100_000)) as one:
             for key, measure in _ON_BIG.items():
-                if _wanted(key, chosen):
-                    _say(f"measuring {key} ...")
-                    figures |= measure(one, effort, quick)
-    if _wanted("edit", chosen):
-        _say("measuring edits below /v1 ...")
+                if run.wants(key):
+                    run.measure(key, lambda measure=measure: measure(one, effort, run.quick))  # type: ignore[misc]
+    if run.wants("edit"):
         with measures.world(folder / "v1", Size(keys=1_000, below="/v1", networks=10)) as one:
-            figures |= measures.edits(one, effort, "_v1")
-    if _wanted("policies_100", chosen):
-        _say("measuring policies_100 ...")
-        figures |= measures.policies_100(folder, effort)
-    if _wanted("tls_full_chain", chosen):
-        _say("measuring tls_full_chain ...")
-        figures |= measures.tls(folder, effort)
-    return figures | _of_releases(folder, quick, chosen)
+            run.measure("edits below /v1", lambda: measures.edits(one, effort, "_v1"))
+    if run.wants("policies_100"):
+        run.measure("policies_100", lambda: measures.policies_100(folder, effort))
+    if run.wants("tls_full_chain"):
+        run.measure("tls_full_chain", lambda: measures.tls(folder, effort))
+    _of_releases(run)
 
 
-def _of_releases(folder: Path, quick: bool, chosen: list[str]) -> Figures:
-    """What comes before a change runs."""
-    figures: Figures = {}
-    if _wanted("semantic_diff", chosen) or _wanted("diff_wrong", chosen):
-        _say("measuring semantic_diff and diff_wrong ...")
-        for found in releases.measured(folder, quick):
-            figures |= found
-    if _wanted("propagation", chosen):
-        _say("measuring propagation ...")
-        figures |= fleet.propagation(folder / "fleet", QUICK if quick else FULL)
-    if _wanted("rollback", chosen) or _wanted("brake", chosen):
-        _say("measuring rollback and brake ...")
-        figures |= rollouts.ways_back(folder / "back", QUICK if quick else FULL)
-    if _wanted("wrong_answers_during_rollouts", chosen):
-        _say("measuring wrong_answers_during_rollouts ...")
-        figures |= rollouts.rollouts_under_load(folder / "rollouts", 10 if quick else 100)
-    if _wanted("shadow", chosen):
-        _say("measuring shadow_active_latency_ratio ...")
-        figures |= rollouts.shadow_cost(folder / "shadow", QUICK if quick else FULL)
-    return figures
+def _of_releases(run: _Run) -> None:
+    """What comes before a change runs, and while it does."""
+    folder, effort = run.folder, run.effort
+    if run.wants("semantic_diff", "diff_wrong"):
+        run.measure("semantic_diff and diff_wrong", lambda: dict(ChainMap(*releases.measured(folder, run.quick))))
+    if run.wants("propagation"):
+        run.measure("propagation", lambda: fleet.propagation(folder / "fleet", effort))
+    if run.wants("rollback", "brake"):
+        run.measure("rollback and brake", lambda: rollouts.ways_back(folder / "back", effort))
+    if run.wants("wrong_answers_during_rollouts"):
+        count = 10 if run.quick else 100
+        run.measure("wrong_answers_during_rollouts", lambda: rollouts.rollouts_under_load(folder / "rollouts", count))
+    if run.wants("shadow"):
+        run.measure("shadow_active_latency_ratio", lambda: rollouts.shadow_cost(folder / "shadow", effort))
 
 
 def _say(text: str) -> None:
@@ -136,17 +156,22 @@ def main() -> int:
         _say(str(missing))
         return 1
     with tempfile.TemporaryDirectory(prefix="bartizan-bench-") as folder:
-        figures = _measured(Path(folder), read.quick, read.keys)
+        run = _Run(Path(folder), read.quick, read.keys)
+        _measured(run)
+        figures = run.figures
     bounds = {"must_be_at_most": MUST, "must_be_at_least": AT_LEAST}
     if not read.keys:  # what stands there is of one run
         RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps({"about": about, "figures": figures, **bounds}, indent=2) + "\n")
+        whole = {"about": about, "figures": figures, **bounds, **({"failed": run.failed} if run.failed else {})}
+        RESULTS.write_text(json.dumps(whole, indent=2) + "\n")
     for key, value in figures.items():
         bound = f"<= {MUST[key]:g} {'yes' if value <= MUST[key] else 'NO'}" if key in MUST else ""
         if key in AT_LEAST:
             bound = f">= {AT_LEAST[key]:g} {'yes' if value >= AT_LEAST[key] else 'NO'}"
         print(f"{key:<40} {value:>12.3f}  {bound}")
-    return 0
+    for what in run.failed:
+        _say(f"{what} couldn't be measured")
+    return 1 if run.failed else 0
 
 
 if __name__ == "__main__":

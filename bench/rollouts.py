@@ -194,7 +194,8 @@ def _until(trio: _Trio, holds: Callable[[dict[str, Any]], bool]) -> None:
     deadline = time.monotonic() + 30
     while not holds(now := trio.call("GET", "/v1/rollout")):
         if now["status"] in {"failed", "paused"} or time.monotonic() > deadline:
-            raise RuntimeError(f"the rollout stands still: {now['status']} {now['stage']} {now['why']} {now['history'][-3:]}")
+            told = f"{now['status']} {now['stage']} {now['why']} {now['figures']} {now['history'][-3:]}"
+            raise RuntimeError(f"the rollout stands still: {told}\nnodes: {trio.gateway.status()['nodes']}")
         time.sleep(0.02)
 
 
