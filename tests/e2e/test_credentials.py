@@ -126,7 +126,7 @@ class Published:
 
 
 @contextmanager
-def _published() -> Iterator[Published]:
+def publishing() -> Iterator[Published]:
     told = Published()
 
     class Handler(BaseHTTPRequestHandler):
@@ -134,7 +134,7 @@ def _published() -> Iterator[Published]:
             told.asked.append(self.path)
             if self.path == "/slow":
                 told.patience.wait(20)
-            status, text = told.answers[self.path]
+            status, text = told.answers.get(self.path, (404, ""))
             self.send_response(status)
             self.send_header("content-length", str(len(text)))
             self.end_headers()
@@ -206,7 +206,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         (folder / "files" / f"{name}.json").write_text(issuer.jwks())
     (folder / "files" / "initech.key").write_text(INITECH + "\n")
     (folder / "files" / "hooli.key").write_text("hooli-brought-this-key\n")
-    with upstream() as port, _published() as published:
+    with upstream() as port, publishing() as published:
         async with http2.upstream() as streams:
             declared = GATEWAY.replace("JWKS", str(published.port)) + _apis(port, streams)
             async with gateway(folder, {"gateway.yaml": declared, "policies.yaml": POLICIES, "consumers.yaml": CONSUMERS}) as gw:

@@ -38,6 +38,10 @@ audiences: [orders]
 jwks: {keys: []}
 attributes: {acr: acr, amr: amr, auth_time: auth_time}
 ---
+{kind: Device, name: laptop, certificates: [aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]}
+---
+{kind: Device, name: phone, certificates: [bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb]}
+---
 kind: Public
 name: frame
 target: {api: orders}

@@ -37,6 +37,7 @@ class HypotheticalRequest:
     ca: str = ""
     san: str = ""
     fingerprint: str = ""
+    device: str = ""
     at: datetime | None = None
     source: str = "127.0.0.1"
     listener: str = ""

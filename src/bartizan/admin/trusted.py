@@ -1,12 +1,9 @@
 """What an editor can't ask for over the network, because it would reach beyond her: the gateway's own files, environment and
 neighbours, and what its owner alone decides."""
 
-import asyncio
-import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
@@ -14,21 +11,16 @@ from pydantic import ValidationError
 
 from bartizan.admin.access import Caller
 from bartizan.errors import Forbidden
+from bartizan.lib.near import leads_near
 from bartizan.model.gateway import Gateway
 from bartizan.model.snapshot import Snapshot
 from bartizan.policies import KINDS
 
-Address: TypeAlias = IPv4Address | IPv6Address
-_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback", "metadata", "instance-data"})
-_METADATA = tuple(ip_network(text) for text in ("100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32", "fd00:ec2::/32"))
-"""Where clouds tell a machine its secrets, beside the link-local addresses."""
-_EMBEDDING = tuple(ip_network(text) for text in ("::/96", "64:ff9b::/96"))
 HOLDS_FILES = frozenset({"IpAccess"})
 """Kinds whose files are part of the revision: their contents are sent along, and nothing is read where the gateway runs."""
 _POLICIES = frozenset(str(one.model_fields["kind"].default) for one in KINDS)
 _FREE = frozenset({"kind", "name", "attributes"})
 """All else of a Gateway is its owner's: where it listens, how changes are let out, what is recorded."""
-_RESOLVED_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -124,43 +116,12 @@ def _host(url: str) -> Host:
 async def _check_hosts(what: str, hosts: Iterable[Host]) -> None:
     """Forbidden if one of them is near the gateway, or nobody can tell."""
     for host in hosts:
-        if is_near(host.name) or any(map(_is_near, await _addresses(host.name))):
+        if await _leads_near(host.name):
             raise Forbidden(f"{what}: only an admin may let it refer to the address {str(host)!r}.", code="reaches-inside")
 
 
-def is_near(host: str) -> bool:
-    """Whether this is a name or an address of the gateway's own machine or link, or of a cloud's metadata."""
-    name = host.rstrip(".").lower()
-    if name in _NAMES or name.endswith(".localhost") or not name:
-        return True
+async def _leads_near(host: str) -> bool:
     try:
-        return _is_near(ip_address(name))
-    except ValueError:
-        # 127.1, 0x7f000001, 2130706433, 017700000001: whoever resolves it may take it for an address, each for another.
-        last = name.rpartition(".")[2]
-        return last.isdigit() or last.startswith("0x")
-
-
-def _is_near(address: Address) -> bool:
-    near = address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast
-    return near or any(address in one for one in _METADATA) or any(map(_is_near, _embedded(address)))
-
-
-def _embedded(address: Address) -> Iterator[IPv4Address]:
-    """The IPv4 addresses that an IPv6 address may lead to."""
-    if isinstance(address, IPv6Address):
-        inner = (address.ipv4_mapped, address.sixtofour, *(address.teredo or ()))
-        yield from (one for one in inner if one is not None)
-        if any(address in one for one in _EMBEDDING):
-            yield IPv4Address(int(address) & 0xFFFF_FFFF)
-
-
-async def _addresses(host: str) -> list[Address]:
-    """What a name stands for here and now. Forbidden if that can't be told."""
-    try:
-        async with asyncio.timeout(_RESOLVED_S):
-            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            return [ip_address(str(one[4][0]).partition("%")[0]) for one in found]
-    except (OSError, ValueError) as error:  # UnicodeError is a ValueError, TimeoutError an OSError
-        told = f"The name {host!r} can't be resolved here, so nobody can tell where it leads. An admin may use it all the same."
-        raise Forbidden(told, code="reaches-nowhere") from error
+        return await leads_near(host)
+    except ValueError as error:
+        raise Forbidden(f"{error} An admin may use it all the same.", code="reaches-nowhere") from error

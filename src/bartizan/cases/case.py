@@ -15,7 +15,7 @@ import orjson
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from bartizan.cases.invariant import Invariant
-from bartizan.model.fields import AsTuple, Declared, Size
+from bartizan.model.fields import AsTuple, Declared, Name, Size
 
 Expected = Literal["allow", "refuse"]
 NOBODY = "nobody"
@@ -92,7 +92,14 @@ class Caller(Declared):
 class Device(Declared):
     """What the caller calls with, as far as it isn't told by headers."""
 
-    ja4: str = Field(min_length=1, description="The fingerprint of its TLS: `device.ja4`. Its type follows from the header user-agent.")
+    ja4: str = Field(default="", description="The fingerprint of its TLS: `device.ja4`. Its type follows from the header user-agent.")
+    id: Name | None = Field(default=None, description="The Device that it is. Whether it is trusted is as the Device says.")
+
+    @model_validator(mode="after")
+    def _something(self) -> "Device":
+        if not self.ja4 and self.id is None:
+            raise ValueError("a device is {id: NAME}, {ja4: FINGERPRINT}, or both")
+        return self
 
 
 class Given(Declared):

@@ -62,6 +62,7 @@ def _known(compiled: Compiled) -> _Known:
 
 def question_of(given: Given, snapshot: Snapshot) -> Question:
     """What is asked. All that it names exists."""
+    named = (given.device.id if given.device else None) or ""
     return Question(
         given.method,
         given.path,
@@ -73,6 +74,8 @@ def question_of(given: Given, snapshot: Snapshot) -> Question:
         listener=given.listener,
         size=given.size,
         ja4=given.device.ja4 if given.device else "",
+        device=named,
+        device_state=snapshot.devices[named].state if named else "pending",
     )
 
 
@@ -88,7 +91,7 @@ def _principal(caller: Caller | None, snapshot: Snapshot) -> Principal | None:
 
 
 def _problems(one: Found, known: _Known) -> Iterator[Problem]:
-    named = [*_caller(one, known), *_listener(one, known)]
+    named = [*_caller(one, known), *_device(one, known), *_listener(one, known)]
     yield from named
     yield from _refuser(one, known)
     for policy in one.case.shadow:
@@ -98,6 +101,12 @@ def _problems(one: Found, known: _Known) -> Iterator[Problem]:
             sent(question_of(one.given, known.snapshot), known.setting, one.given.listener or next(iter(known.listeners)))
         except Unaskable as error:
             yield Problem(one.place("given"), "case-unaskable", str(error))
+
+
+def _device(one: Found, known: _Known) -> Iterator[Problem]:
+    device = one.given.device
+    if device is not None and device.id is not None and device.id not in known.snapshot.devices:
+        yield _unknown(one.place("given", "device", "id"), "Device", device.id, known.snapshot.devices)
 
 
 def _caller(one: Found, known: _Known) -> Iterator[Problem]:

@@ -34,6 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> tuple[str, ...]:
         group.add_argument("--ca", metavar="NAME", help="who calls: someone with a client certificate of this CA"),
         group.add_argument("--san", metavar="NAME", help="the certificate's subject alternative name"),
         group.add_argument("--fingerprint", metavar="HEX", help="the certificate's SHA-256"),
+        group.add_argument("--device", metavar="NAME", help="the Device that it comes from (default: none)"),
         group.add_argument("--at", type=moment, metavar="TIME", help="when, as 2026-11-23T09:00:00+01:00 (default: now)"),
         group.add_argument("--source", type=_address, metavar="ADDRESS", help="the caller's address (default: 127.0.0.1)"),
         group.add_argument("--listener", metavar="NAME", help="the listener it comes to (default: the first)"),
@@ -71,9 +72,18 @@ def question_of(read: argparse.Namespace) -> Callable[[Snapshot], Question]:
             source=read.source or "127.0.0.1",
             listener=read.listener or "",
             size=read.size or 0,
+            device=read.device or "",
+            device_state=_device_state(read.device, snapshot),
         )
 
     return asked
+
+
+def _device_state(name: str | None, snapshot: Snapshot) -> str:
+    if name is None:
+        return "pending"
+    _known("Device", name, snapshot.devices)
+    return snapshot.devices[name].state
 
 
 def headers_of(read: argparse.Namespace) -> tuple[tuple[str, str], ...]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from bartizan.compile import live
-from bartizan.compile.client_certificates import listed
+from bartizan.compile.client_certificates import enrolled, listed
 from bartizan.compile.clusters import OTLP, collector
 from bartizan.compile.coverage import by_api, gateway_wide
 from bartizan.compile.listeners import listener_of, plain_listener_of, tls_of
@@ -174,7 +174,7 @@ def _table(compiled: Compiled) -> _Table:
     for policy in snapshot.policies:
         paths.update(policy.target.paths, policy.target.exclude)
     scopes = tuple((scope.host, scope.path, scope.name, scope.public) for scope in compiled.scopes())
-    certificates = live.ClientCertificates(cas, listed(snapshot) if cas else {})
+    certificates = live.ClientCertificates(cas, listed(snapshot) if cas else {}, enrolled(snapshot) if cas else {})
     return _Table(scopes, snapshot.gateway, certificates, protect.longest_url, frozenset(paths))
 
 

@@ -42,7 +42,8 @@ ANSWERS: tuple[Answer, ...] = (
     Answer("$.startsWith('jwt_authn_access_denied{Jwks') && !$.contains('kid')", 503, "unavailable", "The service is not available."),
     Answer("$.startsWith('jwt_authn_access_denied')", 401, "unauthenticated", "A valid credential is needed.", 'error="invalid_token"'),
     Answer(
-        f"$ in ['unknown_api_key', 'missing_api_key'] || {_denied('malformed-credential', 'ambiguous-credential')}",
+        "$ in ['unknown_api_key', 'missing_api_key'] || "
+        + _denied("malformed-credential", "ambiguous-credential", "wrong-token-type", "lost-device"),
         401,
         "unauthenticated",
         "A valid credential is needed.",

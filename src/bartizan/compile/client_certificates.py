@@ -14,6 +14,21 @@ def listed(snapshot: Snapshot) -> dict[str, str]:
     return {key: consumer.name for consumer, _, _, key in _listed(snapshot)}
 
 
+def enrolled(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
+    """The certificates of devices, by their SHA-256, with the device's name and state."""
+    return {print: (device.name, device.state) for device in snapshot.devices.values() for print in device.certificates}
+
+
+def device_problems(snapshot: Snapshot) -> Iterator[Problem]:
+    """What is wrong with the certificates of devices."""
+    owners: dict[str, str] = {}
+    for device in snapshot.devices.values():
+        for i, print in enumerate(device.certificates):
+            if (owner := owners.setdefault(print, device.name)) != device.name:
+                at = snapshot.resource(device).place(("certificates", i))
+                yield Problem(at, "certificate-taken", f"this certificate is the device {owner!r}'s already", "It can mean one of them.")
+
+
 def certificate_problems(snapshot: Snapshot, cas: Collection[str]) -> Iterator[Problem]:
     """What is wrong with the client certificates that consumers list."""
     owners: dict[str, str] = {}

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from bartizan.compile.client_certificates import certificate_problems
+from bartizan.compile.client_certificates import certificate_problems, device_problems
 from bartizan.compile.teams import team_problems
 from bartizan.condition import Schema
 from bartizan.condition.schema import LISTS
@@ -31,6 +31,7 @@ def cross_problems(snapshot: Snapshot, before: Snapshot | None = None) -> Iterat
     if not at_home:
         yield from _undeclared_attributes(snapshot)
         yield from certificate_problems(snapshot, _cas(snapshot))
+        yield from device_problems(snapshot)
         yield from team_problems(snapshot)
 
 
@@ -41,6 +42,7 @@ def _policy_problems(snapshot: Snapshot, good: Snapshot | None, at_home: bool) -
         "Api": snapshot.apis.keys(),
         "Consumer": snapshot.consumers.keys(),
         "Issuer": snapshot.issuers.keys(),
+        "Device": snapshot.devices.keys(),
         "Listener": {one.name for one in snapshot.gateway.listeners},
         "CA": _cas(snapshot),
     }
@@ -57,7 +59,7 @@ def _policy_problems(snapshot: Snapshot, good: Snapshot | None, at_home: bool) -
 
 def _named(snapshot: Snapshot) -> tuple[object, ...]:
     """What a policy may name, and the policies that others look at."""
-    return snapshot.apis, snapshot.consumers, snapshot.issuers, [one for one in snapshot.policies if isinstance(one, Tls)]
+    return snapshot.apis, snapshot.consumers, snapshot.issuers, snapshot.devices, [one for one in snapshot.policies if isinstance(one, Tls)]
 
 
 def _cas(snapshot: Snapshot) -> set[str]:

@@ -3,7 +3,7 @@
 -- is no scope, so there is no route, and the default deny refuses.
 -- Nothing here may take more than linear time: what is matched, callers wrote.
 -- TABLE: hosts = {host = {path = scope}}, suffixes = {[".example.com"] = {path = scope}}, any = {path = scope},
---        headers = {...}, cookies = {...}, certificates = {subject = ca} or false, consumers = {key = consumer}, longest = bytes of a URL,
+--        headers = {...}, cookies = {...}, certificates = {subject = ca} or false, consumers = {key = consumer}, devices = {sha256 = {device, state}}, longest = bytes of a URL,
 --        public = {scope = true}: some route there is for everyone,
 --        prefix = bytes of the longest path that is declared, spelled = {path in small letters = path as declared, or {path = true} of several},
 --        capitals = bool: some declared path holds capitals, literal = {code = true}: other characters of declared paths
@@ -166,6 +166,15 @@ local function means(tls, headers)
   return nil
 end
 
+-- Says with what device the request comes, whoever calls. Returns what is wrong with it, and whether there is one.
+local function device(tls, headers)
+  local known = T.devices[tls:sha256PeerCertificateDigest()]
+  if not known then return nil, false end
+  headers:add("x-bartizan-device", known[1])
+  headers:add("x-bartizan-device-trusted", known[2] == "trusted" and "true" or "false")
+  return known[2] == "lost" and "lost-device" or nil, true
+end
+
 -- The token of an authorization header, if it holds one bearer token. Its characters are left to the token filter, which refuses
 -- what isn't base64url: a pattern over each of them here would cost more than all the rest.
 local function bearer(authorization)
@@ -242,8 +251,12 @@ function envoy_on_request(handle)
   end
   if tls then
     headers:replace("x-bartizan-refusal", "malformed-credential") -- until it is known to be good
-    if count > 0 then wrong = wrong or "ambiguous-credential" end
-    wrong = means(tls, headers) or wrong
+    local lost, enrolled = device(tls, headers)
+    if not enrolled or count == 0 then
+      if count > 0 then wrong = wrong or "ambiguous-credential" end
+      wrong = means(tls, headers) or wrong
+    end
+    wrong = lost or wrong
   end
   if count > 1 then wrong = "ambiguous-credential" end
   if wrong then

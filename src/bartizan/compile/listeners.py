@@ -16,7 +16,7 @@ from bartizan.policies.tls import PlainHttp, Tls
 
 _HTTP = "envoy.extensions.filters.http"
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-REFUSALS = ("url-too-long", "malformed-path", "malformed-request", "no-api", "malformed-credential", "ambiguous-credential")
+REFUSALS = ("url-too-long", "malformed-path", "malformed-request", "no-api", "malformed-credential", "ambiguous-credential", "lost-device")
 KEY_SHARDS = "abcdefghijklmnopqrstuvwxyz234567"
 # Envoy writes headers' names in small letters, whoever sent them.
 _REMOVE_OURS = [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in (names.PREFIX, "x-envoy-")]

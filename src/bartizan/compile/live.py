@@ -3,8 +3,9 @@
 import functools
 import importlib.resources
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -13,7 +14,7 @@ from bartizan.compile.routes import Scope
 from bartizan.condition import Sources
 from bartizan.envoy import extension, message, names
 from bartizan.envoy.filters import nothing, refuse, set_metadata
-from bartizan.envoy.matching import source_in
+from bartizan.envoy.matching import all_of, metadata, negated, principal, source_in
 from bartizan.envoy.names import H_SOURCE
 from bartizan.model.consumer import Issuer
 from bartizan.model.fields import network
@@ -33,6 +34,8 @@ class ClientCertificates:
     """A CA's subject as Envoy prints it, then its name in policies."""
     consumers: Mapping[str, str]
     """A certificate's name in the table of keys, then the consumer that lists it, be it disabled."""
+    devices: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """A certificate's SHA-256 in hex, then the device that lists it, and its state."""
 
 
 def _lua(value: Any) -> str:
@@ -67,6 +70,7 @@ def gate(scopes: Iterable[Scope], gateway: Gateway, certificates: ClientCertific
         "cookies": list(gateway.api_keys.cookies),
         "certificates": dict(certificates.cas) or False,
         "consumers": certificates.consumers if certificates.cas else {},
+        "devices": certificates.devices if certificates.cas else {},
         "longest": longest_url,
         **_spellings(sorted(set(paths))),
     }
@@ -117,8 +121,25 @@ def _provider(issuer: Issuer, keys: Sequence[Mapping[str, Any]]) -> dict[str, An
         # Envoy takes 0 for its own default of a minute, so none is a second.
         "clock_skew_seconds": max(1, int(issuer.clock_skew.total_seconds())),
         "claim_to_headers": headers,
+        **({"header_in_metadata": _header_key(issuer)} if issuer.types else {}),
         "jwt_cache_config": {"jwt_cache_size": 10_000, "jwt_max_token_size": 8192},
     }
+
+
+def mistyped(issuers: Iterable[Issuer]) -> list[tuple[str, Any]]:
+    """Tokens of a type that their issuer doesn't name. The token filter doesn't look at it; media types know no case, and may be written
+    without `application/` (RFC 7515, section 4.1.9)."""
+    found = []
+    for issuer in sorted((one for one in issuers if one.types), key=lambda one: one.name):
+        named = "|".join(re.escape(one.lower().removeprefix("application/")) for one in issuer.types)
+        regex = {"regex": f"(?i)(?:application/)?(?:{named})"}
+        fits = metadata(names.JWT, (_header_key(issuer), "typ"), string_match={"safe_regex": regex})
+        found.append((names.WRONG_TYPE, all_of([principal("method", "jwt"), principal("issuer", issuer.name), negated(fits)])))
+    return found
+
+
+def _header_key(issuer: Issuer) -> str:
+    return f"header/{issuer.name}"
 
 
 def _keys(keys: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

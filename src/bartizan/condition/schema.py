@@ -24,7 +24,7 @@ class Schema:
 
     def __post_init__(self) -> None:
         for name in self.attributes:
-            if name in RESERVED or not _NAME.fullmatch(name):
+            if name in RESERVED or name in DEVICE or not _NAME.fullmatch(name):
                 raise ValueError(f"{name!r} can't be the name of an attribute: reserved, or not a name")
         object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
 
@@ -49,6 +49,9 @@ ADDRESS_HEADER = "x-bartizan-source"
 
 JA4_HEADER = "x-bartizan-ja4"
 """The caller's TLS fingerprint, set by the gateway."""
+
+DEVICE: Mapping[str, AttributeType] = MappingProxyType({"device_id": "string", "device_trusted": "bool"})
+"""What is noted of the device beside the principal: `device.id` and `device.trusted`."""
 
 OWN_HEADERS = "x-bartizan-"
 """Headers that begin so are the gateway's own; conditions can't read them."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn, TypeGuard
 
 from bartizan.condition.mistake import Refused, one_of, suggestion
-from bartizan.condition.schema import JA4_HEADER, LISTS, OWN_HEADERS, AttributeType
+from bartizan.condition.schema import DEVICE, JA4_HEADER, LISTS, OWN_HEADERS, AttributeType
 from bartizan.condition.syntax import Ast, Value
 from bartizan.condition.tree import Attribute, BodySize, Detail, Elapsed, Header, Hour, Number, Size, Text
 from bartizan.condition.zones import zones
@@ -65,6 +65,8 @@ NAMES: Mapping[str, Term] = {
     "source.ip": Special("source.ip"),
     "device.type": Special("device.type"),
     "device.ja4": Header(JA4_HEADER),
+    "device.id": Attribute("device_id", DEVICE["device_id"]),
+    "device.trusted": Attribute("device_trusted", DEVICE["device_trusted"]),
     "device.certificate": Detail("certificate"),
     "now": Special("now"),
 }

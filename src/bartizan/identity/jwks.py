@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import orjson
 
+from bartizan.identity.discovery import jwks_url
 from bartizan.identity.named import NamedSecrets
 from bartizan.identity.referred import secret_text
 from bartizan.model.consumer import Issuer
@@ -31,6 +32,7 @@ _MOST_BYTES = 1 << 20
 _FETCH_S = 5.0
 _FAILED_S = 5.0
 _NEVER = (0, 0)
+_NOTHING = (404, 410)
 REFRESH_S = 300.0
 """How often keys are fetched from a URL."""
 UNKNOWN_KID_S = 60.0
@@ -81,20 +83,27 @@ class KeySet:
     stamp: tuple[int, int] = _NEVER
     fetching: bool = False
 
+    @property
+    def is_fetched(self) -> bool:
+        """Whether they come over the network: from a URL, or from where the issuer's metadata says."""
+        return self.issuer.jwks is None or isinstance(self.issuer.jwks, str)
+
     def is_due(self, now: float) -> bool:
         """Whether it is time to fetch."""
-        return not self.fetching and (not self.tried or now - self.tried >= (_FAILED_S if self.error else REFRESH_S))
+        return self.is_fetched and not self.fetching and (not self.tried or now - self.tried >= (_FAILED_S if self.error else REFRESH_S))
 
 
-async def _fetched(client: httpx.AsyncClient, url: str) -> bytes:
-    """The body. ValueError if it is too long, before it is all there."""
+async def _fetched(client: httpx.AsyncClient, url: str) -> bytes | None:
+    """The body; None if there is nothing. ValueError if it is too long, before it is all there."""
     async with client.stream("GET", url) as answer:
+        if answer.status_code in _NOTHING:
+            return None
         answer.raise_for_status()
         body = b""
         async for chunk in answer.aiter_bytes():
             body += chunk
             if len(body) > _MOST_BYTES:
-                raise ValueError("the JWK Set is larger than 1 MiB")
+                raise ValueError("what is there is larger than 1 MiB")
         return body
 
 
@@ -141,7 +150,7 @@ class KeySets:
         """A token was refused, perhaps for a key that isn't known yet: fetch, at most once a minute for each issuer."""
         now = time.monotonic()
         for one in self._sets.values():
-            if isinstance(one.issuer.jwks, str) and now - one.forced >= UNKNOWN_KID_S:
+            if one.is_fetched and now - one.forced >= UNKNOWN_KID_S:
                 one.forced, one.tried = now, 0.0
                 self._wake.set()
 
@@ -158,20 +167,26 @@ class KeySets:
                     if isinstance(one.issuer.jwks, SecretRef):
                         if self._read(one):
                             self._changed()
-                    elif isinstance(one.issuer.jwks, str) and one.is_due(time.monotonic()):
+                    elif one.is_due(time.monotonic()):
                         one.tried, one.fetching = time.monotonic(), True
-                        group.create_task(self._fetch(client, one, one.issuer.jwks))
+                        group.create_task(self._fetch(client, one))
                 with suppress(TimeoutError):
                     async with asyncio.timeout(FILE_S):
                         await self._wake.wait()
 
-    async def _fetch(self, client: httpx.AsyncClient, one: KeySet, url: str) -> None:
+    async def _fetch(self, client: httpx.AsyncClient, one: KeySet) -> None:
+        url = one.issuer.jwks if isinstance(one.issuer.jwks, str) else ""
         try:
             async with asyncio.timeout(_FETCH_S):
-                self._take(one, await _fetched(client, url))
+                url = url or await jwks_url(one.issuer.issuer, lambda place: _fetched(client, place))
+                body = await _fetched(client, url)
+            if body is None:
+                raise ValueError("there is nothing")
+            self._take(one, body)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as error:
             one.error = f"{type(error).__name__}: {error}"
-            _log.warning("issuer %s: its keys can't be fetched from %s (%s); the last good ones are kept", one.issuer.name, url, one.error)
+            told = "issuer %s: its keys can't be fetched from %s (%s); the last good ones are kept"
+            _log.warning(told, one.issuer.name, url or one.issuer.issuer, one.error)
         finally:
             one.fetching = False
 

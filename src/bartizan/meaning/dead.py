@@ -10,6 +10,7 @@ from typing import Literal
 
 from bartizan.compile import Compiled
 from bartizan.compile.coverage import nearness
+from bartizan.condition.schema import DEVICE
 from bartizan.meaning.access import COMMON, CREDENTIALS, Access, Asked
 from bartizan.meaning.chain import Asks, Route
 from bartizan.meaning.formula import Formula
@@ -147,6 +148,10 @@ def _world(snapshot: Snapshot) -> World:
 
 
 def _barely(person: Person, snapshot: Snapshot) -> Known | None:
+    return {**dict.fromkeys(DEVICE, UNKNOWN), **_who(person, snapshot)}
+
+
+def _who(person: Person, snapshot: Snapshot) -> Known:
     unknown: dict[str, Value] = {name: UNKNOWN for name in ("id", "key", "groups", *snapshot.gateway.attributes)}
     match person.sort:
         case "anonymous":

@@ -11,8 +11,7 @@ from bartizan.meaning.people import people_of
 from bartizan.meaning.who import Teller
 from bartizan.meaning.words import policies
 from bartizan.meaning.world import World
-from bartizan.model.consumer import Consumer, Issuer
-from bartizan.model.snapshot import Snapshot
+from bartizan.model.snapshot import Declaration, Snapshot
 
 _NAMED = 5
 
@@ -22,7 +21,7 @@ def difference(before: Compiled, after: Compiled) -> Meaning:
     people = people_of((before.snapshot, after.snapshot))
     old, new = Access(before), Access(after)
     # Policies are compared for everyone as they are after the edit; what became of the people themselves is told apart.
-    now = replace(before.snapshot, consumers=after.snapshot.consumers, issuers=after.snapshot.issuers)
+    now = replace(before.snapshot, consumers=after.snapshot.consumers, issuers=after.snapshot.issuers, devices=after.snapshot.devices)
     asked = Asked(World(after.snapshot, people))
     former = asked if _same_frame(before.snapshot, after.snapshot) else Asked(World(now, people))
     left, right = Side(old, former, policies(before)), Side(new, asked, policies(after))
@@ -47,9 +46,10 @@ def _same_frame(before: Snapshot, after: Snapshot) -> bool:
 
 def _callers(before: Snapshot, after: Snapshot) -> Iterator[str]:
     """The consumers and issuers that are declared otherwise, in words."""
-    pairs: tuple[tuple[str, Mapping[str, Consumer | Issuer], Mapping[str, Consumer | Issuer]], ...] = (
+    pairs: tuple[tuple[str, Mapping[str, Declaration], Mapping[str, Declaration]], ...] = (
         ("consumer", before.consumers, after.consumers),
         ("issuer", before.issuers, after.issuers),
+        ("device", before.devices, after.devices),
     )
     for kind, old, new in pairs:
         added, removed = sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys())

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from bartizan.condition.schema import DEVICE
 from bartizan.meaning.values import MISSING, UNKNOWN, Begins, Value
 from bartizan.model.attributes import attribute_text
 from bartizan.model.consumer import Consumer
@@ -105,12 +106,14 @@ def known_of(person: Person, snapshot: Snapshot) -> Known | None:
     """What Envoy knows of someone whose credential is good; None if no credential of theirs is, as of a consumer who is disabled."""
     match person.sort:
         case "anonymous":
-            return {}
+            found: Known | None = {}
         case "consumer":
-            return _consumer(person, snapshot)
+            found = _consumer(person, snapshot)
         case "certificate":
-            return _certificate(person, snapshot)
-    return _token(person, snapshot)
+            found = _certificate(person, snapshot)
+        case _:
+            found = _token(person, snapshot)
+    return {**dict.fromkeys(DEVICE, UNKNOWN), **found} if found is not None else None
 
 
 def _consumer(person: Person, snapshot: Snapshot) -> Known | None:

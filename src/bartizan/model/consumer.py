@@ -62,11 +62,17 @@ class Issuer(Declared):
     name: Name = Field(description="What policies call this issuer.")
     issuer: str = Field(min_length=1, max_length=512, description="The `iss` claim of its tokens, exactly.")
     audiences: Annotated[tuple[str, ...], AsTuple] = Field(min_length=1, description="A token must be meant for one of these (`aud`).")
-    jwks: str | SecretRef | dict[str, Any] = Field(
-        description="Its public keys: a URL, {file: PATH}, {secret: NAME}, or a JWK Set inline (RFC 7517)."
+    jwks: str | SecretRef | dict[str, Any] | None = Field(
+        default=None,
+        description="Its public keys: a URL, {file: PATH}, {secret: NAME}, or a JWK Set inline (RFC 7517). "
+        "By default they are where the issuer's own metadata says (OpenID Connect Discovery, RFC 8414).",
     )
     algorithms: Annotated[tuple[str, ...], AsTuple] = Field(
         default=("RS256", "ES256"), min_length=1, description="Signature algorithms allowed."
+    )
+    types: Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$&^_.+/-]{1,64}$")], ...], AsTuple] = Field(
+        default=(),
+        description="The types (`typ`) that its tokens may have, such as at+jwt (RFC 9068); any if none is named.",
     )
     attributes: dict[str, str] = Field(default_factory=dict, description="Attributes taken from claims: attribute, then the claim's name.")
     groups: str | None = Field(default=None, description="The claim that holds the groups.")
@@ -89,6 +95,12 @@ class Issuer(Declared):
                     f"{name!r} is not allowed: choose among {', '.join(_ASYMMETRIC)}; `none` and shared secrets (HS256) never are"
                 )
         return value
+
+    @model_validator(mode="after")
+    def _discoverable(self) -> "Issuer":
+        if self.jwks is None and (not _is_url(self.issuer) or "?" in self.issuer or "#" in self.issuer):
+            raise ValueError("without jwks its keys are found by its metadata, so the issuer has to be an https:// URL")
+        return self
 
     @field_validator("jwks")
     @classmethod

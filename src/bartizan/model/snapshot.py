@@ -4,18 +4,20 @@ import functools
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from bartizan.lib.yaml import Document, Path
 from bartizan.model.api import Api
 from bartizan.model.consumer import Consumer, Issuer
+from bartizan.model.device import Device
 from bartizan.model.gateway import Gateway
 from bartizan.model.policy import Policy
 from bartizan.model.problem import Place
 
 Key = tuple[str, str]
-LIVE_KINDS = frozenset({"Consumer", "Issuer"})
-"""Kinds that aren't part of a revision: who may call is live data, with a generation of its own."""
+Declaration: TypeAlias = Gateway | Api | Consumer | Issuer | Device | Policy
+LIVE_KINDS = frozenset({"Consumer", "Issuer", "Device"})
+"""Kinds that aren't part of a revision: who may call, and with what, is live data, with a generation of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Resource:
 
     kind: str
     name: str
-    value: Gateway | Api | Consumer | Issuer | Policy
+    value: Declaration
     file: str
     document: Document
     digest: str
@@ -56,12 +58,13 @@ class Snapshot:
     apis: Mapping[str, Api]
     consumers: Mapping[str, Consumer]
     issuers: Mapping[str, Issuer]
+    devices: Mapping[str, Device]
     policies: tuple[Policy, ...]
     files: Mapping[str, bytes] = field(default_factory=dict)
     """The contents of files that policies name, by the name they use."""
     revision: str = ""
 
-    def resource(self, of: Gateway | Api | Consumer | Issuer | Policy) -> Resource:
+    def resource(self, of: Declaration) -> Resource:
         """The resource of a declared value."""
         return self.resources[of.kind, of.name]
 
@@ -76,6 +79,7 @@ class Share:
     apis: Mapping[str, Api] = field(default_factory=dict)
     consumers: Mapping[str, Consumer] = field(default_factory=dict)
     issuers: Mapping[str, Issuer] = field(default_factory=dict)
+    devices: Mapping[str, Device] = field(default_factory=dict)
     policies: tuple[Policy, ...] = ()
     lines: Mapping[str, str] = field(default_factory=dict)
     """What a revision's name is a hash of, by what these lines are sorted by."""
@@ -92,6 +96,7 @@ def share_of(resources: tuple[Resource, ...]) -> Share:
         {value.name: value for value in values if isinstance(value, Api)},
         {value.name: value for value in values if isinstance(value, Consumer)},
         {value.name: value for value in values if isinstance(value, Issuer)},
+        {value.name: value for value in values if isinstance(value, Device)},
         tuple(value for value in values if isinstance(value, Policy)),
         {f"{one.kind}\0{one.name}": f"{one.kind}/{one.name}={one.digest}\n" for one in kept},
     )
@@ -103,6 +108,7 @@ def snapshot_of(shares: Iterable[Share], files: Mapping[str, bytes]) -> Snapshot
     apis: dict[str, Api] = {}
     consumers: dict[str, Consumer] = {}
     issuers: dict[str, Issuer] = {}
+    devices: dict[str, Device] = {}
     policies: list[Policy] = []
     gateways: list[Gateway] = []
     lines: dict[str, str] = {}
@@ -111,12 +117,13 @@ def snapshot_of(shares: Iterable[Share], files: Mapping[str, bytes]) -> Snapshot
         apis.update(share.apis)
         consumers.update(share.consumers)
         issuers.update(share.issuers)
+        devices.update(share.devices)
         policies += share.policies
         gateways += share.gateways
         lines.update(share.lines)
     if not gateways:
         raise ValueError("no Gateway")
-    return Snapshot(resources, gateways[0], apis, consumers, issuers, tuple(policies), files, _revision(lines, files))
+    return Snapshot(resources, gateways[0], apis, consumers, issuers, devices, tuple(policies), files, _revision(lines, files))
 
 
 def _revision(lines: Mapping[str, str], files: Mapping[str, bytes]) -> str:

@@ -208,7 +208,15 @@ def _question(wanted: HypotheticalRequest, snapshot: Snapshot) -> Question:
         source=wanted.source,
         listener=wanted.listener,
         size=wanted.size,
+        device=wanted.device,
+        device_state=_device_state(wanted.device, snapshot),
     )
+
+
+def _device_state(name: str, snapshot: Snapshot) -> str:
+    if name and name not in snapshot.devices:
+        raise NotFound(f"There is no Device {name!r}.", code="device-unknown")
+    return snapshot.devices[name].state if name else "pending"
 
 
 def _principal(wanted: HypotheticalRequest, snapshot: Snapshot) -> Principal | None:

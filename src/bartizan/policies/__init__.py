@@ -4,6 +4,7 @@ To add one: copy the nearest kind's file, and add the class to KINDS where it be
 """
 
 from bartizan.policies._kind import Bucket, Fault, Fragment, IpList, Phase, Place, PolicyKind, Reference
+from bartizan.policies.allow_devices import AllowDevices
 from bartizan.policies.authenticate import Authenticate
 from bartizan.policies.authorize import Authorize
 from bartizan.policies.cors import Cors
@@ -21,6 +22,7 @@ KINDS: tuple[type[PolicyKind], ...] = (
     IpAccess,  # cheap, and asks nobody who they are
     Public,  # adds no filter; says that a route needs no credential
     Authenticate,  # who it is, before anything is asked about them
+    AllowDevices,  # with what; cheaper than most conditions
     Authorize,  # what they may do
     ResourcePolicy,  # the same, in AWS's words; behind Authorize because it is longer
     RequireFactor,  # nobody logs in again for what they may not do anyway

@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from bartizan.condition.schema import DEVICE
 from bartizan.model.api import Api
 from bartizan.model.attributes import attribute_text
 from bartizan.model.consumer import Consumer
@@ -103,6 +104,8 @@ class Asker:
             listener=listener,
             size=size if self.body and size > self.body else 0,
             ja4=str(record.get("ja4") or ""),
+            device=str(record.get("device_id") or ""),
+            device_state="trusted" if record.get("device_trusted") == "true" else "pending",
         )
         known = self._known_now(principal, attributes)
         if known is not None:
@@ -188,7 +191,8 @@ def _shape(record: Mapping[str, Any], recorded: Recorded) -> tuple[tuple[str, st
 
 
 def _noted(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return [*(record.get("attributes") or {}).items(), ("groups", record.get("groups"))]
+    device = ((name, record.get(name)) for name in DEVICE)
+    return [*(record.get("attributes") or {}).items(), ("groups", record.get("groups")), *device]
 
 
 def _text(value: Any) -> str | None:

@@ -6,6 +6,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from bartizan.condition import Schema, Sources
+from bartizan.condition.schema import DEVICE
 from bartizan.envoy import message_type, names
 from bartizan.model.snapshot import Snapshot
 from bartizan.policies import Place, PolicyKind
@@ -89,6 +90,8 @@ def header_name(header: str) -> str:
 def _of_metadata(namespace: str, key: str) -> str:
     if namespace == names.LISTS:
         return "source.ip"
+    if namespace == names.PRINCIPAL and key in DEVICE:
+        return key.replace("_", ".", 1)
     return f"principal.{key}" if namespace == names.PRINCIPAL else f"{_METADATA}[{namespace}]"
 
 

@@ -62,6 +62,10 @@ def _live(decision: Decision) -> str | None:
     match decision.by:
         case "blocked-source":
             return "its source was blocked for too many failed attempts"
+        case "lost-device":
+            return "its device was lost"
+        case "wrong-token-type":
+            return "its token was of a type that its issuer doesn't name, and the type isn't recorded"
         case "url-too-long":
             return f"its URL was too long, and {_SIZES}"
         case "Protect":

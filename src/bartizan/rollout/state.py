@@ -75,7 +75,7 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
     found[names.ECDS, names.PRINCIPAL_FILTER] = alive.principal
     braked = refused(alive.brakes)
     found[names.ECDS, names.BLOCKS] = discovered_body(names.BLOCKS, live.blocks(alive.blocked, braked.early))
-    found[names.ECDS, names.BRAKES] = discovered_body(names.BRAKES, live.brakes(braked.late))
+    found[names.ECDS, names.BRAKES] = discovered_body(names.BRAKES, live.brakes(_late(compiled, alive)))
     wanted = {names.certificate(tls.name) for tls in compiled.snapshot.policies if isinstance(tls, Tls)}
     wanted.update(names.towards(one.name, one.use) for one in towards(compiled.snapshot))
     found.update({(names.SECRET, name): body for name, body in alive.certificates.items() if name in wanted})
@@ -83,6 +83,11 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
         found[names.NOTE, names.SETTINGS] = orjson.dumps({"max_stale_s": stale.total_seconds()})
     found.update({(names.NOTE, name): body for name, body in alive.notes.items()})
     return State(compiled, stamps, policy, common, alive, found)
+
+
+def _late(compiled: Compiled, alive: Live) -> list[tuple[str, Any]]:
+    """What is refused when it is known who calls, whatever the policies say."""
+    return [*live.mistyped(compiled.snapshot.issuers.values()), *refused(alive.brakes).late]
 
 
 def divided(state: State, split: Split | None, before: State | None = None) -> State:
@@ -95,6 +100,6 @@ def divided(state: State, split: Split | None, before: State | None = None) -> S
     if revision == split.active:
         same = before is not None and before.split is split and before.stamps is state.stamps
         found = before.beside if same and before is not None else beside(split, state.compiled, state.stamps)
-    braked = refused(state.live.brakes).late
+    braked = _late(state.compiled, state.live)
     mark = marking(split, [(names.BRAKES, live.brakes(braked))] if braked else [])
     return replace(state, split=split, beside=found, marks={(names.ECDS, names.BRAKES): discovered_body(names.BRAKES, mark)})

@@ -78,3 +78,7 @@ class Question:
     """The announced size of its body, in bytes."""
     ja4: str = ""
     """The fingerprint of the caller's TLS."""
+    device: str = ""
+    """The enrolled device that it comes from; empty: none."""
+    device_state: str = "pending"
+    """As the Device says it."""

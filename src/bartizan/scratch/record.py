@@ -42,6 +42,8 @@ def record_of(question: Question, answer: Answer, attributes: Sequence[str]) -> 
         "source": question.source,
         "user_agent": next((value for name, value in question.headers if name.lower() == "user-agent"), None),
         "ja4": question.ja4 or None,
+        "device_id": principal.get("device_id"),
+        "device_trusted": principal.get("device_trusted"),
     }
 
 

@@ -105,6 +105,11 @@ def _headers(question: Question, setting: Setting, listener: str) -> Iterator[tu
         yield names.H_SECURE, "true"
     if question.ja4:
         yield names.H_JA4, question.ja4
+    if question.device:
+        yield names.H_DEVICE, question.device
+        yield names.H_TRUSTED, "true" if question.device_state == "trusted" else "false"
+        if question.device_state == "lost":
+            yield names.H_REFUSAL, "lost-device"
     yield from _principal(question, setting)
 
 

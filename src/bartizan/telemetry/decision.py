@@ -30,6 +30,8 @@ _FRAME = {
     "no-api": "no API answers on this host and path",
     "malformed-credential": "the credential isn't in a form that can be checked",
     "ambiguous-credential": "there is more than one credential",
+    "lost-device": "the device was lost",
+    "wrong-token-type": "the token is of a type (`typ`) that its Issuer doesn't name",
     "blocked-source": "the source is blocked for too many failed attempts",
     "method-not-allowed": "the API doesn't answer this method",
     "upgrade-not-enabled": "the API doesn't take upgrades, or not this one: see its field `websocket`",

@@ -63,7 +63,12 @@ def test_a_document_is_a_suite_a_list_or_a_case() -> None:
             "x: given.principal.claims",
             "a token can't hold these claims",
         ),
-        ("{name: x, expect: allow, given: {path: /a, device: {type: bot}}}", "x: given.device.ja4", "the field 'ja4' is missing"),
+        ("{name: x, expect: allow, given: {path: /a, device: {type: bot}}}", "x: given.device.type", "there is no field 'type' here"),
+        (
+            "{name: x, expect: allow, given: {path: /a, device: {}}}",
+            "x: given.device",
+            "a device is {id: NAME}, {ja4: FINGERPRINT}, or both",
+        ),
         ("{name: x, expect: allow, given: {path: /a, principal: null}}", "x: given.principal", "write `principal: nobody`"),
         ("{name: x, expect: allow, given: {path: /a, principal: {}}}", "x: given.principal", "a caller is a consumer"),
         ("{name: x, expect: allow, given: {path: /a, principal: {issuer: a}}}", "x: given.principal", "issuer goes with subject"),
@@ -92,7 +97,7 @@ def test_a_mistake_is_told_where_it_is(form: str, line: int, case: str, at: str,
     assert found.found == () or "path" in message
     told = {(one.at.line, one.at.path): one.message for one in found.problems}
     assert message in told.get((line, at), ""), told
-    misspelt = "expects" in case or "device" in case
+    misspelt = "expects" in case
     assert len(found.problems) == len(told) == (2 if misspelt else 1), found.problems
 
 

@@ -94,6 +94,10 @@ def test_of_credentials() -> None:
     }
 
 
+def test_of_devices() -> None:
+    assert of("{kind: AllowDevices, name: some}") == {"device.id", "device.trusted"}
+
+
 def test_of_factors() -> None:
     asked = {"principal.method", "principal.acr", "principal.auth_time", "now"}
     assert of("{kind: RequireFactor, name: strong, acr: [phr], within: 10m}") == asked
@@ -105,6 +109,6 @@ def test_what_decides_nothing_needs_nothing() -> None:
 
 
 def test_every_kind_that_decides_is_here() -> None:
-    deciding = {"Authorize", "ResourcePolicy", "IpAccess", "Authenticate", "RequireFactor"}
+    deciding = {"Authorize", "ResourcePolicy", "IpAccess", "Authenticate", "RequireFactor", "AllowDevices"}
     others = {"Public", "RateLimit", "Cors", "Protect", "Tls"}
     assert {one.model_fields["kind"].default for one in KINDS} == deciding | others

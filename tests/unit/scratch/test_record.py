@@ -47,6 +47,8 @@ def test_the_fields_are_those_of_the_record() -> None:
         "source": "2001:db8:1:2:3::4",
         "user_agent": "curl",
         "ja4": None,
+        "device_id": None,
+        "device_trusted": None,
     }
 
 

@@ -32,6 +32,7 @@ class Asked(BaseModel):
     ca: Name = Field(default="", description="Who calls: someone with a client certificate of this CA.")
     san: Text = Field(default="", description="The certificate's subject alternative name.")
     fingerprint: str = Field(default="", pattern=r"^([0-9a-f]{64})?$", description="The certificate's SHA-256.")
+    device: str = Field(default="", max_length=63, description="The Device that it comes from.")
     at: AwareDatetime | None = Field(default=None, description="When; by default now.")
     source: IPvAnyAddress | None = Field(default=None, description="The caller's address; by default 127.0.0.1.")
     listener: Name = Field(default="", description="The listener it comes to; by default the first.")

@@ -1,0 +1,24 @@
+"""Device: what someone calls with, known by a certificate of its own."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from bartizan.model.fields import AsTuple, Declared, Name
+
+State = Literal["pending", "trusted", "lost"]
+
+
+class Device(Declared):
+    """A machine that is enrolled. Live data: an edit holds within a second and isn't a revision."""
+
+    kind: Literal["Device"] = "Device"
+    name: Name = Field(description="The device's id: `device.id` in conditions.")
+    certificates: Annotated[tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...], AsTuple] = Field(
+        min_length=1, max_length=10, description="SHA-256 of its client certificates, in hex: the one it has, and the one that follows."
+    )
+    state: State = Field(
+        default="pending",
+        description="pending: known, not yet trusted; trusted: `device.trusted` holds; lost: all that it asks is refused.",
+    )
+    description: str = Field(default="", max_length=256, description="For people: whose it is, what it is.")
