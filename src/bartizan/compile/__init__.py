@@ -174,7 +174,9 @@ def _table(compiled: Compiled) -> _Table:
     for policy in snapshot.policies:
         paths.update(policy.target.paths, policy.target.exclude)
     scopes = tuple((scope.host, scope.path, scope.name, scope.public) for scope in compiled.scopes())
-    certificates = live.ClientCertificates(cas, listed(snapshot) if cas else {}, enrolled(snapshot) if cas else {})
+    certificates = live.ClientCertificates(
+        cas, listed(snapshot) if cas else {}, enrolled(snapshot) if cas else {}, "bound" in compiled.asked()
+    )
     return _Table(scopes, snapshot.gateway, certificates, protect.longest_url, frozenset(paths))
 
 

@@ -3,7 +3,8 @@
 -- is no scope, so there is no route, and the default deny refuses.
 -- Nothing here may take more than linear time: what is matched, callers wrote.
 -- TABLE: hosts = {host = {path = scope}}, suffixes = {[".example.com"] = {path = scope}}, any = {path = scope},
---        headers = {...}, cookies = {...}, certificates = {subject = ca} or false, consumers = {key = consumer}, devices = {sha256 = {device, state}}, longest = bytes of a URL,
+--        headers = {...}, cookies = {...}, certificates = {subject = ca} or false, consumers = {key = consumer}, devices = {sha256 = {device, state}},
+--        bound = bool: tokens may be bound to certificates, longest = bytes of a URL,
 --        public = {scope = true}: some route there is for everyone,
 --        prefix = bytes of the longest path that is declared, spelled = {path in small letters = path as declared, or {path = true} of several},
 --        capitals = bool: some declared path holds capitals, literal = {code = true}: other characters of declared paths
@@ -175,6 +176,21 @@ local function device(tls, headers)
   return known[2] == "lost" and "lost-device" or nil, true
 end
 
+-- Thirty-two bytes in hex as base64url without its padding.
+local B64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+local function base64url(hex)
+  local made = {}
+  for at = 1, 61, 6 do
+    local group = sub(hex .. "00", at, at + 5)
+    local bits = tonumber(group, 16)
+    for shift = 3, 0, -1 do
+      local place = math.floor(bits / 64 ^ shift) % 64 + 1
+      made[#made + 1] = sub(B64, place, place)
+    end
+  end
+  return sub(table.concat(made), 1, 43)
+end
+
 -- The token of an authorization header, if it holds one bearer token. Its characters are left to the token filter, which refuses
 -- what isn't base64url: a pattern over each of them here would cost more than all the rest.
 local function bearer(authorization)
@@ -252,7 +268,9 @@ function envoy_on_request(handle)
   if tls then
     headers:replace("x-bartizan-refusal", "malformed-credential") -- until it is known to be good
     local lost, enrolled = device(tls, headers)
-    if not enrolled or count == 0 then
+    if T.bound and count == 1 and headers:get("authorization") then
+      headers:add("x-bartizan-x5t", base64url(tls:sha256PeerCertificateDigest())) -- what the token is bound to is known behind it
+    elseif not enrolled or count == 0 then
       if count > 0 then wrong = wrong or "ambiguous-credential" end
       wrong = means(tls, headers) or wrong
     end

@@ -12,9 +12,10 @@ import orjson
 
 from bartizan.compile.routes import Scope
 from bartizan.condition import Sources
+from bartizan.condition.syntax import call, emitted, index, name
 from bartizan.envoy import extension, message, names
 from bartizan.envoy.filters import nothing, refuse, set_metadata
-from bartizan.envoy.matching import all_of, metadata, negated, principal, source_in
+from bartizan.envoy.matching import all_of, cel, header, metadata, negated, principal, source_in
 from bartizan.envoy.names import H_SOURCE
 from bartizan.model.consumer import Issuer
 from bartizan.model.fields import network
@@ -36,6 +37,8 @@ class ClientCertificates:
     """A certificate's name in the table of keys, then the consumer that lists it, be it disabled."""
     devices: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """A certificate's SHA-256 in hex, then the device that lists it, and its state."""
+    bound: bool = False
+    """Whether some policy asks for tokens that are bound to them."""
 
 
 def _lua(value: Any) -> str:
@@ -71,6 +74,7 @@ def gate(scopes: Iterable[Scope], gateway: Gateway, certificates: ClientCertific
         "certificates": dict(certificates.cas) or False,
         "consumers": certificates.consumers if certificates.cas else {},
         "devices": certificates.devices if certificates.cas else {},
+        "bound": certificates.bound and bool(certificates.cas),
         "longest": longest_url,
         **_spellings(sorted(set(paths))),
     }
@@ -92,9 +96,10 @@ def _spellings(paths: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def tokens(issuers: Iterable[Issuer], keys: Mapping[str, Sequence[Mapping[str, Any]]]) -> Any:
-    """Whose tokens count. `keys`: each issuer's JWKs, already filtered to the algorithms allowed; none yet refuses with 503."""
-    providers = {issuer.name: _provider(issuer, keys.get(issuer.name, ())) for issuer in sorted(issuers, key=lambda one: one.name)}
+def tokens(issuers: Iterable[Issuer], keys: Mapping[str, Sequence[Mapping[str, Any]]], *, bound: bool = False) -> Any:
+    """Whose tokens count. `keys`: each issuer's JWKs, already filtered to the algorithms allowed; none yet refuses with 503. `bound`: the
+    certificate that a token is bound to is noted."""
+    providers = {issuer.name: _provider(issuer, keys.get(issuer.name, ()), bound) for issuer in sorted(issuers, key=lambda one: one.name)}
     if not providers:
         return message(f"{_HTTP}.jwt_authn.v3.JwtAuthentication")
     # Who brings a token brings a good one; without one nobody is asked here.
@@ -106,9 +111,11 @@ def tokens(issuers: Iterable[Issuer], keys: Mapping[str, Sequence[Mapping[str, A
     return message(f"{_HTTP}.jwt_authn.v3.JwtAuthentication", providers=providers, rules=[rule], strip_failure_response=True)
 
 
-def _provider(issuer: Issuer, keys: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _provider(issuer: Issuer, keys: Sequence[Mapping[str, Any]], bound: bool) -> dict[str, Any]:
     headers = [{"header_name": names.subject_header(issuer.name), "claim_name": "sub"}]
     headers += [{"header_name": names.claim_header(attribute), "claim_name": claim} for attribute, claim in issuer.attributes.items()]
+    if bound:
+        headers.append({"header_name": names.H_CONFIRMATION, "claim_name": "cnf.x5t#S256"})
     if issuer.groups:
         headers.append({"header_name": names.claim_header("groups"), "claim_name": issuer.groups})
     return {
@@ -136,6 +143,18 @@ def mistyped(issuers: Iterable[Issuer]) -> list[tuple[str, Any]]:
         fits = metadata(names.JWT, (_header_key(issuer), "typ"), string_match={"safe_regex": regex})
         found.append((names.WRONG_TYPE, all_of([principal("method", "jwt"), principal("issuer", issuer.name), negated(fits)])))
     return found
+
+
+def unproven() -> list[tuple[str, Any]]:
+    """Tokens bound to another certificate than came with them (RFC 8705, section 3); and certificates beside tokens that are bound to none:
+    those are a second credential, unless they are a device's."""
+    present = {"safe_regex": {"google_re2": {}, "regex": r"\C*"}}
+    bound, shown = header(names.H_CONFIRMATION, **present), header(names.H_THUMBPRINT, **present)
+    headers = name("request.headers")
+    same = call("_==_", index(headers, names.H_THUMBPRINT), index(headers, names.H_CONFIRMATION))
+    proven = all_of([shown, cel(emitted(same, "cel.expr.Expr"))])
+    beside = all_of([shown, negated(bound), negated(header(names.H_DEVICE, **present))])
+    return [(names.UNPROVEN, all_of([bound, negated(proven)])), (names.AMBIGUOUS, beside)]
 
 
 def _header_key(issuer: Issuer) -> str:

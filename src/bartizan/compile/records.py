@@ -5,7 +5,7 @@ What isn't there is empty or left out.
 
 from typing import Any
 
-from bartizan.condition.schema import DEVICE
+from bartizan.condition.schema import NOTED
 from bartizan.envoy import extension, message, names
 from bartizan.model.gateway import Gateway
 
@@ -41,7 +41,7 @@ _TLS = {
     "ja4": "%TLS_JA4_FINGERPRINT%",
     "certificate": "%DOWNSTREAM_PEER_FINGERPRINT_256%",
     "tls": "%DOWNSTREAM_TLS_VERSION%",
-    **{name: _principal(name) for name in DEVICE},
+    **{name: _principal(name) for name in NOTED},
 }
 """What only a listener with TLS can know."""
 

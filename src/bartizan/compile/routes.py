@@ -9,7 +9,7 @@ from bartizan.compile.chain import Covered, answered, deciding, policy_chain
 from bartizan.compile.clusters import Cluster, cluster_of
 from bartizan.compile.coverage import Slice, slices
 from bartizan.condition import Schema, Sources
-from bartizan.condition.schema import DEVICE
+from bartizan.condition.schema import NOTED
 from bartizan.envoy import message, names, pack
 from bartizan.model.api import Api
 from bartizan.model.gateway import Gateway
@@ -94,7 +94,7 @@ def _scopes(api: Api, path: str, pieces: Sequence[tuple[Slice, Covered]], cluste
 def _asked(scopes: Sequence[Scope], gateway: Gateway) -> frozenset[str]:
     """Whatever asks for an attribute names it, so what isn't named isn't asked for."""
     text = b"".join(scope.config.SerializeToString() for scope in scopes)
-    return frozenset(name for name in ("groups", *DEVICE, *gateway.attributes) if name.encode() in text)
+    return frozenset(name for name in ("groups", *NOTED, *gateway.attributes) if name.encode() in text)
 
 
 def place_of(policy: PolicyKind, piece: Slice, api: Api, setting: Setting) -> Place:

@@ -10,7 +10,9 @@ AttributeType = Literal["string", "number", "bool", "list", "words"]
 """`words` is a list which a token may also tell as one string of words, as `scope` does (RFC 6749, section 3.3)."""
 LISTS: frozenset[AttributeType] = frozenset(("list", "words"))
 
-RESERVED: Mapping[str, AttributeType] = MappingProxyType({"id": "string", "method": "string", "issuer": "string", "groups": "list"})
+RESERVED: Mapping[str, AttributeType] = MappingProxyType(
+    {"id": "string", "method": "string", "issuer": "string", "groups": "list", "bound": "string"}
+)
 """What every principal may have, beside the attributes that a gateway declares."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -52,6 +54,9 @@ JA4_HEADER = "x-bartizan-ja4"
 
 DEVICE: Mapping[str, AttributeType] = MappingProxyType({"device_id": "string", "device_trusted": "bool"})
 """What is noted of the device beside the principal: `device.id` and `device.trusted`."""
+
+NOTED = (*DEVICE, "bound")
+"""What is noted beside id, groups and attributes, if something asks for it."""
 
 OWN_HEADERS = "x-bartizan-"
 """Headers that begin so are the gateway's own; conditions can't read them."""

@@ -159,7 +159,14 @@ def _who(person: Person, snapshot: Snapshot) -> Known:
         case "token":
             issuer = snapshot.issuers[person.name]
             claims = {name: UNKNOWN for name in issuer.attributes if name in snapshot.gateway.attributes}
-            return {"method": "jwt", "issuer": person.name, "id": Begins(f"{issuer.issuer}|"), "groups": UNKNOWN, **claims}
+            return {
+                "method": "jwt",
+                "issuer": person.name,
+                "id": Begins(f"{issuer.issuer}|"),
+                "groups": UNKNOWN,
+                "bound": UNKNOWN,
+                **claims,
+            }
         case "certificate":
             return {"method": "mtls", "issuer": person.name, "id": Begins(f"{person.name}|")}
     way: dict[str, Value] = {"method": KEY} if person.by == KEY else {"method": "mtls", "issuer": person.by}

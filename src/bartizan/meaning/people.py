@@ -158,6 +158,7 @@ def _token(person: Person, snapshot: Snapshot) -> Known | None:
     claims: dict[str, Value] = {name: UNKNOWN for name in issuer.attributes if name in snapshot.gateway.attributes}
     if issuer.groups:
         claims["groups"] = UNKNOWN
+    claims["bound"] = UNKNOWN
     return {"method": "jwt", "issuer": person.name, "id": Begins(f"{issuer.issuer}|"), **claims}
 
 

@@ -12,7 +12,7 @@ import orjson
 
 Value = str | bool | int | float | Sequence[str]
 
-RESERVED = frozenset(("id", "key", "groups", "method", "issuer", "generation", "device_id", "device_trusted"))
+RESERVED = frozenset(("id", "key", "groups", "method", "issuer", "bound", "generation", "device_id", "device_trusted"))
 """Names that every principal has or may have, so that no attribute can be declared by them."""
 
 _LONGEST = 256  # characters of a text

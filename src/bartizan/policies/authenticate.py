@@ -9,6 +9,8 @@ any: [api_key, {jwt: corp}]
 
 A request passes if it carries exactly one credential, that credential is good, and its kind is in `any`. A wrong credential is
 refused even beside a right one, and so are doubled ones. Unknown, expired and revoked look alike to the caller: 401.
+A token with `bound: certificate` only counts together with the client certificate that it is bound to: whoever steals it has nothing. Where
+a policy asks for that, a certificate beside a token is no second credential, and a bound token without its certificate counts nowhere.
 Keys and tokens are taken out of the request before the upstream sees it. Several `Authenticate` on one route must all be satisfied.
 In shadow it doesn't authenticate, so the route stays closed unless another policy opens it.
 It runs in Envoy: some 10 microseconds for a key or a cached token and what is known of its owner, 60 for a token that was never seen.
@@ -30,6 +32,10 @@ class Method(Declared):
 
     api_key: bool = Field(default=False, description="An API key of a consumer.")
     jwt: Name | None = Field(default=None, description="A token (RFC 7519, RFC 6750) of this Issuer.")
+    bound: Literal["certificate"] | None = Field(
+        default=None,
+        description="With jwt: the token has to be bound to the client certificate that comes with it (`cnf`, RFC 8705, section 3).",
+    )
     mtls: Name | None = Field(
         default=None, description="A client certificate (RFC 8446) of this CA, as the listener's Tls policy names it."
     )
@@ -38,6 +44,8 @@ class Method(Declared):
     def _one(self) -> "Method":
         if sum((self.api_key, self.jwt is not None, self.mtls is not None)) != 1:
             raise ValueError("a way to authenticate is api_key, {jwt: ISSUER} or {mtls: CA}")
+        if self.bound is not None and self.jwt is None:
+            raise ValueError("only a token can be bound to a certificate: `bound` goes with jwt")
         return self
 
     @property
@@ -75,7 +83,8 @@ def _accepted(method: Method) -> Any:
     # An id that is too long isn't kept by Envoy: who has none isn't anybody, and would escape limits.
     known = metadata(PRINCIPAL, ("id",), present_match=True)
     if method.jwt is not None:
-        return all_of([known, principal("method", "jwt"), principal("issuer", method.jwt)])
+        bound = [principal("bound", method.bound)] if method.bound is not None else []
+        return all_of([known, principal("method", "jwt"), principal("issuer", method.jwt), *bound])
     if method.mtls is not None:
         return all_of([known, principal("method", "mtls"), principal("issuer", method.mtls)])
     return all_of([known, principal("method", "api_key")])

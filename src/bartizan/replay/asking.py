@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from bartizan.condition.schema import DEVICE
+from bartizan.condition.schema import NOTED
 from bartizan.model.api import Api
 from bartizan.model.attributes import attribute_text
 from bartizan.model.consumer import Consumer
@@ -191,8 +191,8 @@ def _shape(record: Mapping[str, Any], recorded: Recorded) -> tuple[tuple[str, st
 
 
 def _noted(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    device = ((name, record.get(name)) for name in DEVICE)
-    return [*(record.get("attributes") or {}).items(), ("groups", record.get("groups")), *device]
+    beside = ((name, record.get(name)) for name in NOTED)
+    return [*(record.get("attributes") or {}).items(), ("groups", record.get("groups")), *beside]
 
 
 def _text(value: Any) -> str | None:

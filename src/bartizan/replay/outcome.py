@@ -57,21 +57,20 @@ def _outcome(details: str, status: int, routed: bool) -> Recorded | NoDecision:
     return Recorded(decision.refused, decision.by)
 
 
+_LIVE = {
+    "blocked-source": "its source was blocked for too many failed attempts",
+    "lost-device": "its device was lost",
+    "wrong-token-type": "its token was of a type that its issuer doesn't name, and the type isn't recorded",
+    "unproven-token": "its token is bound to a certificate that didn't come with it",
+    "url-too-long": f"its URL was too long, and {_SIZES}",
+    "Protect": f"its headers were too large or came too slowly, and {_SIZES}",
+    "Envoy": _FRAME,
+}
+"""What refuses by live data or sizes, whatever the policies say."""
+
+
 def _live(decision: Decision) -> str | None:
     """Why another revision would have no say in it, if it wouldn't."""
-    match decision.by:
-        case "blocked-source":
-            return "its source was blocked for too many failed attempts"
-        case "lost-device":
-            return "its device was lost"
-        case "wrong-token-type":
-            return "its token was of a type that its issuer doesn't name, and the type isn't recorded"
-        case "url-too-long":
-            return f"its URL was too long, and {_SIZES}"
-        case "Protect":
-            return f"its headers were too large or came too slowly, and {_SIZES}"
-        case "credentials" if decision.why.startswith("the issuer's keys aren't there"):
-            return "the keys of the token's issuer weren't there"
-        case "Envoy":
-            return _FRAME
-    return None
+    if decision.by == "credentials" and decision.why.startswith("the issuer's keys aren't there"):
+        return "the keys of the token's issuer weren't there"
+    return _LIVE.get(decision.by)

@@ -6,7 +6,7 @@ from typing import Any
 
 from bartizan.compile import Compiled
 from bartizan.compile.covering import scopes_of
-from bartizan.condition.schema import DEVICE
+from bartizan.condition.schema import NOTED
 
 RevisionsOf = Callable[[str, str, str], frozenset[str]]
 """The revisions that brought the rules of a route, by its API, path and method, as the running gateway holds it."""
@@ -34,6 +34,6 @@ class Then:
             return frozenset()
         wanted = frozenset(scopes_of(self.active, api, route))
         texts = [scope.config.SerializeToString() for scope in part.scopes if scope.name in wanted]
-        names = ("groups", *DEVICE, *self.active.snapshot.gateway.attributes)
+        names = ("groups", *NOTED, *self.active.snapshot.gateway.attributes)
         # Whatever asks for an attribute names it; that is how the gateway itself tells which to note.
         return frozenset(name for name in names if texts and all(name.encode() in text for text in texts))

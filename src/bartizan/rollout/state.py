@@ -66,10 +66,12 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
         policy = resources(compiled, stamps)
         common = shared(compiled, before.compiled, before.shared) if before else shared(compiled)
     same_issuers = before is not None and before.compiled.snapshot.issuers == compiled.snapshot.issuers
+    bound = "bound" in compiled.asked()
+    same_issuers = same_issuers and before is not None and bound == ("bound" in before.compiled.asked())
     if before is not None and same_issuers and before.live.issuer_keys == alive.issuer_keys:
         tokens = before.live_resources[names.ECDS, names.TOKENS]
     else:
-        tokens = discovered_body(names.TOKENS, live.tokens(compiled.snapshot.issuers.values(), alive.issuer_keys))
+        tokens = discovered_body(names.TOKENS, live.tokens(compiled.snapshot.issuers.values(), alive.issuer_keys, bound=bound))
     found: Resources = {(names.ECDS, f"keys/{shard}"): body for shard, body in alive.tables.items()}
     found[names.ECDS, names.TOKENS] = tokens
     found[names.ECDS, names.PRINCIPAL_FILTER] = alive.principal
@@ -87,7 +89,8 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
 
 def _late(compiled: Compiled, alive: Live) -> list[tuple[str, Any]]:
     """What is refused when it is known who calls, whatever the policies say."""
-    return [*live.mistyped(compiled.snapshot.issuers.values()), *refused(alive.brakes).late]
+    proof = live.unproven() if "bound" in compiled.asked() else []
+    return [*live.mistyped(compiled.snapshot.issuers.values()), *proof, *refused(alive.brakes).late]
 
 
 def divided(state: State, split: Split | None, before: State | None = None) -> State:

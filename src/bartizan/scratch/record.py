@@ -44,6 +44,7 @@ def record_of(question: Question, answer: Answer, attributes: Sequence[str]) -> 
         "ja4": question.ja4 or None,
         "device_id": principal.get("device_id"),
         "device_trusted": principal.get("device_trusted"),
+        "bound": principal.get("bound"),
     }
 
 

@@ -186,6 +186,8 @@ def _identified(known: Identified, setting: Setting) -> Iterator[tuple[str, str]
         if issuer is None or not known.id.startswith(f"{issuer.issuer}|"):
             raise Unaskable(f"there is no Issuer {known.issuer!r} of such tokens")
         yield names.subject_header(issuer.name), known.id.removeprefix(f"{issuer.issuer}|")
+        if any(name == "bound" for name, _ in known.noted):
+            yield names.H_CONFIRMATION, "-"
         for name, text in noted.items():
             is_list = (
                 name == _GROUPS or setting.attributes[name] == "list" or (setting.attributes[name] == "words" and text.startswith("["))
@@ -237,6 +239,9 @@ def _token(token: Token, setting: Setting) -> Iterator[tuple[str, str]]:
     if not token.subject:
         raise Unaskable("a token has a subject")
     yield names.subject_header(issuer.name), token.subject
+    confirmation = token.claims.get("cnf")
+    if isinstance(confirmation, Mapping) and confirmation.get("x5t#S256"):
+        yield names.H_CONFIRMATION, "-"  # with the certificate that it is bound to
     claims = {**issuer.attributes, **({"groups": issuer.groups} if issuer.groups else {})}
     for attribute, claim in claims.items():
         text = _claim_text(token.claims.get(claim))

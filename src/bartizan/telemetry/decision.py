@@ -31,6 +31,7 @@ _FRAME = {
     "malformed-credential": "the credential isn't in a form that can be checked",
     "ambiguous-credential": "there is more than one credential",
     "lost-device": "the device was lost",
+    "unproven-token": "the token is bound to a certificate that didn't come with it",
     "wrong-token-type": "the token is of a type (`typ`) that its Issuer doesn't name",
     "blocked-source": "the source is blocked for too many failed attempts",
     "method-not-allowed": "the API doesn't answer this method",

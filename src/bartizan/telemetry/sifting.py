@@ -13,7 +13,7 @@ from bartizan.telemetry.shipping import MOST_LINE
 _TEXT = (
     *("time", "request_id", "revision", "api", "route", "principal", "auth_method", "issuer", "key", "groups", "http_method", "host"),
     *("path", "details", "flags", "policies", "source", "user_agent", "protocol", "traceparent", "ja4", "certificate", "tls"),
-    *("device_id", "device_trusted"),
+    *("device_id", "device_trusted", "bound"),
 )
 _WHOLE = ("status", "bytes_in", "bytes_out", "duration_ms", "upstream_ms")
 _OURS = ("node", "at")

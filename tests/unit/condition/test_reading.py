@@ -130,7 +130,7 @@ def test_all_mistakes_are_told_where_they_are() -> None:
         ('device.type == "bots"', "did you mean bot? it is one of bot, desktop, mobile, tablet, unknown"),
         ('has(request.headers["x"])', '"name" in request.headers'),
         ("size(principal.groups) > 1", '"ops" in principal.groups'),
-        ('principal.zzz == "x"', "declared are admin, department"),
+        ('principal.zzz == "x"', "declared are admin, bound, department"),
     ],
 )
 def test_hints_say_what_to_write(text: str, hint: str) -> None:

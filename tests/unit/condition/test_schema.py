@@ -17,7 +17,7 @@ def test_a_schema_does_not_change() -> None:
     declared = {"plan": "string"}
     schema = Schema(declared)
     declared["level"] = "number"
-    assert schema.names() == {"id": "string", "method": "string", "issuer": "string", "groups": "list", "plan": "string"}
+    assert schema.names() == {"id": "string", "method": "string", "issuer": "string", "groups": "list", "bound": "string", "plan": "string"}
     with pytest.raises(TypeError):
         schema.attributes["level"] = "number"
     with pytest.raises(dataclasses.FrozenInstanceError):

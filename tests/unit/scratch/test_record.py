@@ -49,6 +49,7 @@ def test_the_fields_are_those_of_the_record() -> None:
         "ja4": None,
         "device_id": None,
         "device_trusted": None,
+        "bound": None,
     }
 
 
