@@ -16,6 +16,7 @@ from bartizan.model.gateway import Gateway
 from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
 from bartizan.policies import Bucket, IpList, PolicyKind
+from bartizan.policies.authenticate import bindings
 from bartizan.policies.protect import Protect
 from bartizan.policies.tls import Tls
 
@@ -175,7 +176,7 @@ def _table(compiled: Compiled) -> _Table:
         paths.update(policy.target.paths, policy.target.exclude)
     scopes = tuple((scope.host, scope.path, scope.name, scope.public) for scope in compiled.scopes())
     certificates = live.ClientCertificates(
-        cas, listed(snapshot) if cas else {}, enrolled(snapshot) if cas else {}, "bound" in compiled.asked()
+        cas, listed(snapshot) if cas else {}, enrolled(snapshot) if cas else {}, bindings(snapshot.policies)
     )
     return _Table(scopes, snapshot.gateway, certificates, protect.longest_url, frozenset(paths))
 

@@ -50,6 +50,9 @@ ANSWERS: tuple[Answer, ...] = (
         'error="invalid_token"',
     ),
     Answer("$.startsWith('rbac_access_denied_matched_policy[Authenticate/')", 401, "unauthenticated", "A valid credential is needed."),
+    # How to prove it is told by who checks the proof.
+    Answer("$ == 'ext_authz_denied'", 401, "unauthenticated", "A valid credential is needed.", challenged=False),
+    Answer("$ == 'ext_authz_error'", 503, "unavailable", "The service is not available."),
     # How to log in is the policy's matter, and stands on its route.
     Answer(
         "$.startsWith('rbac_access_denied_matched_policy[RequireFactor/')",

@@ -4,7 +4,7 @@
 -- Nothing here may take more than linear time: what is matched, callers wrote.
 -- TABLE: hosts = {host = {path = scope}}, suffixes = {[".example.com"] = {path = scope}}, any = {path = scope},
 --        headers = {...}, cookies = {...}, certificates = {subject = ca} or false, consumers = {key = consumer}, devices = {sha256 = {device, state}},
---        bound = bool: tokens may be bound to certificates, longest = bytes of a URL,
+--        bound = bool: tokens may be bound to certificates, dpop = bool: to keys of which proofs come, longest = bytes of a URL,
 --        public = {scope = true}: some route there is for everyone,
 --        prefix = bytes of the longest path that is declared, spelled = {path in small letters = path as declared, or {path = true} of several},
 --        capitals = bool: some declared path holds capitals, literal = {code = true}: other characters of declared paths
@@ -193,8 +193,9 @@ end
 
 -- The token of an authorization header, if it holds one bearer token. Its characters are left to the token filter, which refuses
 -- what isn't base64url: a pattern over each of them here would cost more than all the rest.
-local function bearer(authorization)
-  local _, last = find(authorization, "^[Bb][Ee][Aa][Rr][Ee][Rr] +")
+local BEARER, DPOP = "^[Bb][Ee][Aa][Rr][Ee][Rr] +", "^[Dd][Pp][Oo][Pp] +"
+local function token_of(authorization, scheme)
+  local _, last = find(authorization, scheme)
   local token = last and sub(authorization, last + 1) or ""
   if token == "" or find(token, " ", 1, true) or find(token, ",", 1, true) then return nil end
   return token
@@ -207,8 +208,12 @@ local function credentials(headers)
   local authorization = headers:get("authorization")
   if authorization then
     count = 1
-    local token = bearer(authorization)
-    if not token then wrong = "malformed-credential"
+    local token = token_of(authorization, BEARER)
+    local bound = not token and T.dpop and token_of(authorization, DPOP)
+    if bound then
+      headers:add("x-bartizan-scheme", "dpop") -- so that its proof is asked for
+      headers:replace("authorization", "Bearer " .. bound)
+    elseif not token then wrong = "malformed-credential"
     elseif sub(authorization, 1, 7) ~= "Bearer " or #token + 7 ~= #authorization then headers:replace("authorization", "Bearer " .. token) end
   end
   for _, name in ipairs(T.headers) do
@@ -263,6 +268,7 @@ function envoy_on_request(handle)
   if some_public and handle:metadata():get("public") then
     headers:remove("authorization")
     headers:remove("x-bartizan-key")
+    headers:remove("x-bartizan-scheme")
     return
   end
   if tls then

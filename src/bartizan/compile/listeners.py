@@ -159,6 +159,7 @@ def _filters(gateway: Gateway) -> list[Any]:
         discovered(names.BLOCKS, [f"{_HTTP}.rbac.v3.RBAC"]),  # blocked sources, before any credential is looked up
         fixed(names.KEYS, _keys()),  # what the gate found wrong is refused; a key becomes its consumer, or 401
         discovered(names.TOKENS, [f"{_HTTP}.jwt_authn.v3.JwtAuthentication"]),  # a token becomes claims, or 401
+        discovered(names.PROOFS, [f"{_HTTP}.composite.v3.Composite"]),  # a proof that a token is its caller's own, or 401
         discovered(names.PRINCIPAL_FILTER, [f"{_HTTP}.header_to_metadata.v3.Config"]),  # one principal, whatever the credential
         discovered(names.BRAKES, [f"{_HTTP}.rbac.v3.RBAC"]),  # consumers that an operator stops, whatever the policies say
         discovered(names.IP_LISTS, [f"{_HTTP}.composite.v3.Composite"]),  # big lists of networks, once

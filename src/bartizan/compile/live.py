@@ -14,7 +14,7 @@ from bartizan.compile.routes import Scope
 from bartizan.condition import Sources
 from bartizan.condition.syntax import call, emitted, index, name
 from bartizan.envoy import extension, message, names
-from bartizan.envoy.filters import nothing, refuse, set_metadata
+from bartizan.envoy.filters import execute, nothing, refuse, set_metadata
 from bartizan.envoy.matching import all_of, cel, header, metadata, negated, principal, source_in
 from bartizan.envoy.names import H_SOURCE
 from bartizan.model.consumer import Issuer
@@ -37,8 +37,8 @@ class ClientCertificates:
     """A certificate's name in the table of keys, then the consumer that lists it, be it disabled."""
     devices: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """A certificate's SHA-256 in hex, then the device that lists it, and its state."""
-    bound: bool = False
-    """Whether some policy asks for tokens that are bound to them."""
+    bound: frozenset[str] = frozenset()
+    """What some policy asks tokens to be bound to."""
 
 
 def _lua(value: Any) -> str:
@@ -74,7 +74,8 @@ def gate(scopes: Iterable[Scope], gateway: Gateway, certificates: ClientCertific
         "certificates": dict(certificates.cas) or False,
         "consumers": certificates.consumers if certificates.cas else {},
         "devices": certificates.devices if certificates.cas else {},
-        "bound": certificates.bound and bool(certificates.cas),
+        "bound": "certificate" in certificates.bound and bool(certificates.cas),
+        "dpop": "dpop" in certificates.bound,
         "longest": longest_url,
         **_spellings(sorted(set(paths))),
     }
@@ -96,9 +97,9 @@ def _spellings(paths: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def tokens(issuers: Iterable[Issuer], keys: Mapping[str, Sequence[Mapping[str, Any]]], *, bound: bool = False) -> Any:
-    """Whose tokens count. `keys`: each issuer's JWKs, already filtered to the algorithms allowed; none yet refuses with 503. `bound`: the
-    certificate that a token is bound to is noted."""
+def tokens(issuers: Iterable[Issuer], keys: Mapping[str, Sequence[Mapping[str, Any]]], *, bound: Collection[str] = ()) -> Any:
+    """Whose tokens count. `keys`: each issuer's JWKs, already filtered to the algorithms allowed; none yet refuses with 503. `bound`: what
+    tokens may be bound to is noted."""
     providers = {issuer.name: _provider(issuer, keys.get(issuer.name, ()), bound) for issuer in sorted(issuers, key=lambda one: one.name)}
     if not providers:
         return message(f"{_HTTP}.jwt_authn.v3.JwtAuthentication")
@@ -111,11 +112,10 @@ def tokens(issuers: Iterable[Issuer], keys: Mapping[str, Sequence[Mapping[str, A
     return message(f"{_HTTP}.jwt_authn.v3.JwtAuthentication", providers=providers, rules=[rule], strip_failure_response=True)
 
 
-def _provider(issuer: Issuer, keys: Sequence[Mapping[str, Any]], bound: bool) -> dict[str, Any]:
+def _provider(issuer: Issuer, keys: Sequence[Mapping[str, Any]], bound: Collection[str]) -> dict[str, Any]:
     headers = [{"header_name": names.subject_header(issuer.name), "claim_name": "sub"}]
     headers += [{"header_name": names.claim_header(attribute), "claim_name": claim} for attribute, claim in issuer.attributes.items()]
-    if bound:
-        headers.append({"header_name": names.H_CONFIRMATION, "claim_name": "cnf.x5t#S256"})
+    headers += [{"header_name": header, "claim_name": claim} for what, header, claim in _CONFIRMATIONS if what in bound]
     if issuer.groups:
         headers.append({"header_name": names.claim_header("groups"), "claim_name": issuer.groups})
     return {
@@ -145,7 +145,35 @@ def mistyped(issuers: Iterable[Issuer]) -> list[tuple[str, Any]]:
     return found
 
 
-def unproven() -> list[tuple[str, Any]]:
+_CONFIRMATIONS = (("certificate", names.H_CONFIRMATION, "cnf.x5t#S256"), ("dpop", names.H_JKT, "cnf.jkt"))
+
+
+def proofs(bound: Collection[str]) -> Any:
+    """Asks the process beside Envoy about requests that bring a proof, and about no others. What it can't be asked is refused."""
+    if "dpop" not in bound:
+        return nothing()
+    asked = message(
+        f"{_HTTP}.ext_authz.v3.ExtAuthz",
+        transport_api_version="V3",
+        grpc_service={"envoy_grpc": {"cluster_name": names.CALLOUT}, "timeout": {"seconds": 2}},
+        status_on_error={"code": 503},
+        stat_prefix=names.PROOFS,
+    )
+    matchers = [{"predicate": header(names.H_SCHEME, exact="dpop"), "on_match": {"action": execute("dpop", asked)}}]
+    return message(f"{_HTTP}.composite.v3.Composite", matcher={"matcher_list": {"matchers": matchers}})
+
+
+def unproven(bound: Collection[str]) -> list[tuple[str, Any]]:
+    """What refuses tokens that are bound to something which wasn't proven, whatever the policies say."""
+    present = {"safe_regex": {"google_re2": {}, "regex": r"\C*"}}
+    found = _uncertified() if "certificate" in bound else []
+    if "dpop" in bound:
+        proven = header(names.H_PROOF, exact="dpop")
+        found.append((names.UNPROVEN, all_of([header(names.H_JKT, **present), negated(proven)])))
+    return found
+
+
+def _uncertified() -> list[tuple[str, Any]]:
     """Tokens bound to another certificate than came with them (RFC 8705, section 3); and certificates beside tokens that are bound to none:
     those are a second credential, unless they are a device's."""
     present = {"safe_regex": {"google_re2": {}, "regex": r"\C*"}}

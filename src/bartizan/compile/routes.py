@@ -146,7 +146,7 @@ def _route(api: Api, scope_path: str, piece: Slice, fragments: Covered, cluster:
         route={"cluster": cluster, **_forwarding(api, scope_path), **action, "rate_limits": limits},
         metadata=_metadata(api, scope_path, piece, fragments),
         typed_per_filter_config=per_filter,
-        request_headers_to_remove=[] if api.forward_credentials else ["authorization"],
+        request_headers_to_remove=[] if api.forward_credentials else ["authorization", "dpop"],
         response_headers_to_add=added,
         response_headers_to_remove=list(hidden),
     )

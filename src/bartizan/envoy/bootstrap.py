@@ -1,6 +1,9 @@
 """What Envoy is started with: who it is, where it is told the rest, and what bounds it. Everything else comes by ADS."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+from bartizan.envoy.names import CALLOUT
 
 _TYPE = "type.googleapis.com/"
 _ADS_CLUSTER = "bartizan_node"
@@ -17,6 +20,8 @@ class Bootstrap:
     node_id: str
     ads_socket: str
     admin_socket: str
+    callout_socket: str = ""
+    """Where proofs of possession are checked; empty: nowhere."""
     cluster: str = "bartizan"
     max_connections: int = 50_000
     """Connections from callers, over all listeners. More are refused, so that a flood of them can't exhaust memory and files."""
@@ -35,13 +40,18 @@ class Bootstrap:
                 "lds_config": _BY_ADS,
                 "cds_config": _BY_ADS,
             },
-            "static_resources": {"clusters": [_ads_cluster(self.ads_socket)]},
+            "static_resources": {"clusters": list(self._clusters())},
             "overload_manager": {"resource_monitors": [_connections(self.max_connections)]},
             "layered_runtime": {"layers": [{"name": "bartizan", "static_layer": _RUNTIME}]},
             "stats_config": {"stats_matcher": {"exclusion_list": {"patterns": [_named(part) for part in _UNREAD_STATS]}}},
             # Thousands of clusters that nobody calls cost no memory for the numbers of their traffic.
             "deferred_stat_options": {"enable_deferred_creation_stats": True},
         }
+
+    def _clusters(self) -> Iterator[dict[str, object]]:
+        yield _by_socket(_ADS_CLUSTER, self.ads_socket)
+        if self.callout_socket:
+            yield _by_socket(CALLOUT, self.callout_socket)
 
 
 # The node may restart at any time; its successor is to be found at once. Envoy's own default waits up to 30 s.
@@ -57,18 +67,18 @@ def _named(part: str) -> dict[str, object]:
     return {"prefix": part} if part.endswith(".") and not part.startswith(".") else {"contains": part}
 
 
-def _ads_cluster(socket: str) -> dict[str, object]:
+def _by_socket(name: str, socket: str) -> dict[str, object]:
     endpoint = {"endpoint": {"address": {"pipe": {"path": socket}}}}
     http2 = {
         "@type": _TYPE + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
         "explicit_http_config": {"http2_protocol_options": {}},
     }
     return {
-        "name": _ADS_CLUSTER,
+        "name": name,
         "type": "STATIC",
         "connect_timeout": "1s",
         "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2},
-        "load_assignment": {"cluster_name": _ADS_CLUSTER, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
     }
 
 

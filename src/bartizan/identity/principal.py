@@ -11,7 +11,7 @@ Each way in leaves headers of ours behind (nobody else can set them: they are re
 | client certificate | `x-bartizan-ca` | method and issuer |
 | client certificate of no consumer | `x-bartizan-cert` | id |
 | client certificate of a device | `x-bartizan-device`, `x-bartizan-device-trusted` | device_id and device_trusted, whoever calls |
-| token bound to a certificate | `x-bartizan-cnf` | bound |
+| token bound to a certificate, or proven by DPoP | `x-bartizan-cnf`, `x-bartizan-proof` | bound |
 | client certificate of a consumer | `x-bartizan-principal` | as of an API key, but for the method |
 """
 
@@ -125,6 +125,9 @@ def principal_rules(attributes: Mapping[str, str], issuers: Mapping[str, str], g
     for one in (one for mark, one in others.items() if mark != order_mark(attributes)):
         keys += _key_rules(one, {name: kind for name, kind in types.items() if name == "groups" or one.get(name) == kind})
     certified = [*_certificate_rules(), *_shown_rules(wanted.asked)] if wanted.certificates else []
+    if wanted.asked is None or "bound" in wanted.asked:
+        # What isn't proven is refused behind this, whatever is noted.
+        keys += [_rule(names.H_CONFIRMATION, "bound", value="certificate"), _rule(names.H_PROOF, "bound", value="dpop")]
     rules = [noted, *keys, *_token_rules(types, issuers), *certified]
     config = message("envoy.extensions.filters.http.header_to_metadata.v3.Config", request_rules=rules)
     resource = message("envoy.config.core.v3.TypedExtensionConfig", **extension("principal", config))
@@ -164,9 +167,6 @@ def _shown_rules(asked: frozenset[str] | None) -> Iterable[Rule]:
     for header, key in ((names.H_DEVICE, "device_id"), (names.H_TRUSTED, "device_trusted")):
         if asked is None or key in asked:
             yield _rule(header, key)
-    if asked is None or "bound" in asked:
-        # A token whose certificate isn't the one that came with it is refused behind this, whatever is noted.
-        yield _rule(names.H_CONFIRMATION, "bound", value="certificate")
 
 
 def _rule(header: str, key: str, **how: Any) -> Rule:

@@ -7,7 +7,7 @@ from bartizan.envoy.bootstrap import Bootstrap
 from bartizan.envoy.program import arguments, checked_version, why_ended, zoneinfo
 from bartizan.lib.process import Child, Command
 from bartizan.lib.sockets import private_folder
-from bartizan.node.options import EnvoyOptions, NodeOptions, admin_socket, ads_socket
+from bartizan.node.options import EnvoyOptions, NodeOptions, admin_socket, ads_socket, callout_socket
 
 
 def envoy_child(node: NodeOptions, options: EnvoyOptions) -> Child:
@@ -17,7 +17,13 @@ def envoy_child(node: NodeOptions, options: EnvoyOptions) -> Child:
     private_folder(node.state)
     private_folder(node.state / "records")  # listeners name files in it, relative to the working directory
     config, log = node.state / "envoy.json", node.state / "envoy.log"
-    bootstrap = Bootstrap(node.node_id, str(ads_socket(node.state)), str(admin_socket(node.state)), max_connections=options.max_connections)
+    bootstrap = Bootstrap(
+        node.node_id,
+        str(ads_socket(node.state)),
+        str(admin_socket(node.state)),
+        str(callout_socket(node.state)),
+        max_connections=options.max_connections,
+    )
     config.write_bytes(orjson.dumps(bootstrap.config(), option=orjson.OPT_INDENT_2))
     if log.exists():
         log.replace(log.with_suffix(".log.1"))

@@ -16,12 +16,13 @@ from bartizan.lib.process import CANNOT_RUN
 from bartizan.lib.sockets import private_folder
 from bartizan.lib.supervise import supervised
 from bartizan.model.gateway import Records
+from bartizan.node.calling import call
 from bartizan.node.ending import Ender
 from bartizan.node.hearing import Hearing
 from bartizan.node.last_good import LastGood
 from bartizan.node.listening import addresses, moved
 from bartizan.node.membership import connecting, kept_fresh
-from bartizan.node.options import NodeOptions, admin_socket, ads_socket
+from bartizan.node.options import NodeOptions, admin_socket, ads_socket, callout_wanted
 from bartizan.node.relay import Relay
 from bartizan.node.shipper import Shipper
 from bartizan.node.stats import Admin
@@ -62,6 +63,7 @@ async def run_node(options: NodeOptions) -> None:
             group.create_task(supervised("the keeper of the last good state", keeper.run))
             group.create_task(_begin(server, relay))
             group.create_task(supervised("the look at how long ago the control plane was heard", hearing.run))
+            group.create_task(call(server, callout_wanted(options.state)))
             group.create_task(supervised("the watch over open streams", watch.run))
             if options.control is None:
                 group.create_task(supervised("the node's certificate", lambda: kept_fresh(options.state, relay.certificate)))

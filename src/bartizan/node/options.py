@@ -21,6 +21,16 @@ def admin_socket(state: Path) -> Path:
     return socket_folder(state) / "admin.sock"
 
 
+def callout_socket(state: Path) -> Path:
+    """Where the call-out of a node with this state is asked."""
+    return socket_folder(state) / "callout.sock"
+
+
+def callout_wanted(state: Path) -> Path:
+    """The file that is there once some policy needs the call-out."""
+    return socket_folder(state) / "callout.wanted"
+
+
 @dataclass(frozen=True, slots=True)
 class NodeOptions:
     """What a node needs to know."""
@@ -32,6 +42,8 @@ class NodeOptions:
     """Its name; on another machine its certificate says it."""
     listen: tuple[str, ...] = ()
     """Other addresses for listeners, as `node/listening.py` reads them."""
+    alone: bool = False
+    """Whether no other node serves the same callers."""
     ends: int | None = None
     """The node's socket to its supervisor, which ends connections of Envoy's."""
 

@@ -16,7 +16,7 @@ from bartizan.errors import BartizanError
 from bartizan.lib.process import Child, Command, Supervisor
 from bartizan.node.ending import pair, serve
 from bartizan.node.envoy_process import envoy_child
-from bartizan.node.options import EnvoyOptions, NodeOptions
+from bartizan.node.options import EnvoyOptions, NodeOptions, callout_socket, callout_wanted
 
 
 def python_child(name: str, module: str, *arguments: str) -> Child:
@@ -37,7 +37,9 @@ def node_children(node: NodeOptions, envoy: EnvoyOptions) -> tuple[Child, ...]:
         with its:  # kept open for a node that is started again
             await serve(ours, lambda: pids.get(envoys.name))
 
-    return (envoys, replace(made, command=replace(made.command, keeps=(its.fileno(),)), attended=attended))
+    proofs = ("--socket", os.fspath(callout_socket(node.state)), "--wanted", os.fspath(callout_wanted(node.state)))
+    callout = python_child("The call-out", "bartizan.callout", *proofs, *(() if node.alone else ("--nonce",)))
+    return (envoys, callout, replace(made, command=replace(made.command, keeps=(its.fileno(),)), attended=attended))
 
 
 async def supervise(children: tuple[Child, ...], running: Mapping[str, asyncio.subprocess.Process] | None = None) -> int:

@@ -50,7 +50,7 @@ def _outcome(details: str, status: int, routed: bool) -> Recorded | NoDecision:
     if details == "path_normalization_failed":
         return NoDecision(_PATH)
     decision = decision_of({"details": details, "status": status})
-    if (reason := _live(decision)) is not None:
+    if (reason := _live(decision, details)) is not None:
         return NoDecision(reason)
     if not decision.refused and not routed:
         return NoDecision("it came to no API, and wasn't refused")
@@ -69,8 +69,10 @@ _LIVE = {
 """What refuses by live data or sizes, whatever the policies say."""
 
 
-def _live(decision: Decision) -> str | None:
+def _live(decision: Decision, details: str) -> str | None:
     """Why another revision would have no say in it, if it wouldn't."""
+    if details.startswith("ext_authz_"):
+        return "the proof that came with its token wasn't good, and isn't recorded"
     if decision.by == "credentials" and decision.why.startswith("the issuer's keys aren't there"):
         return "the keys of the token's issuer weren't there"
     return _LIVE.get(decision.by)

@@ -11,6 +11,7 @@ from bartizan.compile.brakes import Braked, refused
 from bartizan.compile.referring import towards
 from bartizan.compile.split import Split, beside, marking
 from bartizan.envoy import names
+from bartizan.policies.authenticate import bindings
 from bartizan.policies.tls import Tls
 
 
@@ -66,14 +67,15 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
         policy = resources(compiled, stamps)
         common = shared(compiled, before.compiled, before.shared) if before else shared(compiled)
     same_issuers = before is not None and before.compiled.snapshot.issuers == compiled.snapshot.issuers
-    bound = "bound" in compiled.asked()
-    same_issuers = same_issuers and before is not None and bound == ("bound" in before.compiled.asked())
+    bound = bindings(compiled.snapshot.policies)
+    same_issuers = same_issuers and before is not None and bound == bindings(before.compiled.snapshot.policies)
     if before is not None and same_issuers and before.live.issuer_keys == alive.issuer_keys:
         tokens = before.live_resources[names.ECDS, names.TOKENS]
     else:
         tokens = discovered_body(names.TOKENS, live.tokens(compiled.snapshot.issuers.values(), alive.issuer_keys, bound=bound))
     found: Resources = {(names.ECDS, f"keys/{shard}"): body for shard, body in alive.tables.items()}
     found[names.ECDS, names.TOKENS] = tokens
+    found[names.ECDS, names.PROOFS] = discovered_body(names.PROOFS, live.proofs(bound))
     found[names.ECDS, names.PRINCIPAL_FILTER] = alive.principal
     braked = refused(alive.brakes)
     found[names.ECDS, names.BLOCKS] = discovered_body(names.BLOCKS, live.blocks(alive.blocked, braked.early))
@@ -89,7 +91,7 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
 
 def _late(compiled: Compiled, alive: Live) -> list[tuple[str, Any]]:
     """What is refused when it is known who calls, whatever the policies say."""
-    proof = live.unproven() if "bound" in compiled.asked() else []
+    proof = live.unproven(bindings(compiled.snapshot.policies))
     return [*live.mistyped(compiled.snapshot.issuers.values()), *proof, *refused(alive.brakes).late]
 
 

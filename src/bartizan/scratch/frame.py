@@ -7,7 +7,7 @@ from typing import Any
 
 from bartizan.compile import Resources, discovered_body, live
 from bartizan.envoy import extension, message, message_type, names
-from bartizan.envoy.filters import fixed, overwrite
+from bartizan.envoy.filters import fixed, nothing, overwrite
 
 TOLD = "x-bartizan-told-"
 """Response headers in which a scratch instance tells what production would write into the record."""
@@ -89,7 +89,12 @@ def _tokens(body: bytes) -> bytes:
     return discovered_body(names.TOKENS, tokens)
 
 
-_CHANGED = {(names.ECDS, names.GATE): _gate, (names.ECDS, names.TOKENS): _tokens}
+def _proofs(_: bytes) -> bytes:
+    """Nobody is asked about proofs: the question says whether there is one."""
+    return discovered_body(names.PROOFS, nothing())
+
+
+_CHANGED = {(names.ECDS, names.GATE): _gate, (names.ECDS, names.TOKENS): _tokens, (names.ECDS, names.PROOFS): _proofs}
 
 
 def _listener(body: bytes, socket: Path, told: Collection[str]) -> bytes | None:

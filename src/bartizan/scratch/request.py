@@ -186,8 +186,7 @@ def _identified(known: Identified, setting: Setting) -> Iterator[tuple[str, str]
         if issuer is None or not known.id.startswith(f"{issuer.issuer}|"):
             raise Unaskable(f"there is no Issuer {known.issuer!r} of such tokens")
         yield names.subject_header(issuer.name), known.id.removeprefix(f"{issuer.issuer}|")
-        if any(name == "bound" for name, _ in known.noted):
-            yield names.H_CONFIRMATION, "-"
+        yield from (_PROVEN[text] for name, text in known.noted if name == "bound" and text in _PROVEN)
         for name, text in noted.items():
             is_list = (
                 name == _GROUPS or setting.attributes[name] == "list" or (setting.attributes[name] == "words" and text.startswith("["))
@@ -231,6 +230,11 @@ def _identity(consumer: ConsumerView, setting: Setting) -> str:
         raise Unaskable(str(error)) from None
 
 
+_PROVEN = {"certificate": (names.H_CONFIRMATION, "-"), "dpop": (names.H_PROOF, "dpop")}
+_SHOWN = {"x5t#S256": _PROVEN["certificate"], "jkt": _PROVEN["dpop"]}
+"""What proves that a token is its caller's own, by the claim in `cnf` that binds it."""
+
+
 def _token(token: Token, setting: Setting) -> Iterator[tuple[str, str]]:
     """What the token filter makes of a good token."""
     issuer = setting.issuers.get(token.issuer)
@@ -240,8 +244,8 @@ def _token(token: Token, setting: Setting) -> Iterator[tuple[str, str]]:
         raise Unaskable("a token has a subject")
     yield names.subject_header(issuer.name), token.subject
     confirmation = token.claims.get("cnf")
-    if isinstance(confirmation, Mapping) and confirmation.get("x5t#S256"):
-        yield names.H_CONFIRMATION, "-"  # with the certificate that it is bound to
+    if isinstance(confirmation, Mapping):
+        yield from (shown for claim, shown in _SHOWN.items() if confirmation.get(claim))  # with what it is bound to
     claims = {**issuer.attributes, **({"groups": issuer.groups} if issuer.groups else {})}
     for attribute, claim in claims.items():
         text = _claim_text(token.claims.get(claim))

@@ -20,6 +20,11 @@ _REASONS = {
     "request_header_timeout": ("Protect", "the headers came too slowly"),
     "request_overall_timeout": ("Protect", "the request came too slowly"),
     "upstream_reset_before_response_started{overflow}": ("Protect", "the upstream is given as much as its Protect policy allows already"),
+    "ext_authz_denied": (
+        "credentials",
+        "the proof beside the token (DPoP) isn't good, was used before, or lacks our nonce",
+    ),
+    "ext_authz_error": ("credentials", "the process that checks proofs (DPoP) can't be reached"),
     "path_normalization_failed": ("malformed-path", "the path holds an encoded slash, or leads above its beginning"),
     "route_not_found": (_DEFAULT_DENY, "no route of the API answers this"),
 }

@@ -101,7 +101,10 @@ async def run_gateway(control: ControlOptions, envoy: EnvoyOptions, told: Callab
             _free(one.host, one.port, f"listener {one.listener!r}")
         if control.nodes:
             _free(*endpoint(control.nodes), "--nodes")
-        children = (child, *node_children(NodeOptions(control.state, control_socket(control.state), "local"), envoy))
+        children = (
+            child,
+            *node_children(NodeOptions(control.state, control_socket(control.state), "local", alone=not control.nodes), envoy),
+        )
         told(verdict)
         return await supervise((*children, *beside), {child.name: process})
     finally:
