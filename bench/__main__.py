@@ -16,7 +16,7 @@ from pathlib import Path
 from bartizan import __version__
 from bartizan.envoy import binary
 from bartizan.node.envoy_process import checked_version
-from bench import fleet, measures, releases, replays, rollouts
+from bench import fleet, measures, proofs, releases, replays, rollouts
 from bench.measures import FULL, QUICK, Effort, Figures, World
 from bench.programs import Missing, found
 from bench.world import Size, chain_kinds
@@ -44,7 +44,7 @@ MUST: dict[str, float] = {
     "wrong_answers_during_rollouts": 0,
     "shadow_active_latency_ratio": 1.10,
 }
-AT_LEAST: dict[str, float] = {"replay_per_s": 5000, "replay_self_agreement": 1}
+AT_LEAST: dict[str, float] = {"replay_per_s": 5000, "replay_self_agreement": 1, "dpop_per_core_s": 1500}
 _ON_BIG: dict[str, Callable[[World, Effort, bool], Figures]] = {
     "boot": lambda one, effort, quick: measures.boot(one),
     "replay": lambda one, effort, quick: replays.replays(one, effort),
@@ -102,6 +102,8 @@ def _measured(run: _Run) -> None:
         run.measure("policies_100", lambda: measures.policies_100(folder, effort))
     if run.wants("tls_full_chain"):
         run.measure("tls_full_chain", lambda: measures.tls(folder, effort))
+    if run.wants("dpop"):
+        run.measure("dpop", lambda: proofs.proofs(folder / "proofs", effort))
     _of_releases(run)
 
 

@@ -198,8 +198,9 @@ class Gateway:
         return (self.folder / "out.log").read_text()
 
     def pids(self) -> dict[str, int]:
-        """Its processes: the supervisor, the control plane, the node and Envoy."""
+        """Its processes: the supervisor, the control plane, the node, the call-out and Envoy."""
         marks = {"bartizan.app": "control", "bartizan.node": "node", "--config-path": "envoy"}
+        marks |= {"bartizan.callout": "callout", "bartizan.callout.server": "callout"}
         known = {"supervisor": self.process.pid}
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         for child in children:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import jwt
 import orjson
@@ -59,11 +60,11 @@ class Tokens:
         public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key()))
         return json.dumps({"keys": [{**public, "kid": "bench", "use": "sig", "alg": "RS256"}]})
 
-    def of(self, user: int, serial: int = 0) -> str:
-        """A token of this user; another `serial` gives another token."""
+    def of(self, user: int, serial: int = 0, **more: Any) -> str:
+        """A token of this user; another `serial` gives another token. `more`: other claims."""
         now = int(time.time())
         claims = {"iss": ISSUER, "aud": "bench", "sub": f"user-{user}", "iat": now, "exp": now + 4 * _HOUR, "jti": f"{serial}"}
-        claims |= {"department": DEPARTMENTS[user % len(DEPARTMENTS)], "plan": "gold"}
+        claims |= {"department": DEPARTMENTS[user % len(DEPARTMENTS)], "plan": "gold", **more}
         return jwt.encode(claims, self.key, "RS256", headers={"kid": "bench"})
 
 
