@@ -9,14 +9,17 @@ from bartizan.node.supervisor import node_children
 
 
 def test_a_node_and_its_envoy_are_apart(tmp_path: Path) -> None:
-    envoy, node = node_children(NodeOptions(tmp_path, control_socket(tmp_path), "n1"), EnvoyOptions())
+    envoy, callout, node = node_children(NodeOptions(tmp_path, control_socket(tmp_path), "n1", alone=True), EnvoyOptions())
     assert envoy.name == "Envoy"
+    assert callout.command.argv[:3] == (sys.executable, "-m", "bartizan.callout")
+    assert "--nonce" not in callout.command.argv
     assert node.command.argv[:3] == (sys.executable, "-m", "bartizan.node")
     assert "n1" in node.command.argv
 
 
 def test_a_node_of_a_fleet_is_told_so_and_where_it_listens(tmp_path: Path) -> None:
-    _, node = node_children(NodeOptions(tmp_path, None, "edge", ("web=127.0.0.1:1", "six=[::1]:2")), EnvoyOptions())
+    _, callout, node = node_children(NodeOptions(tmp_path, None, "edge", ("web=127.0.0.1:1", "six=[::1]:2")), EnvoyOptions())
+    assert callout.command.argv[-1] == "--nonce", "other nodes serve the same callers"
     assert node.command.argv[-5:] == ("--fleet", "--listen", "web=127.0.0.1:1", "--listen", "six=[::1]:2")
 
 
@@ -32,3 +35,10 @@ def test_the_node_is_free_of_the_compiler() -> None:
         "import sys, bartizan.node.main; sys.exit(bool({'bartizan.compile', 'bartizan.policies', 'cel_expr_python'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_a_call_out_that_nobody_needs_is_next_to_nothing() -> None:
+    script = (
+        "import sys, bartizan.callout.__main__; sys.exit(bool({'grpc', 'google.protobuf', 'jwt', 'asyncio', 'pathlib'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-S", "-c", script], check=False, env={"PYTHONPATH": ":".join(sys.path)}).returncode == 0
