@@ -212,7 +212,7 @@ async def test_nothing_outlives_a_killed_supervisor(rig: Rig) -> None:
     await eventually(lambda: rig.serves("one"))
     assert rig.supervisor
     pids = children(rig.supervisor.pid)
-    assert len(pids) == 2
+    assert len(pids) == 3  # the node, its Envoy, and its call-out
     rig.supervisor.kill()
     await rig.supervisor.wait()
     await eventually(lambda: not any(map(running, pids)), 2)

@@ -42,10 +42,10 @@ class NodeOptions:
     """Its name; on another machine its certificate says it."""
     listen: tuple[str, ...] = ()
     """Other addresses for listeners, as `node/listening.py` reads them."""
-    alone: bool = False
-    """Whether no other node serves the same callers."""
     ends: int | None = None
     """The node's socket to its supervisor, which ends connections of Envoy's."""
+    alone: bool = False
+    """Whether no other node serves the same callers."""
 
     @property
     def key(self) -> Path:
