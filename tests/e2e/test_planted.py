@@ -209,10 +209,11 @@ async def test_nothing_that_was_planted_comes_out(tmp_path: Path, monkeypatch: p
         await _told(one, "before", commands=False)
         await _crashes(one)
         await _callers(one)
+        _keys(one, "before")
         await one.cli("secret", "rotate")
         await _told(one, "after")
     await _no_gateway(one)
-    _keys(one)
+    _keys(one, "after")
     _files(one, tmp_path)
     assert not (found := one.planted.found()), "\n".join(found)
     assert len(one.planted.heard) > 100
@@ -387,6 +388,7 @@ def _processes(gw: Gateway) -> None:
         limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
         (core,) = [line.split() for line in limits if line.startswith("Max core file size")]
         assert core[4:6] == ["0", "0"], (pid, core)
+        assert int(Path(f"/proc/{pid}/coredump_filter").read_text(), 16) == 0
     assert b"PLANTED" not in Path(f"/proc/{gw.pid('envoy')}/environ").read_bytes()
 
 
@@ -401,15 +403,15 @@ async def _no_gateway(one: World) -> None:
     await one.cli("secret", "delete", "acme-key")
 
 
-def _keys(one: World) -> None:
+def _keys(one: World, when: str) -> None:
     """The keys by which all is sealed, and those that sign: as bytes, wherever they'd be."""
     for name in ("control.key", "node.key"):
         envelope = load_or_create(one.gw.state / name)
         for number, key in enumerate(envelope._held.keys.values()):
-            one.planted.note(f"data key {number} of {name}", key)
+            one.planted.note(f"data key {number} of {name} {when}", key)
         if name == "control.key":
             for file in ("signing.key", "release.key"):
-                one.planted.note(file, envelope.open((one.gw.state / file).read_bytes(), "signing-key"))
+                one.planted.note(f"what is in {file}", envelope.open((one.gw.state / file).read_bytes(), "signing-key"))
         one.planted.note(f"the key in {name}", (one.gw.state / name).read_bytes())
 
 

@@ -31,4 +31,4 @@ def test_tells_what_can_not_be_executed() -> None:
 
 
 def test_leaves_no_core_dump() -> None:
-    assert run(os.getpid(), "sh", "-c", "ulimit -c; ulimit -Hc").stdout == "0\n0\n"
+    assert run(os.getpid(), "sh", "-c", "ulimit -c; ulimit -Hc; cat /proc/self/coredump_filter").stdout == "0\n0\n00000000\n"
