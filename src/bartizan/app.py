@@ -27,6 +27,7 @@ from bartizan.errors import BartizanError, Invalid, Unavailable
 from bartizan.identity.declared import DECLARED, Declared
 from bartizan.identity.operators import FIRST, Operators, forget_first
 from bartizan.identity.unnoted import Unnoted
+from bartizan.lib.dumps import no_dumps
 from bartizan.lib.process import CANNOT_RUN
 from bartizan.lib.sockets import private_folder
 from bartizan.lib.supervise import supervised
@@ -52,7 +53,7 @@ from bartizan.rollout.accepted import Accepted
 from bartizan.rollout.draft import Drafts
 from bartizan.rollout.folder import Folder, Look
 from bartizan.rollout.standing import Standing
-from bartizan.secrets.keyring import load_or_create
+from bartizan.secrets.keyring import load_or_create, load_patiently
 from bartizan.secrets.seal import Signatures
 from bartizan.secrets.signing import SigningKey
 from bartizan.store import Store, embedded, open_store
@@ -351,9 +352,15 @@ def main(arguments: Sequence[str]) -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     os.umask(0o077)
     gc.disable()  # until the first publish
+    no_dumps()
+    try:
+        opened = load_patiently(read.state / "control.key", lambda why: _log.error("%s", why))  # and held from now on
+    except BartizanError as error:
+        _log.error("%s", error)
+        return CANNOT_RUN
     drafts = Drafts(Folder(read.files))
     if (read.state / DECLARED).exists():
-        drafts.folder.beside(Declared(read.state / DECLARED, load_or_create(read.state / "control.key")).read())
+        drafts.folder.beside(Declared(read.state / DECLARED, opened).read())
     if read.tell is not None and not _may_start(drafts, read.state, read.tell):
         return CANNOT_RUN
     with contextlib.suppress(KeyboardInterrupt):

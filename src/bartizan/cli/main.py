@@ -9,6 +9,7 @@ from bartizan import __version__
 from bartizan.cli.commands import NAMES, command
 from bartizan.cli.output import complain, show_problems
 from bartizan.errors import BartizanError, Invalid
+from bartizan.lib.dumps import no_dumps
 from bartizan.model.problem import Problem
 
 USAGE = 64
@@ -41,6 +42,7 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
 
 def main() -> int:
     """Runs the command that the arguments name."""
+    no_dumps()
     first = sys.argv[1] if len(sys.argv) > 1 else ""
     whole = parser(first if first in NAMES else None)
     arguments = whole.parse_args()

@@ -9,6 +9,8 @@ from pathlib import Path
 from bartizan.errors import Unavailable
 from bartizan.lib.process import ending
 
+INHERITS = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "LD_PRELOAD", "GLIBC_TUNABLES"})
+"""All that Envoy gets of our environment: what else is in it, keys and tokens among it, isn't Envoy's to know."""
 MINOR = "1.40"
 """What the configuration is written for, and what the tests ran on."""
 

@@ -44,7 +44,8 @@ class Authority:
         self._clock = clock
         try:
             if not path.exists():
-                made_once(path, envelope.seal(self._new(), _CONTEXT))
+                with envelope.kept():
+                    made_once(path, envelope.seal(self._new(), _CONTEXT))
             kept = orjson.loads(envelope.open(path.read_bytes(), _CONTEXT))
         except OSError as error:
             told = f"The fleet's authority {path} can't be used: {error.strerror or error}."

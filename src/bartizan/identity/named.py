@@ -42,6 +42,9 @@ class NamedSecret:
     by: str
     value: Secret
     version: int
+    """Differs from that of every other value that any of them ever had."""
+    times: int = 1
+    """How often it was set."""
 
     @property
     def grant(self) -> Grant:
@@ -56,7 +59,7 @@ class NamedSecret:
     def told(self) -> dict[str, Any]:
         """All but the value."""
         fields = {"name": self.name, "team": self.team, "to": list(self.to)}
-        return {**fields, "created": self.created, "changed": self.changed, "by": self.by}
+        return {**fields, "created": self.created, "changed": self.changed, "by": self.by, "version": self.times}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class NamedSecrets:
     """The secrets in the journal `path`. Methods may be called from any thread; writing waits for the disk."""
 
     def __init__(self, path: Path, envelope: Envelope, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
+        self._clock, self._envelope = clock, envelope
         self._held: dict[Key, NamedSecret] = {}
         self._version = 0
         self._ledger = Ledger(path, envelope, "secrets", {"set": self._apply_set, "delete": self._apply_delete})
@@ -82,6 +85,11 @@ class NamedSecrets:
 
     def close(self) -> None:
         self._ledger.close()
+
+    @property
+    def key_id(self) -> str:
+        """The key by which they are sealed."""
+        return self._envelope.key_id
 
     def set(self, wanted: Wanted) -> NamedSecret:
         """Makes a secret, or gives it another value and other destinations. Invalid if it can't be one."""
@@ -131,8 +139,8 @@ class NamedSecrets:
         to, by, changed, value = fields
         self._version += 1
         known = self._held.get((team, name))
-        created = known.created if known is not None else changed
-        self._held[team, name] = NamedSecret(name, team, tuple(to), created, changed, by, Secret(value), self._version)
+        created, times = (known.created, known.times + 1) if known is not None else (changed, 1)
+        self._held[team, name] = NamedSecret(name, team, tuple(to), created, changed, by, Secret(value), self._version, times)
 
     def _apply_delete(self, team: str | None, name: str, _by: str, _when: float) -> None:
         self._version += 1

@@ -1,5 +1,6 @@
 """Small files that are there whole or not at all, for their owner alone."""
 
+import fcntl
 import os
 import secrets
 from contextlib import suppress
@@ -50,3 +51,12 @@ def synced(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def locked_at_once(descriptor: int) -> bool:
+    """Takes the lock of an open file, until it is closed. False if another process has it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

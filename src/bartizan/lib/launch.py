@@ -6,6 +6,7 @@ gRPC's fork handlers abort such a child.
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 
@@ -13,7 +14,13 @@ _PR_SET_PDEATHSIG = 1
 
 
 def launch(parent: int, argv: list[str], cannot_run: int) -> None:
-    """Becomes the program `argv`, which the kernel kills when `parent` ends."""
+    """Becomes the program `argv`, which the kernel kills when `parent` ends, and which leaves no core dump: its memory holds secrets."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:  # a program to which the kernel pipes dumps isn't bound by the limit: it gets none of the memory
+        with open("/proc/self/coredump_filter", "w", encoding="ascii") as filter_:
+            filter_.write("0")
+    except OSError:
+        pass
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before we asked
         sys.exit(cannot_run)

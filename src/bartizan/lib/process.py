@@ -27,6 +27,8 @@ class Command:
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     """Added to our own environment."""
+    inherits: frozenset[str] | None = None
+    """The variables that it gets of our own environment; all if None."""
     output: Path | None = None
     """Where stdout and stderr go, appended; ours if None."""
     cwd: Path | None = None
@@ -45,6 +47,10 @@ def _tied(argv: tuple[str, ...]) -> tuple[str, ...]:
     return (sys.executable, "-I", "-S", _LAUNCH, str(os.getpid()), str(CANNOT_RUN), *argv)
 
 
+def _inherited(command: Command) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if command.inherits is None or name in command.inherits}
+
+
 async def start(command: Command) -> asyncio.subprocess.Process:
     """Starts a child that is killed when we end. OSError if it can't be executed. Call it in the main thread, whose end counts as ours."""
     argv = _tied(command.argv)
@@ -52,7 +58,7 @@ async def start(command: Command) -> asyncio.subprocess.Process:
     try:
         return await asyncio.create_subprocess_exec(
             *argv,
-            env={**os.environ, **command.env},
+            env={**_inherited(command), **command.env},
             cwd=command.cwd,
             stdin=subprocess.DEVNULL,
             stdout=output,

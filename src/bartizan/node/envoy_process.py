@@ -4,7 +4,7 @@ import orjson
 
 from bartizan.envoy import binary
 from bartizan.envoy.bootstrap import Bootstrap
-from bartizan.envoy.program import arguments, checked_version, why_ended, zoneinfo
+from bartizan.envoy.program import INHERITS, arguments, checked_version, why_ended, zoneinfo
 from bartizan.lib.process import Child, Command
 from bartizan.lib.sockets import private_folder
 from bartizan.node.options import EnvoyOptions, NodeOptions, admin_socket, ads_socket, callout_socket
@@ -27,5 +27,6 @@ def envoy_child(node: NodeOptions, options: EnvoyOptions) -> Child:
     config.write_bytes(orjson.dumps(bootstrap.config(), option=orjson.OPT_INDENT_2))
     if log.exists():
         log.replace(log.with_suffix(".log.1"))
-    command = Command((str(path), *arguments(config, options.concurrency)), env={"TZDIR": str(zoneinfo())}, output=log, cwd=node.state)
+    argv = (str(path), *arguments(config, options.concurrency))
+    command = Command(argv, env={"TZDIR": str(zoneinfo())}, inherits=INHERITS, output=log, cwd=node.state)
     return Child("Envoy", command, why=lambda status: why_ended(log, status))

@@ -14,6 +14,7 @@ from pathlib import Path
 import orjson
 
 from bartizan.envoy import names
+from bartizan.errors import Unavailable
 from bartizan.identity.table import without_keys
 from bartizan.lib.files import replaced
 from bartizan.secrets.envelope import CannotOpen, Envelope
@@ -63,9 +64,18 @@ class Hearing:
         if self._heard - self._written >= min(_KEEP_S, (self._limit_s() or _KEEP_S) / 10):
             self._written = self._heard
             try:
-                replaced(self._file, self._envelope.seal(repr(self._clocks.now()).encode(), _CONTEXT))
-            except OSError as error:
+                self._keep(self._clocks.now())
+            except (OSError, Unavailable) as error:
                 _log.error("when the control plane was heard last can't be kept: %s", error)
+
+    def reseal(self) -> None:
+        """Seals what is kept anew, with the key that is the current one now."""
+        if self._file.exists() and (kept := self._read()) != -NEVER:
+            self._keep(kept)
+
+    def _keep(self, when: float) -> None:
+        with self._envelope.kept():
+            replaced(self._file, self._envelope.seal(repr(when).encode(), _CONTEXT))
 
     @property
     def age_s(self) -> float:

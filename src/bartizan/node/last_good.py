@@ -86,6 +86,11 @@ class LastGood:
                 self._begin()
             self._sound = True
 
+    def reseal(self) -> None:
+        """Seals what is kept anew, with the key that is the current one now; what can't be trusted stays as it is."""
+        if self._sound:
+            self.compact()
+
     def compact(self) -> None:
         """Begins a new journal with the whole state."""
         with self._writing:

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import fcntl
 import logging
 import os
 import signal
@@ -12,6 +11,8 @@ from pathlib import Path
 
 from bartizan.envoy.names import OPEN
 from bartizan.errors import BartizanError, Unavailable
+from bartizan.lib.dumps import no_dumps
+from bartizan.lib.files import locked_at_once
 from bartizan.lib.process import CANNOT_RUN
 from bartizan.lib.sockets import private_folder
 from bartizan.lib.supervise import supervised
@@ -24,11 +25,12 @@ from bartizan.node.listening import addresses, moved
 from bartizan.node.membership import connecting, kept_fresh
 from bartizan.node.options import NodeOptions, admin_socket, ads_socket, callout_wanted
 from bartizan.node.relay import Relay
+from bartizan.node.resealing import Resealing
 from bartizan.node.shipper import Shipper
 from bartizan.node.stats import Admin
 from bartizan.node.trust import Judge
 from bartizan.node.watch import Watch
-from bartizan.secrets.keyring import load_or_create
+from bartizan.secrets.keyring import load_or_create, load_patiently
 from bartizan.telemetry.places import FAILURES, FAILURES_BYTES, STREAMS
 from bartizan.telemetry.rotation import keep_bounded
 from bartizan.xds.beside import by_socket
@@ -53,7 +55,7 @@ async def run_node(options: NodeOptions) -> None:
     relay = Relay(connect, name, server, Judge(options.state))
     watch = Watch(server, Ender(options.ends), options.state / OPEN, relay.streams)
     relay.heard, hearing.tell = hearing.heard, relay.stale
-    keeper = _Keeper(store, server, relay)
+    keeper, resealing = _Keeper(store, server, relay), Resealing(options.state, envelope, store, hearing)
     await server.start()
     try:
         await _load(store, server, relay)
@@ -65,6 +67,7 @@ async def run_node(options: NodeOptions) -> None:
             group.create_task(supervised("the look at how long ago the control plane was heard", hearing.run))
             group.create_task(call(server, callout_wanted(options.state)))
             group.create_task(supervised("the watch over open streams", watch.run))
+            group.create_task(supervised("the watch over the keys", resealing.run))
             if options.control is None:
                 group.create_task(supervised("the node's certificate", lambda: kept_fresh(options.state, relay.certificate)))
                 group.create_task(supervised("the rotation of records", lambda: _bounded(options.state)))
@@ -161,11 +164,9 @@ class _Keeper:
 def _locked(path: Path) -> int:
     """An open file that holds the lock. Unavailable if another process holds it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not locked_at_once(descriptor):
         os.close(descriptor)
-        raise Unavailable(f"Another node is running with the state in {path.parent}. End it, or use another folder.") from None
+        raise Unavailable(f"Another node is running with the state in {path.parent}. End it, or use another folder.")
     return descriptor
 
 
@@ -198,4 +199,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--listen", action="append", default=[], metavar="NAME=ADDRESS:PORT", help="another address for this listener")
     read = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s node %(levelname)s %(message)s", stream=sys.stderr)
-    return asyncio.run(_until_signalled(NodeOptions(read.state, read.control, read.node_id, tuple(read.listen), read.ends)))
+    no_dumps()
+    options = NodeOptions(read.state, read.control, read.node_id, tuple(read.listen), read.ends)
+    try:
+        opened = load_patiently(options.key, lambda why: _log.error("%s", why))
+    except BartizanError as error:
+        _log.error("%s", error.message)
+        return CANNOT_RUN
+    _log.info("the key %s is the current one", opened.key_id)
+    return asyncio.run(_until_signalled(options))

@@ -142,12 +142,30 @@ def _kept(state: Path, control: tuple[str, int], told: Told, key: bytes, token: 
         group=told.group,
         ca=told.ca,
         certificate=told.certificate,
-        key=_envelope(state).seal(key, _CONTEXT).hex(),
+        key="",
         token=token,
         renew_at=time.time() + told.lifetime_s * (1 - _LEFT),
     )
+    return _written(state, known, key)
+
+
+def reseal(state: Path) -> None:
+    """Seals the node's key anew, with the key that is the current one now. A certificate that is renewed meanwhile is sealed so anyway."""
+    with _envelope(state).kept():
+        known = read_membership(state)
+    if known is not None:
+        _written(state, known, _envelope(state).open(bytes.fromhex(known.key), _CONTEXT), instead_of=known)
+
+
+def _written(state: Path, known: Membership, key: bytes, instead_of: Membership | None = None) -> Membership:
+    """Keeps it with this private key. `instead_of`: unless another one is kept by now."""
+    envelope = _envelope(state)
     try:
-        replaced(membership_file(state), known.model_dump_json().encode())
+        with envelope.kept():
+            if instead_of is not None and read_membership(state) != instead_of:
+                return known
+            known = known.model_copy(update={"key": envelope.seal(key, _CONTEXT).hex()})
+            replaced(membership_file(state), known.model_dump_json().encode())
     except OSError as error:
         raise Unavailable(f"The file {membership_file(state)} can't be written: {error.strerror or error}.") from error
     return known

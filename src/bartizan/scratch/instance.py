@@ -19,7 +19,7 @@ from bartizan.compile.covering import covering
 from bartizan.condition import Sources
 from bartizan.envoy import binary, names
 from bartizan.envoy.bootstrap import Bootstrap
-from bartizan.envoy.program import arguments, why_ended, zoneinfo
+from bartizan.envoy.program import INHERITS, arguments, why_ended, zoneinfo
 from bartizan.errors import Invalid, NotFound, Unavailable
 from bartizan.identity.credentials import view
 from bartizan.identity.principal import principal_rules
@@ -178,7 +178,7 @@ class Scratch:
         bootstrap = Bootstrap("scratch", str(self._run / "ads.sock"), str(self._run / "admin.sock"))
         config.write_bytes(orjson.dumps(bootstrap.config()))
         argv = (str(self._envoy), *arguments(config, 1))
-        return Command(argv, env={"TZDIR": str(zoneinfo())}, output=self._folder / "envoy.log", cwd=self._folder)
+        return Command(argv, env={"TZDIR": str(zoneinfo())}, inherits=INHERITS, output=self._folder / "envoy.log", cwd=self._folder)
 
     async def _listening(self, path: Path) -> None:
         with suppress(TimeoutError):

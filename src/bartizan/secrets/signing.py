@@ -22,7 +22,8 @@ class SigningKey:
             try:
                 self._key = _opened(path, envelope)
             except FileNotFoundError:
-                made_once(path, envelope.seal(Ed25519PrivateKey.generate().private_bytes_raw(), _CONTEXT))
+                with envelope.kept():
+                    made_once(path, envelope.seal(Ed25519PrivateKey.generate().private_bytes_raw(), _CONTEXT))
                 self._key = _opened(path, envelope)
         except OSError as error:
             raise Unavailable(f"The signing key {path} can't be used: {error.strerror or error}.", code="signing-key-unusable") from error

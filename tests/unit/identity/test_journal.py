@@ -3,6 +3,8 @@
 import base64
 import os
 import stat
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -121,14 +123,83 @@ def test_a_file_that_is_replaced_or_cut_while_in_use_is_noticed(three: Path) -> 
     reader = journal(three)
     list(reader.read())
     good = path.read_bytes()
-    for harm in (
-        lambda: path.write_bytes(good[:50]),
-        path.unlink,
-        lambda: (path.with_name("n").write_bytes(good), path.with_name("n").replace(path)),
-    ):
-        harm()
-        with pytest.raises(Unavailable, match="state/j"):
-            list(reader.read())
+    one, two, _ = lines(three)
+    other = journal(three / "other")
+    append(other, b"one", b"two", b"3", b"four")
+    for content in (one + two, b"", (three / "other" / "state" / "j").read_bytes()):
+        path.with_name("n").write_bytes(content)
+        path.with_name("n").replace(path)
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="state/j was replaced or cut") as caught:
+                list(reader.read())
+            assert caught.value.code == "journal-replaced"
+        with pytest.raises(Unavailable, match="state/j was replaced or cut"), reader.locked():
+            pass
+    path.unlink()
+    with pytest.raises(Unavailable, match="state/j"):
+        list(reader.read())
+    path.write_bytes(good)
+    assert list(reader.read()) == []
+    path.write_bytes(good[:50])
+    with pytest.raises(Unavailable, match="state/j was replaced or cut"):
+        list(reader.read())
+
+
+def test_what_is_sealed_anew_is_gone_on_with_by_all(three: Path) -> None:
+    reader, late, writer = journal(three), journal(three), journal(three)
+    assert len(list(reader.read())) == 3
+    next(late.read())
+    before = lines(three)
+    again = journal(three)
+    again.reseal()
+    assert not set(before) & set(lines(three))
+    assert stat.S_IMODE((three / "state" / "j").stat().st_mode) == 0o600
+    assert os.listdir(three / "state") == ["j"]
+    append(writer, b"four")
+    append(again, b"five")
+    assert list(reader.read()) == [b"four", b"five"]
+    assert list(late.read()) == [b"two", b"three", b"four", b"five"]
+    append(reader, b"six")
+    assert list(again.read()) == [b"six"]
+    assert list(journal(three).read()) == [b"one", b"two", b"three", b"four", b"five", b"six"]
+
+
+def test_what_a_crash_began_isnt_sealed_anew(three: Path) -> None:
+    with (three / "state" / "j").open("ab") as file:
+        file.write(b"torn")
+    (three / "state" / "j.anew").write_bytes(b"left by a crash")
+    journal(three).reseal()
+    assert len(lines(three)) == 3
+    assert list(journal(three).read()) == [b"one", b"two", b"three"]
+
+
+def test_a_writer_that_waits_for_the_lock_writes_into_the_new_file(three: Path) -> None:
+    again, writer = journal(three), journal(three)
+    list(writer.read())
+    began = threading.Event()
+
+    def write() -> None:
+        began.set()
+        append(writer, b"four")
+
+    thread = threading.Thread(target=write)
+    with again.locked():
+        thread.start()
+        began.wait()
+        time.sleep(0.05)
+        copy = (three / "state" / "j").read_bytes()
+        (three / "state" / "n").write_bytes(copy)
+        (three / "state" / "n").replace(three / "state" / "j")  # what `reseal` does while it holds the lock
+    thread.join(5)
+    assert list(journal(three).read()) == [b"one", b"two", b"three", b"four"]
+
+
+def test_an_empty_journal_is_sealed_anew(tmp_path: Path) -> None:
+    journal(tmp_path).reseal()
+    written = journal(tmp_path)
+    written.reseal()
+    append(written, b"one")
+    assert list(journal(tmp_path).read()) == [b"one"]
 
 
 def test_a_write_that_fails_leaves_nothing_behind(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,7 @@ def test_a_secret_is_found_by_its_use_and_tells_all_but_its_value(named: NamedSe
         "created": 1000.0,
         "changed": 1100.0,
         "by": "ann",
+        "version": 2,
     }
     assert "another" not in repr(made) + str(made.told())
 

@@ -28,3 +28,7 @@ def test_tells_what_can_not_be_executed() -> None:
     ran = run(os.getpid(), "/no/such/program")
     assert ran.returncode == 78
     assert "/no/such/program: No such file" in ran.stderr
+
+
+def test_leaves_no_core_dump() -> None:
+    assert run(os.getpid(), "sh", "-c", "ulimit -c; ulimit -Hc; cat /proc/self/coredump_filter").stdout == "0\n0\n00000000\n"

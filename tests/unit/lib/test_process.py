@@ -194,3 +194,14 @@ async def test_what_is_done_for_a_child_knows_all_processes_and_ends_with_the_su
     supervisor.stop()
     assert await running == 0
     await asyncio.wait_for(ended.wait(), 1)
+
+
+async def test_a_child_inherits_no_more_than_it_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HIDDEN", "hidden")
+    argv = ("/usr/bin/env",)
+    for inherits in (None, frozenset({"PATH"})):
+        out = tmp_path / str(inherits is None)
+        assert await (await start(Command(argv, env={"ADDED": "1"}, inherits=inherits, output=out))).wait() == 0
+        names = {line.partition("=")[0] for line in out.read_text().splitlines()}
+        assert {"PATH", "ADDED"} <= names
+        assert ("HIDDEN" in names) is (inherits is None)

@@ -17,7 +17,7 @@ from bartizan.plane.line import Line
 from bartizan.rollout.asking import By
 from bartizan.rollout.kept import content_of
 from bartizan.rollout.standing import Standing
-from bartizan.secrets.envelope import Envelope
+from bartizan.secrets.keyring import load_or_create
 from bartizan.secrets.seal import Signatures
 from bartizan.secrets.signing import SigningKey
 from bartizan.store import Change, Store, embedded, open_store
@@ -97,7 +97,7 @@ class Rig:
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    seal = Signatures(SigningKey(tmp_path / "signing.key", Envelope(bytes(32))))
+    seal = Signatures(SigningKey(tmp_path / "signing.key", load_or_create(tmp_path / "control.key")))
     with open_store(embedded(tmp_path / "state"), seal) as store:
         made = Rig(store)
         keeping = asyncio.create_task(made.desk.line.run())
@@ -151,7 +151,7 @@ async def test_a_candidate_that_doesnt_go_with_them_is_given_up(rig: Rig) -> Non
 
 
 async def test_a_change_that_was_kept_goes_its_way_though_a_crash_came_before_its_rollout(tmp_path: Path) -> None:
-    seal = Signatures(SigningKey(tmp_path / "signing.key", Envelope(bytes(32))))
+    seal = Signatures(SigningKey(tmp_path / "signing.key", load_or_create(tmp_path / "control.key")))
     files, shut = (FILES, CALLERS % ""), (FILES, CALLERS % JWT)
     with open_store(embedded(tmp_path / "state"), seal) as store:
         first = Rig(store)

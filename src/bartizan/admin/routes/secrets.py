@@ -25,6 +25,9 @@ class NamedSecret(BaseModel):
     created: float
     changed: float
     by: str = Field(description="Who gave it its value.")
+    version: int = Field(description="How often it was set: its first value is 1.")
+    used_by: list[str] = Field(description="What refers to it, such as Api/orders: what is active, on its way, or in the files.")
+    key: str = Field(description="The id of the key by which it is encrypted.")
 
 
 class WantedSecret(BaseModel):

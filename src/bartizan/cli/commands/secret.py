@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from bartizan.cli.arguments import as_json
+from bartizan.cli.arguments import as_json, state
+from bartizan.cli.keeping import vault
 from bartizan.cli.noted import noted
 from bartizan.cli.output import printable, say, show_json
 from bartizan.cli.remote import called, remote, runs
@@ -18,12 +19,17 @@ from bartizan.secrets.keyring import load_or_create
 from bartizan.secrets.sealed import Secret
 
 NAME = "secret"
-HELP = "Set, list and delete secrets that resources refer to by name. A value is kept encrypted, apart from the policies, and never shown."
+HELP = (
+    "Set, list and delete secrets that resources refer to by name. A value is kept encrypted, apart from the policies, and never shown. "
+    "Rotate the keys by which all is encrypted."
+)
 EXAMPLES = (
     "bartizan secret set partner --team orders --to partner.example.com:443 --from-file client.pem",
     "pass show acme | bartizan secret set acme-key",
     "bartizan secret list",
     "bartizan secret delete partner --team orders",
+    "bartizan secret rotate --state /var/lib/bartizan",
+    "bartizan secret rewrap https://vault.internal:8200/v1/transit/keys/bartizan --kek-token-file /run/vault/token",
 )
 
 
@@ -41,6 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     gone.add_argument("name", help="its name, as `list` shows it")
     gone.add_argument("--force", action="store_true", help="though something refers to it, or nobody can tell")
     gone.set_defaults(action=_delete)
+    _of_keys(what)
     for one in (new, gone):
         one.add_argument("--team", metavar="TEAM", help="the team whose resources refer to it (default: the gateway owner's own)")
     for one in (new, listed, gone):
@@ -48,9 +55,42 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         as_json(one)
 
 
+def _of_keys(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    keys = what.add_parser("keys", help="on the gateway's machine: list the keys by which its state is sealed")
+    keys.set_defaults(action=_keys)
+    rotate = what.add_parser("rotate", help="on the gateway's machine: seal all anew with another key, while it serves; retire the old one")
+    rotate.set_defaults(action=_rotate)
+    told = "on the gateway's machine: wrap the keys by another key-encryption key, or by a new one of the same place"
+    rewrap = what.add_parser("rewrap", help=told)
+    rewrap.add_argument("where", metavar="WHERE", help="file, env:BARTIZAN_KEY or https://VAULT/v1/transit/keys/NAME")
+    rewrap.set_defaults(action=_rewrap)
+    vault(rewrap)
+    for one in (keys, rotate, rewrap):
+        state(one)
+        as_json(one)
+
+
 def run(read: argparse.Namespace) -> int:
     """Runs the action."""
     return int(read.action(read))
+
+
+def _keys(read: argparse.Namespace) -> int:
+    from bartizan.cli import turned
+
+    return turned.shown(read)
+
+
+def _rotate(read: argparse.Namespace) -> int:
+    from bartizan.cli import turned
+
+    return turned.turn(read)
+
+
+def _rewrap(read: argparse.Namespace) -> int:
+    from bartizan.cli import turned
+
+    return turned.wrap(read)
 
 
 def _by_control(read: argparse.Namespace) -> bool:
@@ -89,14 +129,28 @@ def _set(read: argparse.Namespace) -> int:
 
 
 def _list(read: argparse.Namespace) -> int:
-    told = called(read, "GET", "/v1/secrets") if _by_control(read) else [one.told() for one in _store(read.state).all()]
+    if _by_control(read):
+        told = called(read, "GET", "/v1/secrets")
+    else:  # nobody can tell what uses them
+        store = _store(read.state)
+        told = [{**one.told(), "used_by": None, "key": store.key_id} for one in store.all()]
     if read.json:
         show_json(told)
     for one in told if not read.json else ():
         changed = time.strftime("%Y-%m-%d %H:%M", time.gmtime(one["changed"]))
         to = ", ".join(one["to"]) or "nowhere"
-        say(f"{one['name']:<24} {one['team'] or '-':<16} to {to}  set {changed} UTC by {printable(one['by'])}")
+        say(f"{one['name']:<24} {one['team'] or '-':<16} to {to}")
+        say(f"    value {one['version']}, set {changed} UTC ({_age(time.time() - one['changed'])} ago) by {printable(one['by'])}")
+        used = "nobody can tell what uses it: no gateway runs" if one["used_by"] is None else ", ".join(one["used_by"]) or "nothing"
+        say(f"    used by {used}; sealed with the key {one['key']}" if one["used_by"] is not None else f"    {used}")
     return 0
+
+
+def _age(seconds: float) -> str:
+    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f}{unit}"
+    return "moments"
 
 
 def _delete(read: argparse.Namespace) -> int:
