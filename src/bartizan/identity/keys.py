@@ -1,4 +1,4 @@
-"""The API keys of consumers: made, brought along, revoked; kept encrypted, outside revisions.
+"""The API keys of consumers: made, brought along, rotated, revoked; kept encrypted, outside revisions.
 
 Keys are live data: their `generation` only grows, and no rollback of a policy touches them. Any process that holds the
 envelope may write (`bartizan key new` does); a running gateway sees it by `poll`.
@@ -7,18 +7,22 @@ envelope may write (`bartizan key new` does); a running gateway sees it by `poll
 import hashlib
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from bartizan.errors import BartizanError, Conflict, Invalid, NotFound
 from bartizan.identity.key_text import SHARDS, is_wellformed, key_id, key_text, shard_of
 from bartizan.identity.ledger import Ledger
+from bartizan.identity.scopes import scopes_problem
 from bartizan.model.attributes import text_problem
 from bartizan.secrets.envelope import Envelope
 from bartizan.secrets.sealed import Secret
 
 _AT_ONCE = 4000
 """So many keys stand in one record of the journal at most."""
+_LONGEST_S = 1e10
+_TIMES = ("created", "expires")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,28 @@ class KeyRecord:
     created: float
     """Seconds since the epoch, as is `expires`."""
     expires: float | None
+    scopes: tuple[str, ...] = ()
+    """What it says instead of its consumer's attribute `scopes`; none: what the consumer's says."""
+    successor: str = ""
+    """The id of the key that it was rotated to."""
+
+    def told(self) -> dict[str, Any]:
+        """All but its text."""
+        return {
+            "id": self.id,
+            "consumer": self.consumer,
+            "name": self.name,
+            "created": self.created,
+            "expires": self.expires,
+            "scopes": list(self.scopes),
+            "successor": self.successor,
+        }
+
+    def details(self) -> dict[str, Any]:
+        """What the audit log says of it beside its id."""
+        told: dict[str, Any] = {"consumer": self.consumer, "name": self.name, "expires": self.expires}
+        told |= {"scopes": list(self.scopes)} if self.scopes else {}
+        return told | ({"successor": self.successor} if self.successor else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +67,17 @@ class NewKey:
     id: str
     consumer: str
     key: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class WantedKey:
+    """What a key is to be."""
+
+    consumer: str
+    name: str = ""
+    expires: float | None = None
+    """Seconds since the epoch."""
+    scopes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +107,21 @@ class KeyStore:
         self._shards: dict[str, dict[str, KeyRecord]] = {shard: {} for shard in SHARDS}
         self._revoked: dict[bytes, str] = {}
         self._names: dict[str, str] = {}
+        self._scopes: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._expiring: dict[str, KeyRecord] = {}
         """Those that do: asked for twice a second, when most keys never expire."""
         self._added: list[KeyRecord] = []
         self._removed: list[KeyRecord] = []
-        self._ledger = Ledger(path, envelope, "keys", {"add": self._apply_add, "revoke": self._apply_revoke, "taken": self._apply_taken})
+        self._ending: list[KeyRecord] = []
+        """Those that end sooner than it was said."""
+        events: dict[str, Callable[..., None]] = {
+            "add": self._apply_add,
+            "add-scoped": self._apply_add,
+            "rotate": self._apply_rotate,
+            "revoke": self._apply_revoke,
+            "taken": self._apply_taken,
+        }
+        self._ledger = Ledger(path, envelope, "keys", events)
         self._forget_changes()
 
     def close(self) -> None:
@@ -85,27 +132,48 @@ class KeyStore:
         """How often the keys have changed, ever. It never falls."""
         return self._ledger.count
 
-    def new(self, consumer: str, *, name: str = "", expires: float | None = None) -> NewKey:
+    def new(self, consumer: str, *, name: str = "", expires: float | None = None, scopes: tuple[str, ...] = ()) -> NewKey:
         """Makes a key. `expires` is in seconds since the epoch."""
-        return self.add(consumer, Secret(key_text()), name=name, expires=expires)
+        return self.add(WantedKey(consumer, name, expires, scopes), Secret(key_text()))
 
-    def add(self, consumer: str, key: Secret, *, name: str = "", expires: float | None = None) -> NewKey:
+    def add(self, wanted: WantedKey, key: Secret) -> NewKey:
         """Takes a key that was made elsewhere, in the same form. One that was revoked here stays so."""
-        self._check(consumer, name, key, expires)
+        self._check(wanted, key)
         with self._ledger.writing():
             self._check_unused(key)
             ident = self._unused_id()
-            self._ledger.append(
-                "add", ident, consumer, name, key.reveal(), float(self._clock()), None if expires is None else float(expires)
-            )
-        return NewKey(ident, consumer, key)
+            fields = [ident, wanted.consumer, wanted.name, key.reveal(), float(self._clock()), _seconds(wanted.expires)]
+            if wanted.scopes:
+                self._ledger.append("add-scoped", *fields, wanted.scopes)
+            else:
+                self._ledger.append("add", *fields)
+        return NewKey(ident, wanted.consumer, key)
+
+    def rotate(self, ident: str, overlap: float, expires: float | None = None) -> tuple[NewKey, KeyRecord]:
+        """Makes a key that takes the place of another, which ends after `overlap` seconds: the new one, and the old one as it is then.
+
+        The new one has the same consumer, name and scopes. It `expires` then; by default it lasts as long as the old one was to.
+        Conflict if the old one was rotated already.
+        """
+        with self._ledger.writing():
+            old, now = self._there(ident), float(self._clock())
+            if old.successor:
+                raise Conflict(f"{ident} was rotated already: {old.successor} took its place. Rotate that one.", code="key-rotated")
+            if not 0 < overlap < _LONGEST_S:
+                raise Invalid("The overlap is a number of seconds above 0.", code="key-invalid")
+            if expires is None and old.expires is not None:
+                expires = now + max(old.expires - old.created, overlap)
+            key = Secret(key_text())
+            self._check(WantedKey(old.consumer, old.name, expires, old.scopes), key)
+            ends = now + overlap if old.expires is None else min(now + overlap, old.expires)
+            made = self._unused_id()
+            self._ledger.append("rotate", ident, made, key.reveal(), ends, now, _seconds(expires))
+            return NewKey(made, old.consumer, key), self._there(ident)
 
     def revoke(self, ident: str) -> KeyRecord:
         """Ends a key for good, and tells which one it was."""
         with self._ledger.writing():
-            record = self._by_id(ident)
-            if record is None:
-                raise NotFound(f"There is no key {ident}, or it is revoked already.", code="key-missing")
+            record = self._there(ident)
             self._ledger.append("revoke", ident, float(self._clock()))
         return record
 
@@ -137,6 +205,21 @@ class KeyStore:
         with self._ledger.lock:
             return tuple(self._in(SHARDS))
 
+    def holds(self, ident: str) -> bool:
+        """Whether there is such a key, and it wasn't revoked."""
+        with self._ledger.lock:
+            return self._by_id(ident) is not None
+
+    def scoped(self) -> tuple[KeyRecord, ...]:
+        """Those with scopes."""
+        with self._ledger.lock:
+            return tuple(one for one in self._in(SHARDS) if one.scopes) if self._scopes else ()
+
+    def record(self, ident: str) -> KeyRecord:
+        """This key. NotFound if there is none, or it was revoked."""
+        with self._ledger.lock:
+            return self._there(ident)
+
     def live(self, now: float, shards: Collection[str] = SHARDS) -> tuple[KeyRecord, ...]:
         """The keys of these shards that count at `now`."""
         with self._ledger.lock:
@@ -158,27 +241,37 @@ class KeyStore:
             try:
                 self._ledger.absorb()
             except BartizanError:  # what was revoked before the record that can't be read counts first
-                if not self._added and not self._removed:
+                if not self._changed:
                     raise
-            if not self._added and not self._removed:
+            if not self._changed:
                 return None
             changes = Changes(
                 generation=self.generation,
-                shards=_shards(self._added) | _shards(self._removed),
+                shards=_shards((*self._added, *self._removed, *self._ending)),
                 added=tuple(record.id for record in self._added),
                 revoked=tuple(record.id for record in self._removed),
             )
             self._forget_changes()
             return changes
 
-    def _apply_add(self, ident: str, consumer: str, name: str, text: str, *times: float) -> None:
+    def _apply_add(self, ident: str, consumer: str, name: str, text: str, *more: Any) -> None:
+        created, expires, scopes = more if len(more) > len(_TIMES) else (*more, ())
         # One object for each consumer and name, however many keys have it: 100,000 keys are held in memory.
         consumer, name = self._names.setdefault(consumer, consumer), self._names.setdefault(name, name)
-        record = KeyRecord(ident, consumer, name, Secret(text), *times)
-        self._shards[shard_of(text)][ident] = record
+        held = self._scopes.setdefault(told, told) if (told := tuple(scopes)) else ()
+        self._added.append(self._put(KeyRecord(ident, consumer, name, Secret(text), created, expires, held)))
+
+    def _put(self, record: KeyRecord) -> KeyRecord:
+        self._shards[shard_of(record.key.reveal())][record.id] = record
         if record.expires is not None:
-            self._expiring[ident] = record
-        self._added.append(record)
+            self._expiring[record.id] = record
+        return record
+
+    def _apply_rotate(self, ident: str, made: str, text: str, ends: float, *times: Any) -> None:
+        created, expires = times
+        if old := self._by_id(ident):
+            self._added.append(self._put(KeyRecord(made, old.consumer, old.name, Secret(text), created, expires, old.scopes)))
+            self._ending.append(self._put(replace(old, expires=ends, successor=made)))
 
     def _apply_revoke(self, ident: str, _when: float) -> None:
         if gone := self._by_id(ident):
@@ -196,7 +289,11 @@ class KeyStore:
         self._revoked |= taken
 
     def _forget_changes(self) -> None:
-        self._added, self._removed = [], []
+        self._added, self._removed, self._ending = [], [], []
+
+    @property
+    def _changed(self) -> bool:
+        return bool(self._added or self._removed or self._ending)
 
     def _in(self, shards: Iterable[str]) -> Iterator[KeyRecord]:
         for shard in shards:
@@ -205,17 +302,24 @@ class KeyStore:
     def _by_id(self, ident: str) -> KeyRecord | None:
         return next((records[ident] for records in self._shards.values() if ident in records), None)
 
+    def _there(self, ident: str) -> KeyRecord:
+        if (found := self._by_id(ident)) is None:
+            raise NotFound(f"There is no key {ident}, or it is revoked already.", code="key-missing")
+        return found
+
     def _unused_id(self) -> str:
         gone = set(self._revoked.values())
         return next(ident for ident in iter(key_id, "") if self._by_id(ident) is None and ident not in gone)
 
-    def _check(self, consumer: str, name: str, key: Secret, expires: float | None) -> None:
-        for what, text in (("consumer", consumer), ("name", name or "-")):
+    def _check(self, wanted: WantedKey, key: Secret) -> None:
+        for what, text in (("consumer", wanted.consumer), ("name", wanted.name or "-")):
             if problem := text_problem(text):
                 raise Invalid(f"The {what} of a key {problem}.", code="key-invalid")
+        if problem := scopes_problem(wanted.scopes):
+            raise Invalid(problem, code="scopes-invalid")
         if not is_wellformed(key.reveal()):
             raise Invalid("This isn't the text of a key: it may have been mistyped or cut.", code="key-malformed")
-        if expires is not None and not self._clock() < expires < 1e11:
+        if wanted.expires is not None and not self._clock() < wanted.expires < 1e11:
             raise Invalid("A key has to expire in the future. Give the time in seconds since 1970.", code="key-expired")
 
     def _check_unused(self, key: Secret) -> None:
@@ -232,3 +336,7 @@ def _digest(key: Secret) -> bytes:
 
 def _shards(records: Iterable[KeyRecord]) -> frozenset[str]:
     return frozenset(shard_of(record.key.reveal()) for record in records)
+
+
+def _seconds(expires: float | None) -> float | None:
+    return None if expires is None else float(expires)

@@ -13,7 +13,7 @@ import pytest
 from bartizan.errors import Conflict, Invalid, NotFound, Unavailable
 from bartizan.identity.journal import Journal
 from bartizan.identity.key_text import SHARDS, is_wellformed, key_text, shard_of
-from bartizan.identity.keys import KeyStore
+from bartizan.identity.keys import KeyStore, WantedKey
 from bartizan.secrets.envelope import Envelope, Tampered
 from bartizan.secrets.sealed import Secret
 
@@ -68,15 +68,15 @@ def test_a_revoked_key_is_gone_for_good(store: KeyStore, tmp_path: Path) -> None
         with pytest.raises(NotFound, match=made.id):
             seen.revoke(made.id)
         with pytest.raises(Conflict, match="stays so"):
-            seen.add("acme", made.key)
+            seen.add(WantedKey("acme"), made.key)
         assert seen.generation == 3
 
 
 def test_a_key_is_brought_along_once(store: KeyStore) -> None:
     text = Secret(key_text())
-    ident = store.add("acme", text).id
+    ident = store.add(WantedKey("acme"), text).id
     with pytest.raises(Conflict, match=f"{ident} of acme") as caught:
-        store.add("other", text)
+        store.add(WantedKey("other"), text)
     assert text.reveal() not in str(caught.value)
     assert store.records()[0].key == text
 
@@ -88,7 +88,7 @@ def test_a_key_is_brought_along_once(store: KeyStore) -> None:
 )
 def test_what_is_no_key_is_not_taken_nor_shown(store: KeyStore, text: str) -> None:
     with pytest.raises(Invalid, match="mistyped") as caught:
-        store.add("acme", Secret(text))
+        store.add(WantedKey("acme"), Secret(text))
     assert len(text) < 6 or text not in str(caught.value)
     assert store.generation == 0
 
@@ -122,6 +122,69 @@ def test_expired_keys_do_not_count_and_their_shards_are_known(store: KeyStore) -
     assert store.shards_expired(1020, 1021) == {shard_of(late.key.reveal())}
     store.revoke(late.id)
     assert store.shards_expired(1020, 1021) == frozenset()
+
+
+def test_scopes_are_kept_and_told(store: KeyStore, tmp_path: Path) -> None:
+    made, plain = store.new("acme", scopes=("orders:read", "orders:write")), store.new("acme")
+    for seen in (store, opened(tmp_path)):
+        assert seen.record(made.id).scopes == ("orders:read", "orders:write")
+        assert seen.record(plain.id).scopes == ()
+        assert [one.id for one in seen.scoped()] == [made.id]
+    with pytest.raises(Invalid, match="no scope"):
+        store.new("acme", scopes=("a b",))
+
+
+def test_a_version_that_knows_no_scopes_refuses_such_a_key(store: KeyStore, tmp_path: Path) -> None:
+    store.new("acme", scopes=("orders:read",))
+    events = [orjson.loads(one)[0] for one in Journal(tmp_path / "keys", ENVELOPE, "keys").read()]
+    assert events == ["add-scoped"]  # an older version would let it do everything if it were an "add"
+
+
+def test_a_rotated_key_ends_after_the_overlap_and_its_successor_is_like_it(tmp_path: Path) -> None:
+    clock = Clock()
+    store = opened(tmp_path, clock)
+    old = store.new("acme", name="ci", expires=1500, scopes=("orders:read",))
+    store.poll()
+    made, ending = store.rotate(old.id, 60)
+    assert (ending.id, ending.expires, ending.successor) == (old.id, 1060.0, made.id)
+    changes = store.poll()
+    assert changes is not None and changes.added == (made.id,) and changes.revoked == ()
+    assert changes.shards == {shard_of(old.key.reveal()), shard_of(made.key.reveal())}
+    for seen in (store, opened(tmp_path)):
+        new = seen.record(made.id)
+        assert (new.consumer, new.name, new.scopes, new.created, new.expires) == ("acme", "ci", ("orders:read",), 1000.0, 1500.0)
+        assert new.key == made.key != old.key and is_wellformed(made.key.reveal())
+        assert {one.id for one in seen.live(1059.9)} == {old.id, made.id}
+        assert {one.id for one in seen.live(1060)} == {made.id}
+        assert seen.shards_expired(1059, 1060) == {shard_of(old.key.reveal())}
+
+
+def test_an_overlap_makes_no_key_last_longer_than_it_was_to(store: KeyStore) -> None:
+    old = store.new("acme", expires=1010)
+    _, ending = store.rotate(old.id, 3600)
+    assert ending.expires == 1010.0
+
+
+def test_a_key_is_rotated_once(store: KeyStore) -> None:
+    old = store.new("acme")
+    first, _ = store.rotate(old.id, 60)
+    with pytest.raises(Conflict, match=first.id):
+        store.rotate(old.id, 60)
+    assert store.rotate(first.id, 60)[1].id == first.id
+
+
+def test_what_cant_be_rotated_is_refused(store: KeyStore) -> None:
+    made = store.new("acme")
+    for overlap in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(Invalid, match="overlap"):
+            store.rotate(made.id, overlap)
+    with pytest.raises(Invalid, match="expire"):
+        store.rotate(made.id, 60, 999)
+    store.revoke(made.id)
+    for ident in (made.id, "key_none"):
+        with pytest.raises(NotFound, match=ident):
+            store.rotate(ident, 60)
+    assert store.generation == 2
 
 
 def test_one_shard_can_be_asked_for_alone(store: KeyStore) -> None:
@@ -204,7 +267,7 @@ def test_many_processes_write_at_once_and_nothing_is_lost(tmp_path: Path) -> Non
 
 KILLED = """
 import sys, pathlib
-from bartizan.identity.keys import KeyStore
+from bartizan.identity.keys import KeyStore, WantedKey
 from bartizan.secrets.envelope import Envelope
 store = KeyStore(pathlib.Path(sys.argv[1]), Envelope(b"k" * 32))
 while True:
@@ -226,7 +289,7 @@ def test_a_writer_that_is_killed_loses_no_key_it_told_of(tmp_path: Path) -> None
 
 LOADING = """
 import pathlib, sys, time
-from bartizan.identity.keys import KeyStore
+from bartizan.identity.keys import KeyStore, WantedKey
 from bartizan.secrets.envelope import Envelope
 
 def resident() -> int:
