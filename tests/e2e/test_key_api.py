@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from bartizan.identity.key_text import is_wellformed
-from tests.e2e.gateway import Gateway
+from tests.certificates import authority
+from tests.e2e.gateway import Gateway, gateway
 from tests.e2e.test_admin import Admin, administered
 from tests.e2e.test_remote import bartizan, good
 
@@ -271,3 +274,56 @@ async def test_a_consumer_lives_only_for_a_time(admin: Admin) -> None:
     await becomes(gw, made["key"], 200)
     for wrong in ({"expires": "tomorrow"}, {"expires": "2027-01-01T00:00:00"}, {"starts": _in(10), "expires": _in(5)}):
         await call(admin, "PUT", "/v1/resources/Consumer/guest", 422, json=wrong)
+
+
+TLS = """
+kind: Gateway
+name: edge
+listeners: [{name: web, address: "127.0.0.1:{port}"}]
+blocking: {exempt: [127.0.0.0/8]}
+---
+kind: Api
+name: orders
+paths: [/orders]
+upstream: http://127.0.0.1:UPSTREAM
+---
+kind: Tls
+name: safe
+target: {listener: web}
+certificate: FOLDER/server.pem
+private_key: {file: FOLDER/server.key}
+client_cas: {corp: corp.pem}
+---
+kind: Authenticate
+name: callers
+any: [api_key, {mtls: corp}]
+---
+kind: Consumer
+name: guest
+expires: "EXPIRES"
+credentials: [{certificate: {ca: corp, san: "spiffe://corp/guest"}}, {fingerprint: PRINT}]
+"""
+
+
+async def test_a_certificate_ends_with_the_time_of_its_consumer(tmp_path: Path, upstream: int) -> None:
+    web, corp = authority("Web"), authority("Corp")
+    web.server().save(tmp_path, "server")
+    mine, printed, other = corp.client("spiffe://corp/guest"), corp.client("spiffe://corp/printed"), corp.client("spiffe://corp/other")
+    text = TLS.replace("UPSTREAM", str(upstream)).replace("FOLDER", str(tmp_path)).replace("PRINT", printed.fingerprint)
+    files = {"all.yaml": text.replace("EXPIRES", _in(3600)), "corp.pem": corp.pem.decode()}
+    (tmp_path / "web-ca.pem").write_bytes(web.pem)
+    async with gateway(tmp_path, files) as gw:
+        clients = []
+        for at, pair in enumerate((mine, printed, other)):
+            context = ssl.create_default_context(cafile=str(tmp_path / "web-ca.pem"))
+            context.load_cert_chain(*pair.save(tmp_path, f"client{at}"))
+            clients.append(httpx.AsyncClient(base_url=f"https://localhost:{gw.port}", verify=context))
+        # On the connections that are open, too: what is asked is the table of keys, at each request.
+        assert [(await one.get("/orders/1")).status_code for one in clients] == [200, 200, 200]
+        await gw.edit("all.yaml", text.replace("EXPIRES", _in(2)))
+        await asyncio.sleep(3.2)
+        assert [(await one.get("/orders/1")).status_code for one in clients] == [401, 401, 200]
+        await gw.edit("all.yaml", text.replace("EXPIRES", _in(3600)))
+        assert [(await one.get("/orders/1")).status_code for one in clients] == [200, 200, 200]
+        for one in clients:
+            await one.aclose()
