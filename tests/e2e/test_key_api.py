@@ -327,3 +327,39 @@ async def test_a_certificate_ends_with_the_time_of_its_consumer(tmp_path: Path, 
         assert [(await one.get("/orders/1")).status_code for one in clients] == [200, 200, 200]
         for one in clients:
             await one.aclose()
+
+
+async def test_keys_of_another_gateway_are_brought_along(admin: Admin, tmp_path: Path) -> None:
+    gw, state = admin.gw, ("--state", admin.gw.state)
+    keys = {f"sk_live_{'ab'[n % 2]}{n:016}": "acme" if n % 2 else "globex" for n in range(40)}
+    keys |= {"Zm9vYmFyYmF6cXV4cXV1eA==": "acme", "0123456789abcdef": "acme", "!" * 16: "globex", "~{}|[]~{}|[]~;:'": "acme"}
+    file = tmp_path / "keys.jsonl"
+    lines = [json.dumps({"consumer": consumer, "key": key, "scopes": ["orders:write"]}) for key, consumer in keys.items()]
+    file.write_text("\n".join([*lines, json.dumps({"consumer": "nobody", "key": "nobodys-key-0123456789"})]))
+    wrong = await good("key", "import", file, *state, status=1)
+    assert f"{file}:{len(keys) + 1}: there is no Consumer 'nobody'" in wrong and "nobodys-key" not in wrong
+    file.write_text("\n".join(lines))
+    assert "could be taken" in await good("key", "import", file, "--dry-run", *state)
+    assert not (await call(admin, "GET", "/v1/keys"))["items"]
+    told = await good("key", "import", file, *state)
+    assert f"{len(keys)} keys of 2 consumers are taken" in told
+    for key in keys:
+        await becomes(gw, key, 200, "/orders/write")
+    # What is nearly one of them is none: longer, shorter, another case, twice, another that ends alike.
+    key = "sk_live_a0000000000000000"
+    for near in (key[:-1], key + "0", key.upper(), f"{key},{key}", "sk_test_a0000000000000000", key[-16:], key[-15:], "certificate:" + key):
+        assert (await gw.get("/orders/1", headers={"x-api-key": near})).status_code in {400, 401}, near
+    twice = await gw.client.get("/orders/1", headers=[("x-api-key", key), ("x-api-key", key)])
+    assert twice.status_code in {400, 401}
+    spoofed = await gw.get("/orders/1", headers={"x-api-key": "sk_live_x0000000000000000", "x-bartizan-shard": "3"})
+    assert spoofed.status_code == 401
+    again = await good("key", "import", file, *state, status=1)
+    assert again.count("it is there already") == len(keys)
+    ids = {one["id"] for one in (await call(admin, "GET", "/v1/keys"))["items"] if one["consumer"] == "globex"}
+    for ident in ids:
+        await call(admin, "DELETE", f"/v1/keys/{ident}")
+    for key, consumer in keys.items():
+        await becomes(gw, key, 401 if consumer == "globex" else 200)
+    _nowhere(gw, *keys)
+    noted = [one for one in (await call(admin, "GET", "/v1/audit"))["items"] if one["action"] == "key.import"]
+    assert [one["details"] for one in noted] == [{"keys": len(keys), "consumers": 2}]

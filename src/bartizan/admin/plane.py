@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeAlias
 
 from bartizan.identity.brake import Brake, Brakes
-from bartizan.identity.keys import WantedKey
+from bartizan.identity.key_record import WantedKey
 from bartizan.identity.operators import Operators
 from bartizan.model.snapshot import Key, Snapshot
 from bartizan.rollout.asking import By

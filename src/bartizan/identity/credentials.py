@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bartizan.envoy.names import CERTIFICATE_KEY, certificate_key, fingerprint_key
-from bartizan.identity.key_text import OTHER, SHARDS
-from bartizan.identity.keys import KeyRecord, KeyStore
+from bartizan.identity.key_record import KeyRecord
+from bartizan.identity.key_text import ALL_SHARDS, SHORTEST
+from bartizan.identity.keys import KeyStore
 from bartizan.identity.named import NamedSecrets
 from bartizan.identity.referred import UNREADABLE, secret_text
 from bartizan.identity.scopes import are_declared
@@ -18,8 +19,7 @@ from bartizan.model.snapshot import Snapshot
 from bartizan.secrets.sealed import Secret
 
 _log = logging.getLogger("bartizan")
-_SHORTEST = 16
-ALL = frozenset((*SHARDS, OTHER))
+ALL = frozenset(ALL_SHARDS)
 
 
 def view(consumer: Consumer) -> ConsumerView:
@@ -30,7 +30,7 @@ def view(consumer: Consumer) -> ConsumerView:
 
 def _is_key(text: str) -> bool:
     printable = text.isascii() and text.isprintable() and " " not in text and "," not in text
-    return printable and len(text) >= _SHORTEST and not text.startswith(CERTIFICATE_KEY)
+    return printable and len(text) >= SHORTEST and not text.startswith(CERTIFICATE_KEY)
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
@@ -90,10 +90,10 @@ class Tables:
             self._stamps = files
         if list(self._attributes.items()) != list(snapshot.gateway.attributes.items()):  # their order counts too
             self._attributes, self._told = snapshot.gateway.attributes, {}
-        held = self.store.live(now, tuple(wanted & frozenset(SHARDS)))
+        held = self.store.live(now, tuple(wanted))
         records = [*(one for one in held if one.id not in self.braked), *brought]
         made = tables(records, lambda name, scopes: self._identity(snapshot.consumers.get(name), scopes), wanted)
-        self.bodies = {shard: made[shard] if shard in wanted else self.bodies[shard] for shard in (*SHARDS, OTHER)}
+        self.bodies = {shard: made[shard] if shard in wanted else self.bodies[shard] for shard in ALL_SHARDS}
 
     def _identity(self, consumer: Consumer | None, scopes: tuple[str, ...]) -> tuple[str, str] | None:
         if consumer is None or not self._timed.counts(consumer) or (scopes and not are_declared(self._attributes)):

@@ -8,7 +8,7 @@ from pathlib import Path
 from cryptography import x509
 
 from bartizan.identity.brake import Brake
-from bartizan.identity.keys import KeyRecord
+from bartizan.identity.key_record import KeyRecord
 from bartizan.identity.operators import Operator
 from bartizan.model.problem import Place, Problem
 from bartizan.model.snapshot import Resource, Snapshot

@@ -6,13 +6,16 @@ envelope may write (`bartizan key new` does); a running gateway sees it by `poll
 
 import hashlib
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from bartizan.errors import BartizanError, Conflict, Invalid, NotFound
-from bartizan.identity.key_text import SHARDS, is_wellformed, key_id, key_text, shard_of
+from bartizan.identity.key_record import Changes, KeyRecord, NewKey, Revoked, WantedKey
+from bartizan.identity.key_text import ALL_SHARDS, brought_problem, is_wellformed, key_id, key_text, shard_of
 from bartizan.identity.ledger import Ledger
 from bartizan.identity.scopes import scopes_problem
 from bartizan.model.attributes import text_problem
@@ -21,82 +24,10 @@ from bartizan.secrets.sealed import Secret
 
 _AT_ONCE = 4000
 """So many keys stand in one record of the journal at most."""
+_PART_BYTES = 256 << 10
+"""So much of keys that are brought along stands in one record of the journal."""
 _LONGEST_S = 1e10
 _TIMES = ("created", "expires")
-
-
-@dataclass(frozen=True, slots=True)
-class KeyRecord:
-    """A key that wasn't revoked. It may have expired."""
-
-    id: str
-    consumer: str
-    name: str
-    key: Secret
-    created: float
-    """Seconds since the epoch, as is `expires`."""
-    expires: float | None
-    scopes: tuple[str, ...] = ()
-    """What it says instead of its consumer's attribute `scopes`; none: what the consumer's says."""
-    successor: str = ""
-    """The id of the key that it was rotated to."""
-
-    def told(self) -> dict[str, Any]:
-        """All but its text."""
-        return {
-            "id": self.id,
-            "consumer": self.consumer,
-            "name": self.name,
-            "created": self.created,
-            "expires": self.expires,
-            "scopes": list(self.scopes),
-            "successor": self.successor,
-        }
-
-    def details(self) -> dict[str, Any]:
-        """What the audit log says of it beside its id."""
-        told: dict[str, Any] = {"consumer": self.consumer, "name": self.name, "expires": self.expires}
-        told |= {"scopes": list(self.scopes)} if self.scopes else {}
-        return told | ({"successor": self.successor} if self.successor else {})
-
-
-@dataclass(frozen=True, slots=True)
-class NewKey:
-    """A key at the only moment its text is shown: `key.reveal()`."""
-
-    id: str
-    consumer: str
-    key: Secret
-
-
-@dataclass(frozen=True, slots=True)
-class WantedKey:
-    """What a key is to be."""
-
-    consumer: str
-    name: str = ""
-    expires: float | None = None
-    """Seconds since the epoch."""
-    scopes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Revoked:
-    """A key that was revoked."""
-
-    id: str
-    digest: bytes
-    """Of its text, which isn't kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What happened since the last `poll`."""
-
-    generation: int
-    shards: frozenset[str]
-    added: tuple[str, ...]
-    revoked: tuple[str, ...]
 
 
 class KeyStore:
@@ -104,7 +35,7 @@ class KeyStore:
 
     def __init__(self, path: Path, envelope: Envelope, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._shards: dict[str, dict[str, KeyRecord]] = {shard: {} for shard in SHARDS}
+        self._shards: dict[str, dict[str, KeyRecord]] = {shard: {} for shard in ALL_SHARDS}
         self._revoked: dict[bytes, str] = {}
         self._names: dict[str, str] = {}
         self._scopes: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -112,6 +43,8 @@ class KeyStore:
         """Those that do: asked for twice a second, when most keys never expire."""
         self._added: list[KeyRecord] = []
         self._removed: list[KeyRecord] = []
+        self._bringing: tuple[str, list[list[Any]]] = ("", [])
+        """Keys that are being brought along, which count once all of them are there: which these are, and what came of them."""
         self._ending: list[KeyRecord] = []
         """Those that end sooner than it was said."""
         events: dict[str, Callable[..., None]] = {
@@ -120,6 +53,7 @@ class KeyStore:
             "rotate": self._apply_rotate,
             "revoke": self._apply_revoke,
             "taken": self._apply_taken,
+            "bring": self._apply_bring,
         }
         self._ledger = Ledger(path, envelope, "keys", events)
         self._forget_changes()
@@ -148,6 +82,39 @@ class KeyStore:
             else:
                 self._ledger.append("add", *fields)
         return NewKey(ident, wanted.consumer, key)
+
+    def bring(self, keys: Sequence[tuple[WantedKey, Secret]], *, dry: bool = False) -> dict[int, str]:
+        """Takes keys that were made elsewhere, in whatever form: all of them or, if something is wrong with one, none. `dry`: only looks.
+
+        Returns what is wrong with each, by its place; nothing if all is well.
+        """
+        wrong = {at: problem for at, (wanted, key) in enumerate(keys) if (problem := self._brought_problem(wanted, key))}
+        with self._ledger.writing():
+            held = {_digest(record.key): record for record in self._in(ALL_SHARDS)}
+            for at, (_, key) in enumerate(keys):
+                if (digest := _digest(key)) in self._revoked:
+                    wrong.setdefault(at, "it was revoked, and stays so")
+                elif there := held.get(digest):
+                    wrong.setdefault(at, f"it is there already: it is {there.id} of {there.consumer}")
+            if not wrong and not dry:
+                self._bring(keys)
+        return wrong
+
+    def _bring(self, keys: Sequence[tuple[WantedKey, Secret]]) -> None:
+        """In parts, since a line of the journal is bounded. They count once the last is there."""
+        now, made = float(self._clock()), self._unused_ids(len(keys))
+        entries = [
+            (ident, one.consumer, one.name, key.reveal(), now, _seconds(one.expires), one.scopes)
+            for ident, (one, key) in zip(made, keys, strict=True)
+        ]
+        parts = list(_parts(entries))
+        for at, part in enumerate(parts):
+            self._ledger.append("bring", made[0], at, len(parts), part)
+
+    @staticmethod
+    def _brought_problem(wanted: WantedKey, key: Secret) -> str | None:
+        problem = text_problem(wanted.consumer) or (text_problem(wanted.name) if wanted.name else None)
+        return problem or scopes_problem(wanted.scopes) or brought_problem(key.reveal())
 
     def rotate(self, ident: str, overlap: float, expires: float | None = None) -> tuple[NewKey, KeyRecord]:
         """Makes a key that takes the place of another, which ends after `overlap` seconds: the new one, and the old one as it is then.
@@ -203,7 +170,7 @@ class KeyStore:
     def records(self) -> tuple[KeyRecord, ...]:
         """Every key that wasn't revoked, expired ones too."""
         with self._ledger.lock:
-            return tuple(self._in(SHARDS))
+            return tuple(self._in(ALL_SHARDS))
 
     def holds(self, ident: str) -> bool:
         """Whether there is such a key, and it wasn't revoked."""
@@ -213,14 +180,14 @@ class KeyStore:
     def scoped(self) -> tuple[KeyRecord, ...]:
         """Those with scopes."""
         with self._ledger.lock:
-            return tuple(one for one in self._in(SHARDS) if one.scopes) if self._scopes else ()
+            return tuple(one for one in self._in(ALL_SHARDS) if one.scopes) if self._scopes else ()
 
     def record(self, ident: str) -> KeyRecord:
         """This key. NotFound if there is none, or it was revoked."""
         with self._ledger.lock:
             return self._there(ident)
 
-    def live(self, now: float, shards: Collection[str] = SHARDS) -> tuple[KeyRecord, ...]:
+    def live(self, now: float, shards: Collection[str] = ALL_SHARDS) -> tuple[KeyRecord, ...]:
         """The keys of these shards that count at `now`."""
         with self._ledger.lock:
             return tuple(record for record in self._in(shards) if record.expires is None or record.expires > now)
@@ -233,7 +200,7 @@ class KeyStore:
     def shards_of(self, consumers: Collection[str]) -> frozenset[str]:
         """The shards that hold a key of one of these consumers."""
         with self._ledger.lock:
-            return _shards(record for record in self._in(SHARDS) if record.consumer in consumers)
+            return _shards(record for record in self._in(ALL_SHARDS) if record.consumer in consumers)
 
     def poll(self) -> Changes | None:
         """Reads what other processes appended, and tells what has changed since the last poll, by them or by this object."""
@@ -261,6 +228,14 @@ class KeyStore:
         held = self._scopes.setdefault(told, told) if (told := tuple(scopes)) else ()
         self._added.append(self._put(KeyRecord(ident, consumer, name, Secret(text), created, expires, held)))
 
+    def _apply_bring(self, which: str, at: int, parts: int, entries: list[list[Any]]) -> None:
+        before = self._bringing[1] if self._bringing[0] == which and at else []
+        self._bringing = which, [*before, *entries]  # parts follow each other; what a crash left without its last part counts for nothing
+        if at + 1 == parts:
+            for entry in self._bringing[1]:
+                self._apply_add(*entry)
+            self._bringing = "", []
+
     def _put(self, record: KeyRecord) -> KeyRecord:
         self._shards[shard_of(record.key.reveal())][record.id] = record
         if record.expires is not None:
@@ -282,7 +257,7 @@ class KeyStore:
 
     def _apply_taken(self, entries: list[tuple[str, str]], _when: float) -> None:
         taken = {bytes.fromhex(digest): ident for ident, digest in entries}
-        for record in [one for one in self._in(SHARDS) if _digest(one.key) in taken]:
+        for record in [one for one in self._in(ALL_SHARDS) if _digest(one.key) in taken]:
             del self._shards[shard_of(record.key.reveal())][record.id]
             self._expiring.pop(record.id, None)
             self._removed.append(record)
@@ -308,8 +283,15 @@ class KeyStore:
         return found
 
     def _unused_id(self) -> str:
-        gone = set(self._revoked.values())
-        return next(ident for ident in iter(key_id, "") if self._by_id(ident) is None and ident not in gone)
+        return self._unused_ids(1)[0]
+
+    def _unused_ids(self, count: int) -> list[str]:
+        taken = set(self._revoked.values())
+        found: dict[str, None] = {}
+        while len(found) < count:
+            if (ident := key_id()) not in taken and self._by_id(ident) is None:
+                found[ident] = None
+        return list(found)
 
     def _check(self, wanted: WantedKey, key: Secret) -> None:
         for what, text in (("consumer", wanted.consumer), ("name", wanted.name or "-")):
@@ -340,3 +322,15 @@ def _shards(records: Iterable[KeyRecord]) -> frozenset[str]:
 
 def _seconds(expires: float | None) -> float | None:
     return None if expires is None else float(expires)
+
+
+def _parts(entries: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
+    part: list[Sequence[Any]] = []
+    size = 0
+    for entry in entries:
+        size += (more := len(orjson.dumps(entry)))
+        if size > _PART_BYTES:
+            yield part
+            part, size = [], more
+        part.append(entry)
+    yield part

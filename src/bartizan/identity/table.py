@@ -13,8 +13,8 @@ from typing import Any
 
 from bartizan.envoy import extension, message
 from bartizan.envoy.names import CERTIFICATE_KEY
-from bartizan.identity.key_text import OTHER, SHARDS, shard_of
-from bartizan.identity.keys import KeyRecord
+from bartizan.identity.key_record import KeyRecord
+from bartizan.identity.key_text import ALL_SHARDS, shard_of
 from bartizan.identity.scopes import SCOPES
 from bartizan.model.attributes import Value, attribute_text
 
@@ -49,7 +49,7 @@ def shards(keys: Iterable[KeyRecord], consumers: Mapping[str, ConsumerView], att
     def told(name: str, scopes: tuple[str, ...]) -> tuple[str, str] | None:
         return identity(consumers[name].scoped(scopes), attributes) if name in consumers else None
 
-    return tables(keys, told, (*SHARDS, OTHER))
+    return tables(keys, told, ALL_SHARDS)
 
 
 def tables(
@@ -58,6 +58,8 @@ def tables(
     """The tables of these shards. `told`: a consumer's identity by its name and the scopes of a key, None if no such key of it counts."""
     identities: dict[tuple[str, tuple[str, ...]], tuple[str, str] | None] = {}
     found: dict[str, dict[str, str]] = {shard: {} for shard in only}
+    owners: dict[str, str] = {}
+    clashing: set[str] = set()
     for record in keys:
         text = record.key.reveal()
         table = found.get(shard_of(text))
@@ -68,7 +70,11 @@ def tables(
             identities[who] = told(*who)
         if (parts := identities[who]) is not None:
             # Two entries with one key would make Envoy refuse the table, and print the key in its log.
+            if owners.setdefault(text, record.consumer) != record.consumer:
+                clashing.add(text)  # nobody could say whom it means
             table.setdefault(text, f"{parts[0]}{record.id}{parts[1]}")
+    for text in clashing:
+        del found[shard_of(text)][text]
     return {shard: table_of(shard, clients) for shard, clients in found.items()}
 
 

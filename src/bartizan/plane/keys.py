@@ -7,7 +7,7 @@ from typing import Any
 
 from bartizan.errors import Invalid, Unavailable
 from bartizan.identity.declared import Declared
-from bartizan.identity.keys import KeyRecord, WantedKey
+from bartizan.identity.key_record import KeyRecord, WantedKey
 from bartizan.identity.scopes import HINT, SCOPES, TYPE, are_declared
 from bartizan.model.snapshot import Snapshot
 from bartizan.plane.desk import Desk

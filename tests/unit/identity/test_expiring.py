@@ -6,7 +6,7 @@ import pytest
 
 from bartizan.identity.brake import Brake
 from bartizan.identity.expiring import Soon, blocks, certificates, consumers, keys, tokens, unused
-from bartizan.identity.keys import KeyRecord
+from bartizan.identity.key_record import KeyRecord
 from bartizan.identity.operators import Operator
 from bartizan.secrets.sealed import Secret
 from bartizan.telemetry.last_use import Used

@@ -12,8 +12,9 @@ import pytest
 
 from bartizan.errors import Conflict, Invalid, NotFound, Unavailable
 from bartizan.identity.journal import Journal
+from bartizan.identity.key_record import WantedKey
 from bartizan.identity.key_text import SHARDS, is_wellformed, key_text, shard_of
-from bartizan.identity.keys import KeyStore, WantedKey
+from bartizan.identity.keys import KeyStore
 from bartizan.secrets.envelope import Envelope, Tampered
 from bartizan.secrets.sealed import Secret
 
@@ -267,7 +268,8 @@ def test_many_processes_write_at_once_and_nothing_is_lost(tmp_path: Path) -> Non
 
 KILLED = """
 import sys, pathlib
-from bartizan.identity.keys import KeyStore, WantedKey
+from bartizan.identity.key_record import WantedKey
+from bartizan.identity.keys import KeyStore
 from bartizan.secrets.envelope import Envelope
 store = KeyStore(pathlib.Path(sys.argv[1]), Envelope(b"k" * 32))
 while True:
@@ -289,7 +291,8 @@ def test_a_writer_that_is_killed_loses_no_key_it_told_of(tmp_path: Path) -> None
 
 LOADING = """
 import pathlib, sys, time
-from bartizan.identity.keys import KeyStore, WantedKey
+from bartizan.identity.key_record import WantedKey
+from bartizan.identity.keys import KeyStore
 from bartizan.secrets.envelope import Envelope
 
 def resident() -> int:
@@ -310,3 +313,41 @@ def test_a_hundred_thousand_keys_load_within_a_second_and_in_little_memory(tmp_p
     assert {count for _, _, count in runs} == {"100000"}
     assert min(float(took) for took, _, _ in runs) <= 1.0
     assert max(int(grown) for _, grown, _ in runs) <= 64 << 20
+
+
+FOREIGN = [(WantedKey("acme", "ci", 2000.0, ("a",)), Secret(f"sk-live-{n:016}")) for n in range(5000)]
+
+
+def test_keys_of_another_form_come_all_or_not_at_all(store: KeyStore, tmp_path: Path) -> None:
+    revoked = store.new("acme")
+    store.revoke(revoked.id)
+    there = store.new("beta")
+    wrong = store.bring(
+        [*FOREIGN[:2], (WantedKey("acme"), revoked.key), (WantedKey("acme"), there.key), (WantedKey("acme"), Secret("short"))]
+    )
+    assert set(wrong) == {2, 3, 4} and "revoked" in wrong[2] and there.id in wrong[3]
+    assert store.bring(FOREIGN, dry=True) == {}
+    assert [one.id for one in store.records()] == [there.id] and store.generation == 3
+    assert store.bring(FOREIGN) == {}
+    for seen in (store, opened(tmp_path)):
+        brought = [one for one in seen.records() if one.id != there.id]
+        assert len({one.id for one in brought}) == 5000
+        assert {(one.consumer, one.name, one.expires, one.scopes) for one in brought} == {("acme", "ci", 2000.0, ("a",))}
+        assert len({shard_of(one.key.reveal()) for one in brought}) == 16
+    assert len(store.bring(FOREIGN)) == 5000
+    gone = store.records()[0] if store.records()[0].id != there.id else store.records()[1]
+    store.revoke(gone.id)
+    assert gone.id not in {one.id for one in opened(tmp_path).records()}
+    assert b"sk-live" not in (tmp_path / "keys").read_bytes()
+
+
+def test_a_crash_while_keys_are_brought_along_leaves_none_of_them(store: KeyStore, tmp_path: Path) -> None:
+    assert store.bring(FOREIGN) == {}
+    lines = (tmp_path / "keys").read_bytes().splitlines(keepends=True)
+    assert len(lines) > 1
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "keys").write_bytes(b"".join(lines[:-1]))
+    cut = opened(tmp_path / "cut")
+    assert cut.records() == ()
+    assert cut.bring(FOREIGN[:3]) == {}
+    assert len(cut.records()) == len(opened(tmp_path / "cut").records()) == 3

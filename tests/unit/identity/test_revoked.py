@@ -9,8 +9,9 @@ import pytest
 
 from bartizan.errors import Conflict
 from bartizan.identity.brake import Brake, Brakes, What
+from bartizan.identity.key_record import WantedKey
 from bartizan.identity.key_text import key_text
-from bartizan.identity.keys import KeyStore, WantedKey
+from bartizan.identity.keys import KeyStore
 from bartizan.identity.revoked import BRAKES, KEYS, Documents, blocks, forgets, taken_over
 from bartizan.secrets.envelope import Envelope
 from bartizan.secrets.sealed import Secret

@@ -3,7 +3,7 @@
 import pytest
 
 from bartizan.compile.read import assemble, read
-from bartizan.identity.keys import KeyRecord
+from bartizan.identity.key_record import KeyRecord
 from bartizan.identity.scopes import scopes_problem, undeclared, warnings
 from bartizan.model.snapshot import Snapshot
 from bartizan.secrets.sealed import Secret

@@ -13,7 +13,7 @@ from bartizan.admin.asked import Editor, The, Viewer
 from bartizan.admin.bodies import JsonRoute
 from bartizan.admin.teams import check_whole
 from bartizan.errors import Forbidden
-from bartizan.identity.keys import WantedKey
+from bartizan.identity.key_record import WantedKey
 
 _LONGEST_S = 100 * 365 * 86400
 Ident = Annotated[str, Path(pattern=r"^key_[a-z2-7]{12}$")]

@@ -1,4 +1,4 @@
-"""`bartizan key`: makes, lists, rotates and revokes the API keys of consumers."""
+"""`bartizan key`: makes, lists, rotates, revokes and brings along the API keys of consumers."""
 
 import argparse
 import time
@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from bartizan.cli.arguments import as_json, lasting
+from bartizan.cli.arguments import as_json, lasting, state
+from bartizan.cli.brought import content_of, unknown_consumers
 from bartizan.cli.noted import noted
-from bartizan.cli.output import printable, say, show_json
+from bartizan.cli.output import printable, say, show_json, show_problems
 from bartizan.cli.remote import called, remote
+from bartizan.identity.bringing import keys_of, problem
 from bartizan.identity.keys import KeyStore
 from bartizan.secrets.keyring import load_or_create
 from bartizan.telemetry.last_use import used
@@ -23,6 +25,7 @@ EXAMPLES = (
     "bartizan key list",
     "bartizan key rotate key_abcdefghijkl --overlap 24h",
     "bartizan key revoke key_abcdefghijkl",
+    "bartizan key import keys.csv --dry-run",
 )
 
 
@@ -47,6 +50,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     rotate.set_defaults(action=_rotate)
     for one, by_default in ((new, "never"), (rotate, "as the old one")):
         one.add_argument("--expires", type=lasting, metavar="TIME", help=f"after how long it ends: 90d, 12h, 30m (default: {by_default})")
+    bring = what.add_parser("import", help="bring keys of another gateway along: all of a file, or none")
+    bring.add_argument(
+        "file", type=Path, metavar="FILE", help="JSON lines or CSV: consumer, key, and if there are any name, expires, scopes"
+    )
+    bring.add_argument("--dry-run", action="store_true", help="only tell what is wrong with it")
+    bring.set_defaults(action=_import)
+    state(bring)
+    as_json(bring)
     revoke = what.add_parser("revoke", help="end a key, for good")
     revoke.add_argument("id", help="the key's id, as `list` shows it")
     revoke.set_defaults(action=_revoke)
@@ -91,6 +102,24 @@ def _rotate(read: argparse.Namespace) -> int:
         noted(read, "key.rotate", f"key/{old.id}", **old.details())
         told = {**store.record(made.id).told(), "key": made.key.reveal(), "replaces": old.id, "replaced_ends": old.expires}
     return _shown(read, told, told["key"])
+
+
+def _import(read: argparse.Namespace) -> int:
+    found, problems = keys_of(content_of(read.file), str(read.file), time.time())
+    store = _store(read.state)
+    problems += unknown_consumers(read.state, found, str(read.file))
+    wrong = store.bring([(one.wanted, one.key) for one in found], dry=read.dry_run or bool(problems))
+    problems += [problem(str(read.file), found[at].line, "key-import", told) for at, told in wrong.items()]
+    told = {"keys": len(found), "consumers": len({one.wanted.consumer for one in found}), "taken": not (problems or read.dry_run)}
+    if told["taken"]:
+        noted(read, "key.import", "keys", keys=told["keys"], consumers=told["consumers"])
+    if read.json:
+        show_json({**told, "problems": [one.to_json() for one in sorted(problems)]})
+    elif problems:
+        show_problems(sorted(problems))
+    else:
+        say(f"{told['keys']} keys of {told['consumers']} consumers {'are taken' if told['taken'] else 'could be taken'}")
+    return 1 if problems else 0
 
 
 def _list(read: argparse.Namespace) -> int:
