@@ -14,6 +14,7 @@ from bartizan.identity.blocking import FailedAttempts
 from bartizan.identity.brake import Brake, Brakes
 from bartizan.identity.certificates import Certificates
 from bartizan.identity.credentials import ALL, Tables
+from bartizan.identity.crls import Lists
 from bartizan.identity.jwks import KeySets
 from bartizan.identity.keys import KeyStore
 from bartizan.identity.named import FILE as SECRETS
@@ -50,6 +51,7 @@ class Living:
         self.brakes = Brakes(state / "brakes.journal", envelope)
         self.issuers = KeySets(self.wake, base, self.named)
         self.certificates = Certificates(base, self.named)
+        self.lists = Lists(base, self.named)
         self.towards = Towards(self.named)
         self.failed: FailedAttempts | None = None
         self._snapshot: Snapshot | None = None
@@ -86,7 +88,7 @@ class Living:
         elif touched := self.tables.touched(old.consumers, new.consumers):
             self.tables.rebuild(new, now, touched)
             self._base = self._numbers.next()
-        if self.certificates.declare(new):
+        if any([self.certificates.declare(new), self.lists.declare(new)]):
             self._base = self._numbers.next()
         if self.failed is None or self.failed.rules != new.gateway.blocking:
             self.failed = FailedAttempts(new.gateway.blocking, self._folder / "blocks.json")
@@ -100,12 +102,14 @@ class Living:
         braked = self.brakes.active(moment)
         served = [one.snapshot for one in (compiled, before, candidate) if one is not None]
         pairs = {**self.certificates.bodies(), **self.towards.bodies(served)}
-        return Live(generation, self.issuers.keys(), dict(self.tables.bodies), principal, blocked, braked, pairs, self.notes())
+        tables, lists = dict(self.tables.bodies), self.lists.bodies()
+        return Live(generation, self.issuers.keys(), tables, principal, blocked, braked, pairs, lists, self.notes())
 
     def problems(self, snapshot: Snapshot, before: Snapshot | None) -> tuple[Problem, ...]:
         """What keeps a snapshot from being served, though it is in order by itself: no good pair, or secrets that aren't there."""
         keys = scopes.undeclared(self.tables.store.scoped(), snapshot, before)
-        return (*self.certificates.problems(snapshot), *secret_problems(snapshot, self.named.grants(), before), *keys)
+        files = (*self.certificates.problems(snapshot), *self.lists.problems(snapshot))
+        return (*files, *secret_problems(snapshot, self.named.grants(), before), *keys)
 
     def notes(self) -> dict[str, bytes]:
         """What nodes keep of all that was revoked and blocked."""
@@ -164,6 +168,7 @@ class Living:
             if any(one.kind == "Consumer" for one in references(self._snapshot)):
                 self.tables.rebuild(self._snapshot, time.time())
             self.certificates.refresh()
+            self.lists.refresh()
             self.issuers.look()
             self.wake()
 
@@ -186,10 +191,10 @@ class Living:
             self.uses.keep()
 
     async def watch_certificates(self) -> None:
-        """Follows the files of certificates."""
+        """Follows the files of certificates, and of those that are revoked."""
         while True:
             await asyncio.sleep(_EVERY_S)
-            if self.certificates.refresh():
+            if any([self.certificates.refresh(), self.lists.refresh()]):
                 self.wake()
 
     async def tick(self) -> None:
@@ -226,7 +231,7 @@ class Living:
         failed = self.failed.warnings() if self.failed else []
         if self._jumped is not None and time.monotonic() < self._jumped[0] + _JUMP_TOLD_S:
             failed = [*failed, self._jumped[1]]
-        pairs = [*self.certificates.warnings(), *self.towards.warnings()]
+        pairs = [*self.certificates.warnings(), *self.lists.warnings(), *self.towards.warnings()]
         return [*self.tables.warnings, *consumers, *self._issuer_warnings(), *pairs, *failed]
 
     def told(self) -> dict[str, Any]:
