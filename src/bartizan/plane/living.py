@@ -188,7 +188,7 @@ class Living:
                 await asyncio.to_thread(self.uses.look)
                 await asyncio.sleep(_USES_EVERY_S)
         finally:
-            self.uses.keep()
+            self.uses.end()
 
     async def watch_certificates(self) -> None:
         """Follows the files of certificates, and of those that are revoked."""

@@ -61,7 +61,7 @@ class LastUse:
         self._seen: dict[Path, dict[Path, tuple[int, int, str]]] = {}
         """In each folder the files with their inode, their size, and what tells them."""
         self._kept = time.monotonic()
-        self._changed = False
+        self._changed = self._ended = False
 
     def of(self, ident: str) -> int | None:
         """When this key was last used, in seconds since the epoch; None if that isn't known."""
@@ -69,11 +69,17 @@ class LastUse:
 
     def look(self) -> None:
         """Reads what was recorded since the last look. It may take a while, at the first time."""
+        self._ended = False
         with self._lock:
             for folder in folders(self._records):
                 self._look_in(folder)
             if self._changed and time.monotonic() - self._kept >= _KEEP_S:
                 self._keep()
+
+    def end(self) -> None:
+        """Looks no further, and keeps what was found. Another look goes on from there."""
+        self._ended = True
+        self.keep()
 
     def keep(self) -> None:
         """Keeps what was found since it was kept last."""
@@ -117,7 +123,7 @@ class LastUse:
     def _read(self, file: BinaryIO, begin: int) -> int:
         """Reads whole lines from `begin` on. Where they end."""
         file.seek(begin)
-        while chunk := file.read(_CHUNK):
+        while not self._ended and (chunk := file.read(_CHUNK)):
             end = chunk.rfind(b"\n") + 1
             if not end:
                 break

@@ -54,6 +54,7 @@ BAD = {
     "forged": (CORP.crl(by=OTHER), "has signed"),
     "older": (CORP.crl(days=(-2, 30)), "is older than"),
     "not yet valid": (CORP.crl(days=(1, 30)), "isn't valid before"),
+    "with a forged one beside it": (CORP.crl(days=(-0.5, 30)) + CORP.crl(days=(-0.5, 30), by=OTHER), "isn't signed by this CA"),
     "with another's beside it": (CORP.crl(days=(-0.5, 30)) + OTHER.crl(), "isn't signed by this CA"),
 }
 

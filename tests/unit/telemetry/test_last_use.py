@@ -97,16 +97,15 @@ def used_of(rig: Rig) -> dict[str, dict[str, int]]:
 
 
 def test_a_restart_goes_on_where_it_ended(rig: Rig) -> None:
-    rig.write(line("2026-11-20T10:00", A))
+    rig.write(line("2026-11-20T10:00", B) + line("2026-11-20T10:00", A))
     rig.told()
-    rig.uses.keep()
-    rig.write(line("2026-11-20T10:30", B))
+    rig.uses.end()
     path = rig.records / "requests.jsonl"
-    before = path.read_bytes()
-    path.write_bytes(before[:20] + b"?" * (len(line("2026-11-20T10:00", A)) - 21) + before[len(line("2026-11-20T10:00", A)) - 1 :])
+    first = len(line("2026-11-20T10:00", B))
+    path.write_bytes(path.read_bytes()[:first] + line("2026-11-20T23:00", A).encode())  # what was read isn't read again
+    rig.write(line("2026-11-20T10:30", B))
     rig.uses = rig.begun()
     assert rig.uses.of(A) == at("2026-11-20T10:00")
-    path.write_bytes(before)
     assert rig.told() == {A: at("2026-11-20T10:00"), B: at("2026-11-20T10:30")}
     assert used(rig.state).since == at("2026-11-20T10:00")
 
