@@ -84,6 +84,17 @@ class Authority:
         """A caller's certificate."""
         return self.issue("client", (x509.UniformResourceIdentifier(uri),), days)
 
+    def crl(self, *revoked: Pair, days: tuple[float, float] = (-1, 30), by: "Authority | None" = None) -> bytes:
+        """A list of revoked certificates (PEM), signed `by` another if that is given."""
+        now, (since, ends) = datetime.now(UTC), days
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self.subject).last_update(now + timedelta(days=since))
+        builder = builder.next_update(now + timedelta(days=ends))
+        for pair in revoked:
+            number = x509.load_pem_x509_certificate(pair.pem).serial_number
+            one = x509.RevokedCertificateBuilder().serial_number(number).revocation_date(now + timedelta(days=since))
+            builder = builder.add_revoked_certificate(one.build())
+        return builder.sign((by or self).key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
 
 def authority(common: str) -> Authority:
     """A CA of its own."""

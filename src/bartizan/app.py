@@ -117,6 +117,7 @@ class ControlPlane:
             "the guards": self.rollouts.watch,
             "the watch over failed attempts": self.living.watch_failures,
             "the clock": self.living.tick,
+            "the last use of keys": self.living.watch_uses,
             "the rotation of records": self._bound_records,
             "the watch over certificates": self.living.watch_certificates,
             "the noting": self.noting.run,

@@ -135,3 +135,19 @@ async def _unblocked(admin: Admin) -> bool:
 async def _audited(admin: Admin) -> None:
     """The audit log is in order, though its times aren't."""
     assert (await good("audit", "verify", "--state", admin.gw.state)).startswith("good: ")
+
+
+async def test_consumers_that_live_for_a_time_go_by_the_clock_no_longer_than_it_is_wrong(jumping: tuple[Admin, Clock]) -> None:
+    admin, clock = jumping
+    ann = await admin.token(admin.first, "ann", "admin")
+    hours = {"guest": {"expires": 12}, "later": {"starts": 12}}
+    keys = {}
+    for name, told in hours.items():
+        times = {what: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600 * at)) for what, at in told.items()}
+        document = {"attributes": {"plan": "gold"}, **times}
+        assert (await admin.call("PUT", f"/v1/resources/Consumer/{name}", ann, json=document)).status_code == 200
+        _, keys[name] = admin.gw.new_key(name)
+    for offset, guest, later in ((0.0, 200, 401), (DAY_S, 401, 200), (0.0, 200, 401), (-DAY_S, 200, 401), (0.0, 200, 401)):
+        clock.set(offset)
+        await _becomes(admin, keys["guest"], guest)
+        await _becomes(admin, keys["later"], later)

@@ -10,8 +10,9 @@ from typing import Any
 import jwt as pyjwt
 import pytest
 
+from bartizan.envoy import message_type
+from bartizan.identity.key_record import KeyRecord
 from bartizan.identity.key_text import OTHER, SHARDS, key_text, shard_of
-from bartizan.identity.keys import KeyRecord
 from bartizan.identity.principal import CA_HEADER, CERTIFICATE_HEADER
 from bartizan.identity.table import KEY_HEADER, PRINCIPAL_HEADER, ConsumerView, order_mark, shards
 from bartizan.model.attributes import attribute_problem
@@ -110,7 +111,10 @@ def test_every_other_key_is_refused_and_all_look_alike(gateway: Gateway, acme: d
 
 def test_a_key_of_another_form_that_was_brought_along_counts_and_nothing_else_like_it(gateway: Gateway) -> None:
     brought = KeyRecord("declared-0", "acme", "", Secret("sk-live-0123456789"), 0.0, None)
-    gateway.write("keys-other", shards([brought], gateway.consumers, ATTRIBUTES)[OTHER])
+    body = shards([brought], gateway.consumers, ATTRIBUTES)[shard_of(brought.key.reveal())]
+    table = message_type("envoy.config.core.v3.TypedExtensionConfig").FromString(body)
+    table.name = f"keys/{OTHER}"  # here there is one table of all such keys
+    gateway.write("keys-other", table.SerializeToString())
     try:
         assert gateway.eventually(200, {KEY_HEADER: "sk-live-0123456789"})["principal"]["key"] == "declared-0"
         assert [gateway.ask({KEY_HEADER: text})[0] for text in ("sk-live-0123456788", "sk-live-", "bz_!" + "0" * 36)] == [401] * 3

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeAlias
 
 from bartizan.identity.brake import Brake, Brakes
+from bartizan.identity.key_record import WantedKey
 from bartizan.identity.operators import Operators
 from bartizan.model.snapshot import Key, Snapshot
 from bartizan.rollout.asking import By
@@ -64,8 +65,22 @@ class Named(Protocol):
     async def delete(self, key: tuple[str | None, str], by: By, *, force: bool) -> dict[str, Any]: ...
 
 
+class Keys(Protocol):
+    """The API keys of consumers. A text is told when a key is made or rotated, and never again."""
+
+    def some(self, consumer: str | None, after: str, most: int) -> tuple[list[dict[str, Any]], bool]: ...
+    def owners(self, ident: str) -> bool: ...
+    def owners_consumer(self, name: str) -> bool: ...
+    async def make(self, wanted: WantedKey, by: By) -> dict[str, Any]: ...
+    async def rotate(self, ident: str, overlap: float, expires: float | None, by: By) -> dict[str, Any]: ...
+    async def revoke(self, ident: str, by: By) -> dict[str, Any]: ...
+
+
 class Plane(Protocol):
     """The control plane."""
+
+    @property
+    def keys(self) -> Keys: ...
 
     @property
     def named(self) -> Named: ...

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from difflib import get_close_matches
 
-from bartizan.cases.case import Caller, Given
+from bartizan.cases.case import Given
 from bartizan.cases.read import Found
 from bartizan.compile import Compiled
 from bartizan.identity.credentials import view
@@ -68,7 +69,7 @@ def question_of(given: Given, snapshot: Snapshot) -> Question:
         given.path,
         given.host,
         tuple((name, value) for name, values in given.headers.items() for value in values),
-        principal=_principal(given.principal, snapshot),
+        principal=_principal(given, snapshot),
         at=given.at,
         source=given.source,
         listener=given.listener,
@@ -79,12 +80,13 @@ def question_of(given: Given, snapshot: Snapshot) -> Question:
     )
 
 
-def _principal(caller: Caller | None, snapshot: Snapshot) -> Principal | None:
+def _principal(given: Given, snapshot: Snapshot) -> Principal | None:
+    caller = given.principal
     if caller is None:
         return None
     if caller.consumer is not None:
         consumer = snapshot.consumers[caller.consumer]
-        return UnknownKey() if consumer.disabled else view(consumer)
+        return view(consumer) if consumer.counts(given.at or datetime.now(UTC)) else UnknownKey()
     if caller.issuer is not None:
         return Token(caller.issuer, caller.subject or "", caller.claims)
     return Certificate(caller.ca or "", caller.san or "", caller.fingerprint or "")

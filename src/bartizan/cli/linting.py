@@ -25,6 +25,7 @@ from bartizan.policies import PolicyKind
 from bartizan.policies.ip_access import IpAccess
 from bartizan.replay import Records, Window
 from bartizan.secrets.keyring import has_key, load_or_create
+from bartizan.telemetry.last_use import used
 from bartizan.telemetry.met import Met
 
 _MOST_ENTRIES = 20
@@ -58,7 +59,9 @@ def lint(read: argparse.Namespace) -> int:
     found.problems += wide.wide(made.snapshot)
     found.problems += wide.expiring(made.snapshot, now, within)
     _by_records(found, made, read.state / "records", Window(now - last))
-    _by_state(found, made, read, expiring.Soon(now.timestamp(), (now + within).timestamp()))
+    soon = expiring.Soon(now.timestamp(), (now + within).timestamp())
+    found.problems += expiring.consumers(made.snapshot, soon)
+    _by_state(found, made, read, soon)
     found.problems.sort()
     if read.json:
         show_json(_as_json(found))
@@ -139,6 +142,7 @@ def _by_state(found: Found, made: Compiled, read: argparse.Namespace, soon: expi
     if (read.state / "keys.journal").exists():
         store = KeyStore(read.state / "keys.journal", envelope)
         found.problems += expiring.keys(store.records(), soon)
+        found.problems += expiring.unused(store.live(soon.now), used(read.state), soon.now - read.unused)
         store.close()
     if (read.state / "brakes.journal").exists():
         brakes = Brakes(read.state / "brakes.journal", envelope)

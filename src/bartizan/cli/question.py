@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from ipaddress import ip_address
 
@@ -115,7 +116,7 @@ def _principal(read: argparse.Namespace, claims: Mapping[str, Claim], snapshot: 
     if read.consumer is not None:
         _known("Consumer", read.consumer, snapshot.consumers)
         consumer = snapshot.consumers[read.consumer]
-        return UnknownKey() if consumer.disabled else view(consumer)
+        return view(consumer) if consumer.counts(read.at or datetime.now(UTC)) else UnknownKey()
     if read.issuer is not None:
         _known("Issuer", read.issuer, snapshot.issuers)
         return Token(read.issuer, read.subject, claims)

@@ -18,6 +18,7 @@ _HTTP = "envoy.extensions.filters.http"
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 REFUSALS = ("url-too-long", "malformed-path", "malformed-request", "no-api", "malformed-credential", "ambiguous-credential", "lost-device")
 KEY_SHARDS = "abcdefghijklmnopqrstuvwxyz234567"
+BROUGHT_SHARDS = 16
 # Envoy writes headers' names in small letters, whoever sent them.
 _REMOVE_OURS = [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in (names.PREFIX, "x-envoy-")]
 # Status codes for each cluster cost as much as three filters, and are in the records for each route.
@@ -178,19 +179,13 @@ def _default_deny() -> Any:
 
 
 def _keys() -> Any:
-    """Refuses what the gate found wrong. Dispatches a key to the shard that its third character after `bz_` names; all else to a table
-    that knows no key."""
-    tables = {
-        f"bz_{shard}": {"action": execute_discovered(f"keys/{shard}", [f"{_HTTP}.api_key_auth.v3.ApiKeyAuth"])} for shard in KEY_SHARDS
-    }
-    key = message(
-        "xds.core.v3.TypedExtensionConfig",
-        **extension("key", message("envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=names.H_KEY)),
-    )
+    """Refuses what the gate found wrong. Dispatches a key to the shard that the character behind `bz_` names."""
+    tables = {f"bz_{shard}": _table(shard) for shard in KEY_SHARDS}
+    key = _header_input("key", names.H_KEY)
     present = header(names.H_KEY, safe_regex={"google_re2": {}, "regex": r"\C+"})
     by_shard = {
         "matcher_tree": {"input": key, "prefix_match_map": {"map": tables}},
-        "on_no_match": {"action": execute_discovered("keys/other", [f"{_HTTP}.api_key_auth.v3.ApiKeyAuth"])},
+        "on_no_match": {"matcher": _brought()},
     }
     wrong = header(names.H_REFUSAL, safe_regex={"google_re2": {}, "regex": r"\C*"})
     named = [(name, header(names.H_REFUSAL, exact=name)) for name in REFUSALS]
@@ -201,3 +196,19 @@ def _keys() -> Any:
     ]
     matcher = {"matcher_list": {"matchers": matchers}}
     return message(f"{_HTTP}.composite.v3.Composite", matcher=matcher)
+
+
+def _brought() -> dict[str, Any]:
+    """Dispatches a key of another form to the shard that the gate names; all else to a table that knows no key."""
+    shards = {str(number): _table(f"other-{number}") for number in range(BROUGHT_SHARDS)}
+    tree = {"input": _header_input("shard", names.H_SHARD), "exact_match_map": {"map": shards}}
+    return {"matcher_tree": tree, "on_no_match": _table("other")}
+
+
+def _table(shard: str) -> dict[str, Any]:
+    return {"action": execute_discovered(f"keys/{shard}", [f"{_HTTP}.api_key_auth.v3.ApiKeyAuth"])}
+
+
+def _header_input(name: str, header_name: str) -> Any:
+    wanted = message("envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=header_name)
+    return message("xds.core.v3.TypedExtensionConfig", **extension(name, wanted))

@@ -59,8 +59,16 @@ def _of_listeners_and_issuers(snapshot: Snapshot) -> Iterator[Reference]:
         if isinstance(issuer.jwks, SecretRef) and issuer.jwks.secret is not None:
             yield Reference(issuer.kind, issuer.name, ("jwks", "secret"), issuer.jwks.secret, OWN)
     for policy in snapshot.policies:
-        if isinstance(policy, Tls) and policy.private_key.secret is not None:
-            yield Reference(policy.kind, policy.name, ("private_key", "secret"), policy.private_key.secret, OWN)
+        if isinstance(policy, Tls):
+            yield from _of_listener(policy)
+
+
+def _of_listener(tls: Tls) -> Iterator[Reference]:
+    if tls.private_key.secret is not None:
+        yield Reference(tls.kind, tls.name, ("private_key", "secret"), tls.private_key.secret, OWN)
+    for ca, listed in tls.crls.items():
+        if listed.secret is not None:
+            yield Reference(tls.kind, tls.name, ("crls", ca, "secret"), listed.secret, OWN)
 
 
 def secret_problems(snapshot: Snapshot, grants: Grants, before: Snapshot | None = None) -> Iterator[Problem]:

@@ -1,21 +1,25 @@
 """Who may call, as Envoy's tables: keys from the store and keys that consumers bring along, with their consumers' attributes."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bartizan.envoy.names import CERTIFICATE_KEY, certificate_key, fingerprint_key
-from bartizan.identity.key_text import OTHER, SHARDS
-from bartizan.identity.keys import KeyRecord, KeyStore
+from bartizan.identity.key_record import KeyRecord
+from bartizan.identity.key_text import ALL_SHARDS, SHORTEST
+from bartizan.identity.keys import KeyStore
 from bartizan.identity.named import NamedSecrets
 from bartizan.identity.referred import UNREADABLE, secret_text
+from bartizan.identity.scopes import are_declared
 from bartizan.identity.table import ConsumerView, identity, tables
+from bartizan.identity.timed import Timed
 from bartizan.model.consumer import Consumer
 from bartizan.model.snapshot import Snapshot
 from bartizan.secrets.sealed import Secret
 
-_SHORTEST = 16
-ALL = frozenset((*SHARDS, OTHER))
+_log = logging.getLogger("bartizan")
+ALL = frozenset(ALL_SHARDS)
 
 
 def view(consumer: Consumer) -> ConsumerView:
@@ -26,7 +30,7 @@ def view(consumer: Consumer) -> ConsumerView:
 
 def _is_key(text: str) -> bool:
     printable = text.isascii() and text.isprintable() and " " not in text and "," not in text
-    return printable and len(text) >= _SHORTEST and not text.startswith(CERTIFICATE_KEY)
+    return printable and len(text) >= SHORTEST and not text.startswith(CERTIFICATE_KEY)
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
@@ -64,10 +68,11 @@ class Tables:
     """The ids of keys that an operator stops for a while: they are in no table."""
     named: NamedSecrets | None = None
     _stamps: dict[Path, tuple[int, ...]] = field(default_factory=dict)
-    _told: dict[str, tuple[Consumer, tuple[str, str]]] = field(default_factory=dict)
-    """Consumers with their identity as the tables tell it."""
+    _told: dict[tuple[str, tuple[str, ...]], tuple[Consumer, tuple[str, str]]] = field(default_factory=dict)
+    """Consumers and the scopes of keys, with the identity as the tables tell it."""
     _attributes: Mapping[str, str] = field(default_factory=dict)
     """The declared ones, for which that holds."""
+    _timed: Timed = field(default_factory=Timed)
 
     def is_stale(self) -> bool:
         """Whether a file of a brought key has changed since all tables were made."""
@@ -77,6 +82,7 @@ class Tables:
         """Makes the tables of these shards anew."""
         wanted = frozenset(only)
         warnings: list[str] = []
+        self._timed.take(snapshot.consumers, now)
         files = {path: _stamp(path) for path in self._files(snapshot.consumers)}
         brought = list(_one_owner_each(self._brought(snapshot.consumers, warnings), warnings))
         self.warnings = tuple(warnings)
@@ -84,18 +90,31 @@ class Tables:
             self._stamps = files
         if list(self._attributes.items()) != list(snapshot.gateway.attributes.items()):  # their order counts too
             self._attributes, self._told = snapshot.gateway.attributes, {}
-        held = self.store.live(now, tuple(wanted & frozenset(SHARDS)))
+        held = self.store.live(now, tuple(wanted))
         records = [*(one for one in held if one.id not in self.braked), *brought]
-        made = tables(records, lambda name: self._identity(snapshot.consumers.get(name)), wanted)
-        self.bodies = {shard: made[shard] if shard in wanted else self.bodies[shard] for shard in (*SHARDS, OTHER)}
+        made = tables(records, lambda name, scopes: self._identity(snapshot.consumers.get(name), scopes), wanted)
+        self.bodies = {shard: made[shard] if shard in wanted else self.bodies[shard] for shard in ALL_SHARDS}
 
-    def _identity(self, consumer: Consumer | None) -> tuple[str, str] | None:
-        if consumer is None or consumer.disabled:
+    def _identity(self, consumer: Consumer | None, scopes: tuple[str, ...]) -> tuple[str, str] | None:
+        if consumer is None or not self._timed.counts(consumer) or (scopes and not are_declared(self._attributes)):
             return None
-        known = self._told.get(consumer.name)
+        known = self._told.get((consumer.name, scopes))
         if known is None or known[0] is not consumer:
-            known = self._told[consumer.name] = (consumer, identity(view(consumer), self._attributes))
+            made = identity(view(consumer).scoped(scopes), self._attributes)
+            known = self._told[consumer.name, scopes] = (consumer, made)
         return known[1]
+
+    def turned(self, now: float) -> frozenset[str]:
+        """The shards of consumers that begin to count, or count no more, by the clock."""
+        found = self._timed.turned(now)
+        for one in found:
+            how = "count from now on" if self._timed.counts(one) else "are refused from now on"
+            _log.info("the credentials of Consumer/%s %s: it lives only for a time", one.name, how)
+        return self._shards_of(found, [one.name for one in found]) if found else frozenset()
+
+    def timed_warnings(self, now: float) -> list[str]:
+        """Of consumers that live only for a time."""
+        return list(self._timed.warnings(now))
 
     def touched(self, old: Mapping[str, Consumer], new: Mapping[str, Consumer]) -> frozenset[str]:
         """The shards that a change of these consumers touches."""
@@ -103,8 +122,11 @@ class Tables:
             return frozenset()
         names = {name for name, consumer in new.items() if (before := old.get(name)) is not consumer and before != consumer}
         names.update(old.keys() - new.keys())
-        brings = any(consumer is not None and consumer.credentials for name in names for consumer in (old.get(name), new.get(name)))
-        return ALL if brings else self.store.shards_of(names)
+        return self._shards_of((one for name in names for one in (old.get(name), new.get(name)) if one is not None), names)
+
+    def _shards_of(self, consumers: Iterable[Consumer], names: Collection[str]) -> frozenset[str]:
+        """Where the keys of consumers of these names are, as they are or were declared."""
+        return ALL if any(one.credentials for one in consumers) else self.store.shards_of(names)
 
     def _files(self, consumers: Mapping[str, Consumer]) -> Iterator[Path]:
         for consumer in consumers.values():

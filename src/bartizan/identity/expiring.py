@@ -1,4 +1,4 @@
-"""Credentials that end soon, or have ended: certificates, API keys, operators' tokens; and blocks."""
+"""Credentials that end soon, have ended, or that nobody uses: certificates, API keys, operators' tokens, consumers; and blocks."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -8,11 +8,12 @@ from pathlib import Path
 from cryptography import x509
 
 from bartizan.identity.brake import Brake
-from bartizan.identity.keys import KeyRecord
+from bartizan.identity.key_record import KeyRecord
 from bartizan.identity.operators import Operator
 from bartizan.model.problem import Place, Problem
 from bartizan.model.snapshot import Resource, Snapshot
 from bartizan.policies.tls import Tls
+from bartizan.telemetry.last_use import Used
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,11 @@ class Soon:
         """When it ends, in words; None if that isn't soon."""
         if ends is None or ends > self.until:
             return None
-        moment = datetime.fromtimestamp(ends, UTC).strftime("%Y-%m-%d %H:%M UTC")
-        return f"{'has expired' if ends <= self.now else 'expires'} at {moment}"
+        return f"{'has expired' if ends <= self.now else 'expires'} at {_told(ends)}"
+
+
+def _told(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def certificates(snapshot: Snapshot, folder: Path, soon: Soon) -> Iterator[Problem]:
@@ -69,6 +73,28 @@ def keys(records: Iterable[KeyRecord], soon: Soon) -> Iterator[Problem]:
             named = f" ({one.name})" if one.name else ""
             hint = f"`bartizan key new {one.consumer}` makes another; `bartizan key revoke {one.id}` ends it."
             yield Problem(Place("keys", 0, one.id), "key-expires", f"the key {one.id} of {one.consumer}{named} {told}", hint)
+
+
+def unused(records: Iterable[KeyRecord], known: Used, before: float) -> Iterator[Problem]:
+    """API keys that count, and that nobody has used since `before`, in seconds since the epoch. Of a key that is newer, or whose use isn't
+    known for so long, nothing is told."""
+    for one in records:
+        last = known.keys.get(one.id)
+        watched = max(one.created, known.since or before + 1)
+        if not one.successor and watched < before and (last is None or last < before):
+            named = f" ({one.name})" if one.name else ""
+            when = "was never used" if last is None else f"was last used at {_told(last)}"
+            hint = f"`bartizan key revoke {one.id}` ends it, if nobody needs it."
+            yield Problem(Place("keys", 0, one.id), "key-unused", f"the key {one.id} of {one.consumer}{named} {when}", hint)
+
+
+def consumers(snapshot: Snapshot, soon: Soon) -> Iterator[Problem]:
+    """Consumers that live only for a time."""
+    for one in snapshot.consumers.values():
+        if one.expires is not None and not one.disabled and (told := soon.told(one.expires.timestamp())) is not None:
+            at = snapshot.resource(one).place(("expires",))
+            hint = "All its credentials are refused then. Give it another time, or take it out."
+            yield Problem(at, "consumer-expires", f"the consumer {one.name} {told}", hint)
 
 
 def tokens(operators: Iterable[Operator], soon: Soon) -> Iterator[Problem]:

@@ -12,7 +12,8 @@ import orjson
 from pydantic import BaseModel, ConfigDict
 
 from bartizan.identity.brake import Brake, Brakes, Told
-from bartizan.identity.keys import KeyStore, Revoked
+from bartizan.identity.key_record import Revoked
+from bartizan.identity.keys import KeyStore
 
 REVOKED = "revoked/"
 BRAKES = REVOKED + "brakes"

@@ -2,19 +2,20 @@
 
 A key's entry names its consumer and carries the consumer's attributes, so that an attribute that changes is enforced with
 the next push of a shard, without a new key. The fields are told by their places, behind a mark of their order:
-`3f2a91d0acme;key_abc;["ops"];gold`. What a consumer doesn't have is empty.
+`3f2a91d0acme;key_abc;["ops"];gold`. What a consumer doesn't have is empty. A key's own scopes stand in the place of its consumer's.
 """
 
 import functools
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bartizan.envoy import extension, message
 from bartizan.envoy.names import CERTIFICATE_KEY
-from bartizan.identity.key_text import OTHER, SHARDS, shard_of
-from bartizan.identity.keys import KeyRecord
+from bartizan.identity.key_record import KeyRecord
+from bartizan.identity.key_text import ALL_SHARDS, shard_of
+from bartizan.identity.scopes import SCOPES
 from bartizan.model.attributes import Value, attribute_text
 
 KEY_HEADER = "x-bartizan-key"
@@ -34,29 +35,46 @@ class ConsumerView:
     groups: tuple[str, ...] = ()
     attributes: Mapping[str, Value] = field(default_factory=dict)
 
+    def scoped(self, scopes: tuple[str, ...]) -> "ConsumerView":
+        """With these scopes instead of its own; with none, as it is."""
+        return replace(self, attributes={**self.attributes, SCOPES: scopes}) if scopes else self
+
 
 def shards(keys: Iterable[KeyRecord], consumers: Mapping[str, ConsumerView], attributes: Mapping[str, str]) -> dict[str, bytes]:
     """For each shard the serialized TypedExtensionConfig `keys/<shard>`; an empty one refuses every key.
 
     `attributes` are the declared ones: only they are told, in their order. Keys of consumers that don't exist are left out.
     """
-    return tables(keys, lambda name: identity(consumers[name], attributes) if name in consumers else None, (*SHARDS, OTHER))
+
+    def told(name: str, scopes: tuple[str, ...]) -> tuple[str, str] | None:
+        return identity(consumers[name].scoped(scopes), attributes) if name in consumers else None
+
+    return tables(keys, told, ALL_SHARDS)
 
 
-def tables(keys: Iterable[KeyRecord], told: Callable[[str], tuple[str, str] | None], only: Iterable[str]) -> dict[str, bytes]:
-    """The tables of these shards. `told`: a consumer's identity by its name, None if no key of it counts."""
-    identities: dict[str, tuple[str, str] | None] = {}
+def tables(
+    keys: Iterable[KeyRecord], told: Callable[[str, tuple[str, ...]], tuple[str, str] | None], only: Iterable[str]
+) -> dict[str, bytes]:
+    """The tables of these shards. `told`: a consumer's identity by its name and the scopes of a key, None if no such key of it counts."""
+    identities: dict[tuple[str, tuple[str, ...]], tuple[str, str] | None] = {}
     found: dict[str, dict[str, str]] = {shard: {} for shard in only}
+    owners: dict[str, str] = {}
+    clashing: set[str] = set()
     for record in keys:
         text = record.key.reveal()
         table = found.get(shard_of(text))
         if table is None:
             continue
-        if record.consumer not in identities:
-            identities[record.consumer] = told(record.consumer)
-        if (parts := identities[record.consumer]) is not None:
+        who = record.consumer, record.scopes
+        if who not in identities:
+            identities[who] = told(*who)
+        if (parts := identities[who]) is not None:
             # Two entries with one key would make Envoy refuse the table, and print the key in its log.
+            if owners.setdefault(text, record.consumer) != record.consumer:
+                clashing.add(text)  # nobody could say whom it means
             table.setdefault(text, f"{parts[0]}{record.id}{parts[1]}")
+    for text in clashing:
+        del found[shard_of(text)][text]
     return {shard: table_of(shard, clients) for shard, clients in found.items()}
 
 

@@ -1,11 +1,12 @@
 """Consumer and Issuer: who may call, and whose tokens are believed."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from bartizan.model.fields import AsTuple, Declared, Duration, Name, SecretRef
+from bartizan.model.fields import AsTuple, Declared, Duration, Moment, Name, SecretRef
 
 Attribute = str | int | float | bool | tuple[str, ...]
 _ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -53,6 +54,20 @@ class Consumer(Declared):
     groups: Annotated[tuple[str, ...], AsTuple] = Field(default=(), description="Groups it belongs to: `principal.groups`.")
     credentials: Annotated[tuple[Credential, ...], AsTuple] = Field(default=(), description="Credentials it brings along.")
     disabled: bool = Field(default=False, description="Whether all its credentials are refused.")
+    starts: Moment | None = Field(default=None, description="From when on its credentials count, such as 2026-12-01T00:00:00Z.")
+    expires: Moment | None = Field(default=None, description="From when on all its credentials are refused.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Consumer":
+        if self.starts is not None and self.expires is not None and self.starts >= self.expires:
+            raise ValueError("a consumer expires after it starts")
+        return self
+
+    def counts(self, at: datetime | None = None) -> bool:
+        """Whether its credentials count then; without a time, whether they ever do."""
+        if self.disabled or at is None:
+            return not self.disabled
+        return (self.starts is None or self.starts <= at) and (self.expires is None or at < self.expires)
 
 
 class Issuer(Declared):

@@ -1,8 +1,8 @@
-"""The types that fields of resources share: names, durations, sizes, networks, secrets by reference."""
+"""The types that fields of resources share: names, durations, moments, sizes, networks, secrets by reference."""
 
 import ipaddress
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -59,6 +59,16 @@ def _duration(value: Any) -> timedelta:
     return timedelta(seconds=float(match[1]) * UNITS[match[2]])
 
 
+def _moment(value: Any) -> datetime:
+    try:
+        found = value if isinstance(value, datetime) else datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None or not 1970 < found.year < 9999:
+        raise ValueError("a time is written with its zone, such as 2026-12-31T18:00:00+01:00 or 2026-12-31T17:00:00Z (RFC 3339)")
+    return found
+
+
 def _size(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
@@ -102,6 +112,7 @@ Name = Annotated[str, AfterValidator(_named)]
 UrlPath = Annotated[str, AfterValidator(_path)]
 Host = Annotated[str, AfterValidator(_host)]
 Duration = Annotated[timedelta, BeforeValidator(_duration, json_schema_input_type=str)]
+Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=str)]
 Size = Annotated[int, BeforeValidator(_size, json_schema_input_type=int | str)]
 Network = Annotated[str, AfterValidator(_network)]
 Method = Annotated[str, Field(pattern=r"^[A-Z]{1,20}$")]

@@ -9,10 +9,12 @@ from typing import Any
 
 from bartizan.compile import Compiled
 from bartizan.compile.referring import references, secret_problems
+from bartizan.identity import scopes
 from bartizan.identity.blocking import FailedAttempts
 from bartizan.identity.brake import Brake, Brakes
 from bartizan.identity.certificates import Certificates
 from bartizan.identity.credentials import ALL, Tables
+from bartizan.identity.crls import Lists
 from bartizan.identity.jwks import KeySets
 from bartizan.identity.keys import KeyStore
 from bartizan.identity.named import FILE as SECRETS
@@ -27,6 +29,7 @@ from bartizan.plane.nodes import release_key
 from bartizan.rollout.sequence import Sequence
 from bartizan.rollout.state import Live
 from bartizan.secrets.keyring import load_or_create
+from bartizan.telemetry.last_use import LastUse
 from bartizan.telemetry.places import FAILURES
 from bartizan.telemetry.tail import followed_everywhere
 
@@ -34,6 +37,7 @@ _log = logging.getLogger("bartizan")
 _KEYS_POLL_S = 0.02
 _SECRETS_POLL_S = 0.1
 _EVERY_S = 0.5
+_USES_EVERY_S = 10.0
 _JUMP_TOLD_S = 3600.0
 
 
@@ -47,6 +51,7 @@ class Living:
         self.brakes = Brakes(state / "brakes.journal", envelope)
         self.issuers = KeySets(self.wake, base, self.named)
         self.certificates = Certificates(base, self.named)
+        self.lists = Lists(base, self.named)
         self.towards = Towards(self.named)
         self.failed: FailedAttempts | None = None
         self._snapshot: Snapshot | None = None
@@ -58,6 +63,7 @@ class Living:
         self._changed = changed
         self._numbers = Sequence(state / "generation")  # so that a generation is never less than one before a restart
         self._base = self._numbers.next()
+        self.uses = LastUse(state, state / "records", self.tables.store.holds)
         self._documents = Documents(release_key(state, envelope))
         self._jumps = Jumps()
         self._jumped: tuple[float, str] | None = None
@@ -82,7 +88,7 @@ class Living:
         elif touched := self.tables.touched(old.consumers, new.consumers):
             self.tables.rebuild(new, now, touched)
             self._base = self._numbers.next()
-        if self.certificates.declare(new):
+        if any([self.certificates.declare(new), self.lists.declare(new)]):
             self._base = self._numbers.next()
         if self.failed is None or self.failed.rules != new.gateway.blocking:
             self.failed = FailedAttempts(new.gateway.blocking, self._folder / "blocks.json")
@@ -96,11 +102,14 @@ class Living:
         braked = self.brakes.active(moment)
         served = [one.snapshot for one in (compiled, before, candidate) if one is not None]
         pairs = {**self.certificates.bodies(), **self.towards.bodies(served)}
-        return Live(generation, self.issuers.keys(), dict(self.tables.bodies), principal, blocked, braked, pairs, self.notes())
+        tables, lists = dict(self.tables.bodies), self.lists.bodies()
+        return Live(generation, self.issuers.keys(), tables, principal, blocked, braked, pairs, lists, self.notes())
 
     def problems(self, snapshot: Snapshot, before: Snapshot | None) -> tuple[Problem, ...]:
         """What keeps a snapshot from being served, though it is in order by itself: no good pair, or secrets that aren't there."""
-        return (*self.certificates.problems(snapshot), *secret_problems(snapshot, self.named.grants(), before))
+        keys = scopes.undeclared(self.tables.store.scoped(), snapshot, before)
+        files = (*self.certificates.problems(snapshot), *self.lists.problems(snapshot))
+        return (*files, *secret_problems(snapshot, self.named.grants(), before), *keys)
 
     def notes(self) -> dict[str, bytes]:
         """What nodes keep of all that was revoked and blocked."""
@@ -108,7 +117,7 @@ class Living:
 
     def taken_over(self) -> int:
         """Keys and brakes were taken over from others. Returns the generation that holds them."""
-        self._take_keys()
+        self.take_keys()
         self.brakes.poll()
         self.take_brakes()
         return self._generation
@@ -117,7 +126,8 @@ class Living:
     def _generation(self) -> int:
         return self.tables.store.generation + self.brakes.generation + self._base
 
-    def _take_keys(self) -> None:
+    def take_keys(self) -> None:
+        """Keys may have been made, rotated or revoked."""
         changes = self.tables.store.poll()
         if changes is not None and self._snapshot is not None:
             self.tables.rebuild(self._snapshot, time.time(), changes.shards)
@@ -129,7 +139,7 @@ class Living:
     async def watch_keys(self) -> None:
         """Follows the keys and the brakes, whoever writes them."""
         while True:
-            self._take_keys()
+            self.take_keys()
             self.brakes.poll()
             self.take_brakes()
             await asyncio.sleep(_KEYS_POLL_S)
@@ -158,6 +168,7 @@ class Living:
             if any(one.kind == "Consumer" for one in references(self._snapshot)):
                 self.tables.rebuild(self._snapshot, time.time())
             self.certificates.refresh()
+            self.lists.refresh()
             self.issuers.look()
             self.wake()
 
@@ -170,15 +181,24 @@ class Living:
             if any(str(record.get("details")).startswith("jwt_authn_access_denied") for record in batch):
                 self.issuers.unknown_key()
 
+    async def watch_uses(self) -> None:
+        """Follows which keys are used: behind the requests, by their records."""
+        try:
+            while True:
+                await asyncio.to_thread(self.uses.look)
+                await asyncio.sleep(_USES_EVERY_S)
+        finally:
+            self.uses.end()
+
     async def watch_certificates(self) -> None:
-        """Follows the files of certificates."""
+        """Follows the files of certificates, and of those that are revoked."""
         while True:
             await asyncio.sleep(_EVERY_S)
-            if self.certificates.refresh():
+            if any([self.certificates.refresh(), self.lists.refresh()]):
                 self.wake()
 
     async def tick(self) -> None:
-        """What time alone changes: keys that expire, blocks and brakes that end."""
+        """What time alone changes: keys and consumers that expire, blocks and brakes that end."""
         last = time.time()
         blocked: frozenset[str] = frozenset()
         while True:
@@ -186,6 +206,7 @@ class Living:
             now = time.time()
             # A clock that was set back has keys that had ended count again: it was the time in between that was wrong.
             expired = self.tables.store.shards_expired(last, now) if now >= last else ALL
+            expired |= self.tables.turned(now)
             last = now
             self._look_at_clock()
             stale = self.tables.is_stale()
@@ -205,10 +226,13 @@ class Living:
 
     def warnings(self) -> list[str]:
         """What needs somebody's attention."""
+        keys = scopes.warnings(self.tables.store.scoped(), self._snapshot) if self._snapshot is not None else ()
+        consumers = [*self.tables.timed_warnings(time.time()), *keys]
         failed = self.failed.warnings() if self.failed else []
         if self._jumped is not None and time.monotonic() < self._jumped[0] + _JUMP_TOLD_S:
             failed = [*failed, self._jumped[1]]
-        return [*self.tables.warnings, *self._issuer_warnings(), *self.certificates.warnings(), *self.towards.warnings(), *failed]
+        pairs = [*self.certificates.warnings(), *self.lists.warnings(), *self.towards.warnings()]
+        return [*self.tables.warnings, *consumers, *self._issuer_warnings(), *pairs, *failed]
 
     def told(self) -> dict[str, Any]:
         """What is refused at the moment, whatever the policies say."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bartizan.compile.referring import Grants, secret_problems
 from bartizan.identity.certificates import Certificates
+from bartizan.identity.crls import Lists
 from bartizan.identity.named import FILE, NamedSecrets
 from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
@@ -20,10 +21,12 @@ def at_start(base: Path, state: Path) -> Callable[[Snapshot], Iterable[Problem]]
     def problems(snapshot: Snapshot) -> Iterator[Problem]:
         if not (state / FILE).exists():
             yield from Certificates(base).problems(snapshot)
+            yield from Lists(base).problems(snapshot)
             yield from _missing(snapshot, {}, state)
             return
         with closing(NamedSecrets(state / FILE, load_or_create(state / "control.key"))) as named:
             yield from Certificates(base, named).problems(snapshot)
+            yield from Lists(base, named).problems(snapshot)
             yield from _missing(snapshot, named.grants(), state)
 
     return problems

@@ -17,6 +17,7 @@ from bartizan.model.snapshot import Key, Snapshot
 from bartizan.plane.changed import changed
 from bartizan.plane.declaring import Declaring
 from bartizan.plane.desk import Desk, Wanted
+from bartizan.plane.keys import Keys
 from bartizan.plane.living import Living
 from bartizan.plane.named import Named
 from bartizan.plane.noting import Noting
@@ -57,9 +58,11 @@ class Operations:
     declaring: Declaring
     trials: Trials = field(init=False)
     named: Named = field(init=False)
+    keys: Keys = field(init=False)
 
     def __post_init__(self) -> None:
         self.named = Named(self.desk, self.living, self.publisher)
+        self.keys = Keys(self.desk, self.living, lambda: self.declaring.declared)
         self.trials = Trials(self.desk, self.store, self.files, self.folder, self.active, self.newest, changed)
 
     @property

@@ -223,7 +223,7 @@ def _principal(wanted: HypotheticalRequest, snapshot: Snapshot) -> Principal | N
     if wanted.consumer:
         if (consumer := snapshot.consumers.get(wanted.consumer)) is None:
             raise NotFound(f"There is no Consumer {wanted.consumer!r}.", code="consumer-unknown")
-        return UnknownKey() if consumer.disabled else view(consumer)
+        return view(consumer) if consumer.counts(wanted.at or datetime.now(UTC)) else UnknownKey()
     if wanted.issuer:
         if wanted.issuer not in snapshot.issuers:
             raise NotFound(f"There is no Issuer {wanted.issuer!r}.", code="issuer-unknown")

@@ -28,6 +28,8 @@ class Live:
     brakes: tuple[Braked, ...] = ()
     certificates: Mapping[str, bytes] = field(default_factory=dict)
     """Certificates with their keys, those of listeners and those towards upstreams, as serialized Secrets by name."""
+    lists: Mapping[str, bytes] = field(default_factory=dict)
+    """Lists of revoked client certificates, by Tls policy."""
     notes: Mapping[str, bytes] = field(default_factory=dict)
     """What nodes are told beside it: what was revoked, by name."""
 
@@ -83,6 +85,7 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
     wanted = {names.certificate(tls.name) for tls in compiled.snapshot.policies if isinstance(tls, Tls)}
     wanted.update(names.towards(one.name, one.use) for one in towards(compiled.snapshot))
     found.update({(names.SECRET, name): body for name, body in alive.certificates.items() if name in wanted})
+    found.update(_trusted(compiled, alive))
     if (stale := compiled.snapshot.gateway.max_stale) is not None:
         found[names.NOTE, names.SETTINGS] = orjson.dumps({"max_stale_s": stale.total_seconds()})
     found.update({(names.NOTE, name): body for name, body in alive.notes.items()})
@@ -93,6 +96,16 @@ def _late(compiled: Compiled, alive: Live) -> list[tuple[str, Any]]:
     """What is refused when it is known who calls, whatever the policies say."""
     proof = live.unproven(bindings(compiled.snapshot.policies))
     return [*live.mistyped(compiled.snapshot.issuers.values()), *proof, *refused(alive.brakes).late]
+
+
+def _trusted(compiled: Compiled, alive: Live) -> Resources:
+    """The client CAs that have lists of revoked certificates, instead of those that the policy brings."""
+    found: Resources = {}
+    for tls in compiled.snapshot.policies:
+        if isinstance(tls, Tls) and tls.crls:
+            held = tls.trusted(compiled.snapshot.files, alive.lists.get(tls.name))
+            found.update({(names.SECRET, name): body for name, body in held.items()})
+    return found
 
 
 def divided(state: State, split: Split | None, before: State | None = None) -> State:

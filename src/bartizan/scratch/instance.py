@@ -88,7 +88,7 @@ class Scratch:
         if found is None:
             near = get_close_matches(name, self.snapshot.consumers, n=1, cutoff=0.5)
             raise NotFound(f"There is no Consumer {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""), code="consumer-unknown")
-        return UnknownKey() if found.disabled else view(found)
+        return view(found) if found.counts() else UnknownKey()
 
     async def ask(self, question: Question) -> Decision:
         """What would be decided. Unaskable for a question that can't be put; Unavailable if Envoy has ended."""

@@ -17,7 +17,7 @@ from bartizan.identity.table import ConsumerView, fields_of, identity, order_mar
 from bartizan.model.consumer import Consumer, Issuer
 from bartizan.model.snapshot import Snapshot
 from bartizan.scratch.frame import H_GIVEN
-from bartizan.scratch.question import Certificate, Claim, Identified, Principal, Question, Token
+from bartizan.scratch.question import Certificate, Claim, Identified, Question, Token
 from bartizan.scratch.wire import Sent
 
 _METHOD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
@@ -157,7 +157,7 @@ def _moment(at: datetime | None) -> str:
 
 
 def _principal(question: Question, setting: Setting) -> Iterator[tuple[str, str]]:
-    given = list(_given(question.principal, setting))
+    given = list(_given(question, setting))
     if given:
         yield from given
         yield H_GIVEN, ",".join(name for name, _ in given)
@@ -165,15 +165,15 @@ def _principal(question: Question, setting: Setting) -> Iterator[tuple[str, str]
         yield (setting.key_header, _UNKNOWN_KEY) if setting.key_header else ("cookie", f"{setting.key_cookie}={_UNKNOWN_KEY}")
 
 
-def _given(principal: Principal | None, setting: Setting) -> Iterator[tuple[str, str]]:
+def _given(question: Question, setting: Setting) -> Iterator[tuple[str, str]]:
     """The headers into which production turns a good credential. None for one that isn't good."""
-    match principal:
+    match question.principal:
         case ConsumerView() as consumer:
             yield names.H_PRINCIPAL, _identity(consumer, setting)
         case Token() as token:
             yield from _token(token, setting)
         case Certificate() as certificate:
-            yield from _certificate(certificate, setting)
+            yield from _certificate(certificate, setting, question.at)
         case Identified() as known:
             yield from _identified(known, setting)
 
@@ -209,7 +209,7 @@ def _entry(consumer: str, noted: Mapping[str, str], setting: Setting) -> str:
     return order_mark(setting.attributes) + ";".join(texts)
 
 
-def _certificate(certificate: Certificate, setting: Setting) -> Iterator[tuple[str, str]]:
+def _certificate(certificate: Certificate, setting: Setting, at: datetime | None) -> Iterator[tuple[str, str]]:
     if not certificate.san and not certificate.fingerprint:
         raise Unaskable("a certificate has a subject alternative name or a fingerprint")
     by_name = setting.certificates.get(names.certificate_key(certificate.ca, certificate.san))
@@ -217,7 +217,7 @@ def _certificate(certificate: Certificate, setting: Setting) -> Iterator[tuple[s
     if consumer is None:
         yield CA_HEADER, certificate.ca
         yield CERTIFICATE_HEADER, f"{certificate.ca}|{certificate.san}"
-    elif not consumer.disabled:
+    elif consumer.counts(at or datetime.now(UTC)):
         yield CA_HEADER, certificate.ca
         yield names.H_PRINCIPAL, _identity(view(consumer), setting)
 

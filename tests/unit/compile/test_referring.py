@@ -71,6 +71,7 @@ def test_each_reference_is_found_with_what_it_is_for() -> None:
 def test_there_is_no_other_place_for_one() -> None:
     """A kind that takes a secret has to say here, and in `references`, what it does with it."""
     known = {("Api", "upstream.tls.private_key"), ("Consumer", "credentials.api_key"), ("Issuer", "jwks"), ("Tls", "private_key")}
+    known.add(("Tls", "crls"))
     assert {(kind, path) for kind, model in TYPES.items() for path in _places(model, "")} == known
 
 

@@ -2,14 +2,17 @@
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from bartizan.compile.read import assemble, read
+from bartizan.envoy import message_type
 from bartizan.identity.credentials import ALL, Tables
-from bartizan.identity.key_text import OTHER, SHARDS
+from bartizan.identity.key_text import ALL_SHARDS
 from bartizan.identity.keys import KeyStore
+from bartizan.identity.table import holders
 from bartizan.model.snapshot import Snapshot
 from bartizan.secrets.envelope import Envelope
 
@@ -54,7 +57,7 @@ def test_what_a_change_touches_is_made_anew(store: KeyStore, tmp_path: Path, aft
     before, now = _snapshot(FRAME, ACME, BETA), _snapshot(*after)
     tables = Tables(store, tmp_path)
     tables.rebuild(before, time.time())
-    assert set(tables.bodies) == {*SHARDS, OTHER} == ALL
+    assert set(tables.bodies) == set(ALL_SHARDS) == ALL
     touched = tables.touched(before.consumers, now.consumers)
     tables.rebuild(now, time.time(), touched)
     assert tables.bodies == _anew(store, tmp_path, now)
@@ -81,3 +84,91 @@ def test_other_attributes_or_another_order_of_them_tell_all_identities_anew(stor
         now = _snapshot(FRAME.replace("{plan: string, job: string}", attributes), ACME, BETA)
         tables.rebuild(now, time.time())
         assert tables.bodies == _anew(store, tmp_path, now)
+
+
+def _holders(tables: Tables) -> set[str]:
+    return {consumer for body in tables.bodies.values() for consumer, _ in holders(body)}
+
+
+def _day(offset: float) -> str:
+    return datetime.fromtimestamp(NOON + offset, UTC).isoformat()
+
+
+NOON = 1_800_000_000.0
+PRINT = "credentials: [{fingerprint: FF}]\n".replace("FF", "b" * 64)
+
+
+def _timed(starts: float | None, expires: float | None, more: str = "") -> str:
+    ends = "".join(f"{name}: '{_day(at)}'\n" for name, at in (("starts", starts), ("expires", expires)) if at is not None)
+    return ACME.replace("---\n", "") + ends + more + "---\n"
+
+
+@pytest.mark.parametrize("more", ["", PRINT])
+def test_a_consumer_counts_from_its_start_to_its_end_whichever_way_the_clock_goes(store: KeyStore, tmp_path: Path, more: str) -> None:
+    now = _snapshot(FRAME, _timed(100, 200, more), BETA)
+    tables = Tables(store, tmp_path)
+    tables.rebuild(now, NOON)
+    assert _holders(tables) == {"beta"}
+    own = ALL if more else store.shards_of({"acme"})
+    for at, counts in ((99.9, False), (100, True), (199.9, True), (200, False), (1e6, False), (150, True), (50, False)):
+        before = "acme" in _holders(tables)
+        touched = tables.turned(NOON + at)
+        assert touched == (own if before is not counts else frozenset()), at
+        tables.rebuild(now, NOON + at, touched)
+        assert ("acme" in _holders(tables)) is counts, at
+        assert tables.bodies == _at(store, tmp_path, now, NOON + at)
+
+
+def _at(store: KeyStore, folder: Path, snapshot: Snapshot, now: float) -> dict[str, bytes]:
+    tables = Tables(store, folder)
+    tables.rebuild(snapshot, now)
+    return tables.bodies
+
+
+def test_all_tables_say_the_same_of_a_consumer_though_its_end_comes_between_two(store: KeyStore, tmp_path: Path) -> None:
+    now = _snapshot(FRAME, _timed(None, 10), BETA)
+    tables = Tables(store, tmp_path)
+    tables.rebuild(now, NOON)
+    shards = sorted(store.shards_of({"acme"}))
+    tables.rebuild(now, NOON + 11, shards[:1])  # another key of this shard changed, and the clock hasn't been looked at
+    assert tables.turned(NOON + 11) == set(shards)
+    tables.rebuild(now, NOON + 11, shards)
+    assert "acme" not in _holders(tables)
+
+
+def test_an_edit_of_its_time_holds_at_once(store: KeyStore, tmp_path: Path) -> None:
+    before, after = _snapshot(FRAME, _timed(None, -10), BETA), _snapshot(FRAME, _timed(None, 10), BETA)
+    tables = Tables(store, tmp_path)
+    tables.rebuild(before, NOON)
+    assert "acme" not in _holders(tables)
+    tables.rebuild(after, NOON, tables.touched(before.consumers, after.consumers))
+    assert "acme" in _holders(tables)
+    assert tables.turned(NOON) == frozenset()
+    assert [one for one in tables.timed_warnings(NOON) if "Consumer/acme: it expires at" in one]
+
+
+SCOPED = FRAME.replace("job: string", "scopes: words, job: string")
+
+
+def test_the_scopes_of_a_key_stand_for_its_consumers(tmp_path: Path) -> None:
+    store = KeyStore(tmp_path / "keys", Envelope(b"k" * 32))
+    wide, narrow, none = store.new("acme"), store.new("acme", scopes=("orders:read",)), store.new("beta", scopes=("a",))
+    acme = ACME.replace("plan: gold", "plan: gold, scopes: [everything]")
+    tables = Tables(store, tmp_path)
+    tables.rebuild(_snapshot(SCOPED, acme, BETA), time.time())
+    clients = {one.id: client for one in store.records() for client in [_client(tables, one.key.reveal())]}
+    assert clients[wide.id].endswith(';[];gold;["everything"];')
+    assert clients[narrow.id].endswith(';[];gold;["orders:read"];')
+    assert clients[none.id].endswith(';["ops"];silver;["a"];')
+    # Where nothing can ask for them, such a key is refused: it was to do less than its consumer.
+    for frame in (FRAME, SCOPED.replace("scopes: words", "scopes: list")):
+        tables.rebuild(_snapshot(frame, ACME, BETA), time.time())
+        assert {key for body in tables.bodies.values() for _, key in holders(body)} == {wide.id}
+    store.close()
+
+
+def _client(tables: Tables, text: str) -> str:
+    config = message_type("envoy.config.core.v3.TypedExtensionConfig").FromString(tables.bodies[text[3]])
+    auth = message_type("envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth").FromString(config.typed_config.value)
+    (found,) = (one.client for one in auth.credentials if one.key == text)
+    return str(found)

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from bartizan.identity.brake import Brake
-from bartizan.identity.expiring import Soon, blocks, certificates, keys, tokens
-from bartizan.identity.keys import KeyRecord
+from bartizan.identity.expiring import Soon, blocks, certificates, consumers, keys, tokens, unused
+from bartizan.identity.key_record import KeyRecord
 from bartizan.identity.operators import Operator
 from bartizan.secrets.sealed import Secret
+from bartizan.telemetry.last_use import Used
 from tests.certificates import authority
 from tests.unit.meaning.made import FRAME, made
 
@@ -33,6 +34,43 @@ def test_keys_tokens_and_blocks(ends: float | None, told: str | None) -> None:
 
 def test_the_first_token_is_meant_to_end() -> None:
     assert list(tokens([Operator("tok_a", "first", "admin", NOW, NOW + 60, once=True)], SOON)) == []
+
+
+OLD = NOW - 100 * DAY
+BEFORE = NOW - 90 * DAY
+
+
+@pytest.mark.parametrize(
+    ("created", "last", "since", "told"),
+    [
+        (OLD, None, OLD, "was never used"),
+        (OLD, OLD + DAY, OLD, "was last used at 2026-10-08"),
+        (OLD, NOW - DAY, OLD, None),
+        (NOW - DAY, None, OLD, None),  # it is newer than that
+        (OLD, None, NOW - DAY, None),  # nobody looked for so long
+        (OLD, None, None, None),
+    ],
+)
+def test_keys_that_nobody_uses(created: float, last: int | None, since: int | None, told: str | None) -> None:
+    key = KeyRecord("key_a", "acme", "laptop", Secret("bz_text"), created, None)
+    known = Used({} if last is None else {"key_a": int(last)}, None if since is None else int(since))
+    found = list(unused([key], known, BEFORE))
+    assert [one.code for one in found] == ([] if told is None else ["key-unused"])
+    assert all(told in one.message and "bartizan key revoke key_a" in one.hint for one in found if told)
+
+
+def test_a_key_that_ends_for_its_successor_isnt_told_to_be_unused() -> None:
+    key = KeyRecord("key_a", "acme", "", Secret("bz_text"), OLD, None, (), "key_b")
+    assert list(unused([key], Used({}, int(OLD)), BEFORE)) == []
+
+
+def test_consumers_that_live_for_a_time() -> None:
+    days = ("2027-01-20T00:00:00Z", "2027-06-01T00:00:00Z")
+    texts = [f"{{kind: Consumer, name: c{i}, expires: '{when}'}}" for i, when in enumerate(days)]
+    off = "{kind: Consumer, name: off, expires: '2027-01-20T00:00:00Z', disabled: true}"
+    found = list(consumers(made(*texts, off).snapshot, SOON))
+    assert [(one.code, str(one.at.path)) for one in found] == [("consumer-expires", "Consumer/c0: expires")]
+    assert "expires at 2027-01-20 00:00 UTC" in found[0].message
 
 
 def test_certificates_in_files(tmp_path: Path) -> None:

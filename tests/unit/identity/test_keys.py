@@ -12,6 +12,7 @@ import pytest
 
 from bartizan.errors import Conflict, Invalid, NotFound, Unavailable
 from bartizan.identity.journal import Journal
+from bartizan.identity.key_record import WantedKey
 from bartizan.identity.key_text import SHARDS, is_wellformed, key_text, shard_of
 from bartizan.identity.keys import KeyStore
 from bartizan.secrets.envelope import Envelope, Tampered
@@ -68,15 +69,15 @@ def test_a_revoked_key_is_gone_for_good(store: KeyStore, tmp_path: Path) -> None
         with pytest.raises(NotFound, match=made.id):
             seen.revoke(made.id)
         with pytest.raises(Conflict, match="stays so"):
-            seen.add("acme", made.key)
+            seen.add(WantedKey("acme"), made.key)
         assert seen.generation == 3
 
 
 def test_a_key_is_brought_along_once(store: KeyStore) -> None:
     text = Secret(key_text())
-    ident = store.add("acme", text).id
+    ident = store.add(WantedKey("acme"), text).id
     with pytest.raises(Conflict, match=f"{ident} of acme") as caught:
-        store.add("other", text)
+        store.add(WantedKey("other"), text)
     assert text.reveal() not in str(caught.value)
     assert store.records()[0].key == text
 
@@ -88,7 +89,7 @@ def test_a_key_is_brought_along_once(store: KeyStore) -> None:
 )
 def test_what_is_no_key_is_not_taken_nor_shown(store: KeyStore, text: str) -> None:
     with pytest.raises(Invalid, match="mistyped") as caught:
-        store.add("acme", Secret(text))
+        store.add(WantedKey("acme"), Secret(text))
     assert len(text) < 6 or text not in str(caught.value)
     assert store.generation == 0
 
@@ -122,6 +123,69 @@ def test_expired_keys_do_not_count_and_their_shards_are_known(store: KeyStore) -
     assert store.shards_expired(1020, 1021) == {shard_of(late.key.reveal())}
     store.revoke(late.id)
     assert store.shards_expired(1020, 1021) == frozenset()
+
+
+def test_scopes_are_kept_and_told(store: KeyStore, tmp_path: Path) -> None:
+    made, plain = store.new("acme", scopes=("orders:read", "orders:write")), store.new("acme")
+    for seen in (store, opened(tmp_path)):
+        assert seen.record(made.id).scopes == ("orders:read", "orders:write")
+        assert seen.record(plain.id).scopes == ()
+        assert [one.id for one in seen.scoped()] == [made.id]
+    with pytest.raises(Invalid, match="no scope"):
+        store.new("acme", scopes=("a b",))
+
+
+def test_a_version_that_knows_no_scopes_refuses_such_a_key(store: KeyStore, tmp_path: Path) -> None:
+    store.new("acme", scopes=("orders:read",))
+    events = [orjson.loads(one)[0] for one in Journal(tmp_path / "keys", ENVELOPE, "keys").read()]
+    assert events == ["add-scoped"]  # an older version would let it do everything if it were an "add"
+
+
+def test_a_rotated_key_ends_after_the_overlap_and_its_successor_is_like_it(tmp_path: Path) -> None:
+    clock = Clock()
+    store = opened(tmp_path, clock)
+    old = store.new("acme", name="ci", expires=1500, scopes=("orders:read",))
+    store.poll()
+    made, ending = store.rotate(old.id, 60)
+    assert (ending.id, ending.expires, ending.successor) == (old.id, 1060.0, made.id)
+    changes = store.poll()
+    assert changes is not None and changes.added == (made.id,) and changes.revoked == ()
+    assert changes.shards == {shard_of(old.key.reveal()), shard_of(made.key.reveal())}
+    for seen in (store, opened(tmp_path)):
+        new = seen.record(made.id)
+        assert (new.consumer, new.name, new.scopes, new.created, new.expires) == ("acme", "ci", ("orders:read",), 1000.0, 1500.0)
+        assert new.key == made.key != old.key and is_wellformed(made.key.reveal())
+        assert {one.id for one in seen.live(1059.9)} == {old.id, made.id}
+        assert {one.id for one in seen.live(1060)} == {made.id}
+        assert seen.shards_expired(1059, 1060) == {shard_of(old.key.reveal())}
+
+
+def test_an_overlap_makes_no_key_last_longer_than_it_was_to(store: KeyStore) -> None:
+    old = store.new("acme", expires=1010)
+    _, ending = store.rotate(old.id, 3600)
+    assert ending.expires == 1010.0
+
+
+def test_a_key_is_rotated_once(store: KeyStore) -> None:
+    old = store.new("acme")
+    first, _ = store.rotate(old.id, 60)
+    with pytest.raises(Conflict, match=first.id):
+        store.rotate(old.id, 60)
+    assert store.rotate(first.id, 60)[1].id == first.id
+
+
+def test_what_cant_be_rotated_is_refused(store: KeyStore) -> None:
+    made = store.new("acme")
+    for overlap in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(Invalid, match="overlap"):
+            store.rotate(made.id, overlap)
+    with pytest.raises(Invalid, match="expire"):
+        store.rotate(made.id, 60, 999)
+    store.revoke(made.id)
+    for ident in (made.id, "key_none"):
+        with pytest.raises(NotFound, match=ident):
+            store.rotate(ident, 60)
+    assert store.generation == 2
 
 
 def test_one_shard_can_be_asked_for_alone(store: KeyStore) -> None:
@@ -204,6 +268,7 @@ def test_many_processes_write_at_once_and_nothing_is_lost(tmp_path: Path) -> Non
 
 KILLED = """
 import sys, pathlib
+from bartizan.identity.key_record import WantedKey
 from bartizan.identity.keys import KeyStore
 from bartizan.secrets.envelope import Envelope
 store = KeyStore(pathlib.Path(sys.argv[1]), Envelope(b"k" * 32))
@@ -226,6 +291,7 @@ def test_a_writer_that_is_killed_loses_no_key_it_told_of(tmp_path: Path) -> None
 
 LOADING = """
 import pathlib, sys, time
+from bartizan.identity.key_record import WantedKey
 from bartizan.identity.keys import KeyStore
 from bartizan.secrets.envelope import Envelope
 
@@ -247,3 +313,41 @@ def test_a_hundred_thousand_keys_load_within_a_second_and_in_little_memory(tmp_p
     assert {count for _, _, count in runs} == {"100000"}
     assert min(float(took) for took, _, _ in runs) <= 1.0
     assert max(int(grown) for _, grown, _ in runs) <= 64 << 20
+
+
+FOREIGN = [(WantedKey("acme", "ci", 2000.0, ("a",)), Secret(f"sk-live-{n:016}")) for n in range(5000)]
+
+
+def test_keys_of_another_form_come_all_or_not_at_all(store: KeyStore, tmp_path: Path) -> None:
+    revoked = store.new("acme")
+    store.revoke(revoked.id)
+    there = store.new("beta")
+    wrong = store.bring(
+        [*FOREIGN[:2], (WantedKey("acme"), revoked.key), (WantedKey("acme"), there.key), (WantedKey("acme"), Secret("short"))]
+    )
+    assert set(wrong) == {2, 3, 4} and "revoked" in wrong[2] and there.id in wrong[3]
+    assert store.bring(FOREIGN, dry=True) == {}
+    assert [one.id for one in store.records()] == [there.id] and store.generation == 3
+    assert store.bring(FOREIGN) == {}
+    for seen in (store, opened(tmp_path)):
+        brought = [one for one in seen.records() if one.id != there.id]
+        assert len({one.id for one in brought}) == 5000
+        assert {(one.consumer, one.name, one.expires, one.scopes) for one in brought} == {("acme", "ci", 2000.0, ("a",))}
+        assert len({shard_of(one.key.reveal()) for one in brought}) == 16
+    assert len(store.bring(FOREIGN)) == 5000
+    gone = store.records()[0] if store.records()[0].id != there.id else store.records()[1]
+    store.revoke(gone.id)
+    assert gone.id not in {one.id for one in opened(tmp_path).records()}
+    assert b"sk-live" not in (tmp_path / "keys").read_bytes()
+
+
+def test_a_crash_while_keys_are_brought_along_leaves_none_of_them(store: KeyStore, tmp_path: Path) -> None:
+    assert store.bring(FOREIGN) == {}
+    lines = (tmp_path / "keys").read_bytes().splitlines(keepends=True)
+    assert len(lines) > 1
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "keys").write_bytes(b"".join(lines[:-1]))
+    cut = opened(tmp_path / "cut")
+    assert cut.records() == ()
+    assert cut.bring(FOREIGN[:3]) == {}
+    assert len(cut.records()) == len(opened(tmp_path / "cut").records()) == 3

@@ -9,6 +9,7 @@ import pytest
 
 from bartizan.errors import Conflict
 from bartizan.identity.brake import Brake, Brakes, What
+from bartizan.identity.key_record import WantedKey
 from bartizan.identity.key_text import key_text
 from bartizan.identity.keys import KeyStore
 from bartizan.identity.revoked import BRAKES, KEYS, Documents, blocks, forgets, taken_over
@@ -71,7 +72,7 @@ def test_what_was_revoked_after_a_backup_comes_back_from_the_documents(plane: Pl
     assert restored.brakes.active(1001) == (brake,)
     for key in (old.key, late.key):
         with pytest.raises(Conflict, match="revoked"):
-            restored.keys.add("acme", key)
+            restored.keys.add(WantedKey("acme"), key)
     changes = restored.keys.poll()
     assert changes and changes.revoked == (old.id,) and len(changes.shards) == 1
     again = Plane(restored.folder)
@@ -158,7 +159,7 @@ def test_what_isnt_genuine_changes_nothing(plane: Plane, backup: Callable[[], Pl
 
 def test_thousands_are_taken_over_at_once(plane: Plane, backup: Callable[[], Plane]) -> None:
     texts = [key_text() for _ in range(300)]
-    made = [plane.keys.add("acme", Secret(text)) for text in texts]
+    made = [plane.keys.add(WantedKey("acme"), Secret(text)) for text in texts]
     restored = backup()
     for one in made[:200]:
         plane.keys.revoke(one.id)

@@ -139,7 +139,7 @@ def test_the_gate_is_productions_with_one_more_step() -> None:
 
 def test_production_holds_nobodys_key_and_an_unused_one_for_each_issuer() -> None:
     tables = [discovered(BEFORE, name, "api_key_auth.v3.ApiKeyAuth") for type_url, name in BEFORE if name.startswith("keys/")]
-    assert len(tables) == 33
+    assert len(tables) == 49
     assert {credential.client for table in tables for credential in table.credentials} == {"-"}
     again, _ = both()
     keys = [

@@ -7,7 +7,8 @@ from bartizan.cli.arguments import as_json, files, lasting, store
 NAME = "lint"
 HELP = (
     "Tell which rules are no good any more: that another makes dead, that no recorded request met, that let everything through; and which "
-    "rules, certificates, keys, tokens, freezes and blocks expire soon. Exit status 0, or with --strict 1 if anything is told."
+    "rules, certificates, keys, consumers, tokens, freezes and blocks expire soon, and which keys nobody uses. Exit status 0, or with "
+    "--strict 1 if anything is told."
 )
 EXAMPLES = (
     "bartizan lint -f policies/",
@@ -21,6 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     files(parser)
     parser.add_argument("--last", type=lasting, default="30d", metavar="TIME", help="how far back the records are asked (default: 30d)")
     parser.add_argument("--within", type=lasting, default="30d", metavar="TIME", help="what ends within this is told (default: 30d)")
+    parser.add_argument("--unused", type=lasting, default="90d", metavar="TIME", help="a key unused for so long is told (default: 90d)")
     parser.add_argument("--strict", action="store_true", help="exit status 1 if anything is told")
     store(parser)
     as_json(parser)
