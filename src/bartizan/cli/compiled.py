@@ -4,6 +4,7 @@ from pathlib import Path
 
 from bartizan.compile import Compiled, compile
 from bartizan.identity.certificates import Certificates
+from bartizan.identity.databases import Databases
 from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
 from bartizan.rollout.folder import Folder
@@ -16,4 +17,4 @@ def compiled(path: Path) -> Compiled | tuple[Problem, ...]:
     if not isinstance(found, Snapshot):
         return found
     made = compile(found)
-    return made.problems or tuple(Certificates(folder.base).problems(found)) or made
+    return made.problems or (*Certificates(folder.base).problems(found), *Databases(folder.base).problems(found)) or made

@@ -33,7 +33,7 @@ class Compiled:
     problems: tuple[Problem, ...]
 
     def asked(self) -> frozenset[str]:
-        """The principal's attributes, and `groups`, that some policy or upstream may ask for."""
+        """The principal's attributes, `groups`, and what is told of places, as far as some policy or upstream may ask for it."""
         return frozenset().union(*(part.asked for part in self.parts.values()))
 
     def scopes(self) -> Iterator[Scope]:
@@ -55,7 +55,7 @@ class Stamped:
 def compile(snapshot: Snapshot, sources: Sources | None = None, before: Compiled | None = None) -> Compiled:
     """The snapshot compiled; what `before` compiled from the same API and policies is taken over as it is."""
     sources = sources or Sources()
-    setting = Setting(snapshot, Schema(snapshot.gateway.attributes), sources)
+    setting = Setting(snapshot, Schema.of(snapshot.gateway), sources)
     policies = [policy for policy in snapshot.policies if isinstance(policy, PolicyKind)]
     known = before.parts if before is not None and _same_frame(before, snapshot, sources) else {}
     parts: dict[str, Part] = {}

@@ -11,6 +11,8 @@ Each way in leaves headers of ours behind (nobody else can set them: they are re
 | client certificate | `x-bartizan-ca` | method and issuer |
 | client certificate of no consumer | `x-bartizan-cert` | id |
 | client certificate of a consumer | `x-bartizan-principal` | as of an API key, but for the method |
+
+Beside it stands where the request comes from, as databases tell it: `source.country` and its like, out of `x-bartizan-place-<name>`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -71,7 +73,8 @@ class Wanted:
     """What of principals has to be known, by default everything."""
 
     asked: frozenset[str] | None = None
-    """The attributes, and `groups`, that policies or upstreams may ask for: each costs a request half a microsecond."""
+    """The attributes, `groups`, and what is told of places, that policies or upstreams may ask for: each costs a request half a
+    microsecond."""
     certificates: bool = True
     """Whether some listener takes client certificates."""
     formerly: Mapping[str, str] | None = None
@@ -80,6 +83,8 @@ class Wanted:
     """Those that tables are written with: what the files declare, which needn't be what is served."""
     coming: Mapping[str, str] | None = None
     """Those that what is on its way out declares: as a canary it may ask for them already."""
+    places: Mapping[str, str] | None = None
+    """What databases tell of places, with its types."""
 
 
 def principal_of(
@@ -100,6 +105,7 @@ def principal_of(
         served[-1].snapshot.gateway.attributes,
         written,
         candidate.snapshot.gateway.attributes if candidate is not None else None,
+        {name: kind for one in asking for name, kind in one.snapshot.gateway.places.told().items()},
     )
     return principal_rules(gateway.attributes, {issuer.name: issuer.issuer for issuer in issuers.values()}, generation, wanted)
 
@@ -123,6 +129,8 @@ def principal_rules(attributes: Mapping[str, str], issuers: Mapping[str, str], g
     for one in (one for mark, one in others.items() if mark != order_mark(attributes)):
         keys += _key_rules(one, {name: kind for name, kind in types.items() if name == "groups" or one.get(name) == kind})
     rules = [noted, *keys, *_token_rules(types, issuers), *(_certificate_rules() if wanted.certificates else ())]
+    told = (wanted.places or {}).items()
+    rules += [_place_rule(name, kind) for name, kind in told if wanted.asked is None or name in wanted.asked]
     config = message("envoy.extensions.filters.http.header_to_metadata.v3.Config", request_rules=rules)
     resource = message("envoy.config.core.v3.TypedExtensionConfig", **extension("principal", config))
     return bytes(resource.SerializeToString(deterministic=True))
@@ -155,6 +163,11 @@ def _certificate_rules() -> Iterable[Rule]:
     yield _rule(CA_HEADER, "method", value="mtls")
     yield _rule(CA_HEADER, "issuer")
     yield _rule(CERTIFICATE_HEADER, "id")
+
+
+def _place_rule(name: str, kind: str) -> Rule:
+    """A truth that is neither true nor false isn't known."""
+    return _rule(names.place_header(name), name, number=kind == "number", **({"rewrite": _CLAIMS[kind]} if kind != "string" else {}))
 
 
 def _rule(header: str, key: str, **how: Any) -> Rule:

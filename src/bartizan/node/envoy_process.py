@@ -16,6 +16,7 @@ def envoy_child(node: NodeOptions, options: EnvoyOptions) -> Child:
     checked_version(path)
     private_folder(node.state)
     private_folder(node.state / "records")  # listeners name files in it, relative to the working directory
+    private_folder(node.state / "places")
     config, log = node.state / "envoy.json", node.state / "envoy.log"
     bootstrap = Bootstrap(node.node_id, str(ads_socket(node.state)), str(admin_socket(node.state)), max_connections=options.max_connections)
     config.write_bytes(orjson.dumps(bootstrap.config(), option=orjson.OPT_INDENT_2))

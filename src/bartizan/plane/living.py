@@ -13,6 +13,7 @@ from bartizan.identity.blocking import FailedAttempts
 from bartizan.identity.brake import Brake, Brakes
 from bartizan.identity.certificates import Certificates
 from bartizan.identity.credentials import ALL, Tables
+from bartizan.identity.databases import Databases
 from bartizan.identity.jwks import KeySets
 from bartizan.identity.keys import KeyStore
 from bartizan.identity.named import FILE as SECRETS
@@ -48,6 +49,7 @@ class Living:
         self.issuers = KeySets(self.wake, base, self.named)
         self.certificates = Certificates(base, self.named)
         self.towards = Towards(self.named)
+        self.databases = Databases(base, state)
         self.failed: FailedAttempts | None = None
         self._snapshot: Snapshot | None = None
         self._written: tuple[Mapping[str, str], ...] = ()
@@ -82,6 +84,7 @@ class Living:
         elif touched := self.tables.touched(old.consumers, new.consumers):
             self.tables.rebuild(new, now, touched)
             self._base = self._numbers.next()
+        self.databases.declare(new.gateway)
         if self.certificates.declare(new):
             self._base = self._numbers.next()
         if self.failed is None or self.failed.rules != new.gateway.blocking:
@@ -100,7 +103,8 @@ class Living:
 
     def problems(self, snapshot: Snapshot, before: Snapshot | None) -> tuple[Problem, ...]:
         """What keeps a snapshot from being served, though it is in order by itself: no good pair, or secrets that aren't there."""
-        return (*self.certificates.problems(snapshot), *secret_problems(snapshot, self.named.grants(), before))
+        pairs, databases = self.certificates.problems(snapshot), self.databases.problems(snapshot)
+        return (*pairs, *databases, *secret_problems(snapshot, self.named.grants(), before))
 
     def notes(self) -> dict[str, bytes]:
         """What nodes keep of all that was revoked and blocked."""
@@ -170,6 +174,12 @@ class Living:
             if any(str(record.get("details")).startswith("jwt_authn_access_denied") for record in batch):
                 self.issuers.unknown_key()
 
+    async def watch_databases(self) -> None:
+        """Follows the databases of places. Envoy sees by itself that a copy is another, so there is nothing to publish."""
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            await asyncio.to_thread(self.databases.refresh)
+
     async def watch_certificates(self) -> None:
         """Follows the files of certificates."""
         while True:
@@ -208,7 +218,10 @@ class Living:
         failed = self.failed.warnings() if self.failed else []
         if self._jumped is not None and time.monotonic() < self._jumped[0] + _JUMP_TOLD_S:
             failed = [*failed, self._jumped[1]]
-        return [*self.tables.warnings, *self._issuer_warnings(), *self.certificates.warnings(), *self.towards.warnings(), *failed]
+        return [*self.tables.warnings, *self._issuer_warnings(), *self._file_warnings(), *failed]
+
+    def _file_warnings(self) -> list[str]:
+        return [*self.certificates.warnings(), *self.towards.warnings(), *self.databases.warnings()]
 
     def told(self) -> dict[str, Any]:
         """What is refused at the moment, whatever the policies say."""

@@ -208,6 +208,7 @@ def _question(wanted: HypotheticalRequest, snapshot: Snapshot) -> Question:
         source=wanted.source,
         listener=wanted.listener,
         size=wanted.size,
+        place=tuple(wanted.place.items()),
     )
 
 

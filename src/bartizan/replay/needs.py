@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 
 from bartizan.condition import Schema, Sources
 from bartizan.envoy import message_type, names
+from bartizan.model.places import is_place
 from bartizan.model.snapshot import Snapshot
 from bartizan.policies import Place, PolicyKind
 
@@ -46,7 +47,7 @@ _EXPR = "cel.expr.Expr"
 def needs(policy: PolicyKind, api: str, snapshot: Snapshot) -> frozenset[str]:
     """What the policy asks for on this API, in the words of conditions: `principal.plan`, `now`, `request.headers["x-tenant"]`."""
     found = snapshot.apis[api]
-    place = Place(policy.id, False, found, found.paths[0], snapshot.gateway, Schema(snapshot.gateway.attributes), SCRATCH, snapshot.files)
+    place = Place(policy.id, False, found, found.paths[0], snapshot.gateway, Schema.of(snapshot.gateway), SCRATCH, snapshot.files)
     permit = policy.compile(place).permit
     return frozenset() if permit is None else frozenset(_of_matcher(permit))
 
@@ -89,7 +90,12 @@ def header_name(header: str) -> str:
 def _of_metadata(namespace: str, key: str) -> str:
     if namespace == names.LISTS:
         return "source.ip"
-    return f"principal.{key}" if namespace == names.PRINCIPAL else f"{_METADATA}[{namespace}]"
+    return _known(key) if namespace == names.PRINCIPAL else f"{_METADATA}[{namespace}]"
+
+
+def _known(key: str) -> str:
+    """What is known of the caller, or of where it calls from."""
+    return key if is_place(key) else f"principal.{key}"
 
 
 def _of_messages(of: Message) -> Iterator[str]:
@@ -148,6 +154,6 @@ def _named(dotted: str) -> Iterator[str]:
     if dotted.startswith(f"{_HEADERS}["):
         yield header_name(dotted[len(_HEADERS) + 1 : -1])
     elif dotted.startswith(f"{_PRINCIPAL}["):
-        yield f"principal.{dotted[len(_PRINCIPAL) + 1 : -1]}"
+        yield _known(dotted[len(_PRINCIPAL) + 1 : -1])
     elif dotted not in {f"{_METADATA}[{names.PRINCIPAL}]", "string", "double", "bool", "int", "timestamp"}:
         yield _CEL_NAMES.get(dotted, dotted)

@@ -118,7 +118,9 @@ def _take_over(connections: Any, told: Collection[str]) -> None:
     _let_ours_in(connections.early_header_mutation_extensions)
     address = message("envoy.extensions.http.original_ip_detection.custom_header.v3.CustomHeaderConfig", header_name=names.H_SOURCE)
     connections.original_ip_detection_extensions.add(**extension("source", address))
-    filters = list(connections.http_filters)
+    filters = [
+        one for one in connections.http_filters if one.name not in {names.MAPPED, names.PLACES}
+    ]  # the question says where it comes from
     del connections.http_filters[:]
     answer = fixed("answer", message(_LUA, default_source_code={"inline_string": _ANSWER}))
     connections.http_filters.extend([_teller(told), *filters[:-1], answer, filters[-1]])
@@ -126,13 +128,14 @@ def _take_over(connections: Any, told: Collection[str]) -> None:
 
 
 def _let_ours_in(early: Any) -> None:
-    """Production begins with taking headers of ours out, and copies keys to where they are looked for. Only that is left."""
+    """Production begins with taking headers of ours out, copies keys to where they are looked for, and says what holds of an address that
+    no database lists. Only the latter two are left."""
     (whole,) = early
     found: Any = message_type(_EARLY).FromString(whole.typed_config.value)
-    keys = [one for one in found.mutations if one.append.header.key == names.H_KEY]
+    kept = [one for one in found.mutations if one.append.header.key.startswith((names.H_KEY, names.H_PLACE))]
     del early[:]
-    if keys:
-        early.add(**extension("early", message(_EARLY, mutations=keys)))
+    if kept:
+        early.add(**extension("early", message(_EARLY, mutations=kept)))
 
 
 def _teller(told: Collection[str]) -> Any:

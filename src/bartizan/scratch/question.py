@@ -78,3 +78,6 @@ class Question:
     """The announced size of its body, in bytes."""
     ja4: str = ""
     """The fingerprint of the caller's TLS."""
+    place: tuple[tuple[str, str], ...] = ()
+    """What databases tell of the caller's address, as texts by names such as `country`: no database is asked. A truth is `true`, `false` or
+    `unknown`; one that isn't given is false, all else that isn't given is unknown."""
