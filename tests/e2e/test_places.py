@@ -343,7 +343,7 @@ invariants:
 
 
 async def test_a_test_says_where_its_requests_come_from(rig: Rig, tmp_path: Path) -> None:
-    made = shutil.copytree(rig.gw.files, tmp_path / "files")
+    made = shutil.copytree(rig.gw.files, tmp_path / "files", ignore=shutil.ignore_patterns("geo"))
     tests = made / "places.test.yaml"
     tests.write_text(CASES)
     status, out = await bartizan("test", "-f", made)
@@ -385,6 +385,55 @@ async def test_a_restart_without_the_file_goes_on_with_what_was_kept(tmp_path: P
             assert (await rig.ask("de", MUNICH)).status_code == 200
             assert (await rig.ask("de", OSLO)).status_code == 403
             await again.until(lambda now: any("City.mmdb" in one for one in now["warnings"]))
+
+
+BEFORE = """kind: Gateway
+name: edge
+listeners: [{name: web, address: "127.0.0.1:{port}", trusted_proxies: [127.0.0.0/8]}]
+PLACES
+---
+{kind: Api, name: orders, paths: [/orders], upstream: "http://127.0.0.1:UPSTREAM"}
+---
+{kind: Public, name: open, reason: the place alone decides here}
+---
+{kind: Authorize, name: it, allow: 'ALLOW'}
+"""
+
+
+async def test_databases_come_go_and_come_back_and_in_between_nobody_slips_through(tmp_path: Path) -> None:
+    places.write_all(tmp_path / "files" / "geo")
+    with upstream() as port:
+        text = BEFORE.replace("UPSTREAM", str(port))
+        nobody = text.replace("PLACES", "").replace("ALLOW", "false")
+        named = text.replace("PLACES", "places: {anonymous: geo/Anonymous.mmdb}").replace("ALLOW", "!source.anonymous")
+        placed = text.replace("PLACES", "places: {city: geo/City.mmdb}").replace("ALLOW", 'source.country in ["DE"]')
+        async with gateway(tmp_path, {"all.yaml": nobody}) as gw:
+            rig, stop, seen = Rig(gw, gw.port), asyncio.Event(), set()
+            assert not list((gw.state / "places").iterdir())
+
+            async def anonymous() -> None:
+                while not stop.is_set():
+                    seen.add((await rig.ask("x", "198.51.100.190")).status_code)
+
+            await gw.edit("all.yaml", nobody)
+            load = [asyncio.create_task(anonymous()) for _ in range(3)]
+            for text in (named, nobody, named, nobody):
+                await gw.edit("all.yaml", text)
+                await asyncio.sleep(0.2)
+            stop.set()
+            await asyncio.gather(*load)
+            assert seen == {403}
+            await gw.edit("all.yaml", placed)
+            first = (await gw.status())["revision"]
+            await rig.becomes("x", MUNICH, 200)  # a connection from before isn't asked where it comes from, and refused
+            await gw.edit("all.yaml", named)
+            await rig.becomes("x", OSLO, 200)
+            assert (await rig.ask("x", TOR)).status_code == 403
+            status, out = await bartizan("rollback", first, "-m", "back to the country", "--state", gw.state)
+            assert status == 0, out
+            await rig.becomes("x", MUNICH, 200)
+            assert (await rig.ask("x", OSLO)).status_code == 403
+            await rig.proxied.aclose()
 
 
 FLEET = """kind: Gateway

@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv6Address, ip_network
@@ -10,7 +11,7 @@ from itertools import filterfalse
 
 from bartizan.meaning.formula import Atom, Formula, NumberTest, OfAddress, OfCel, OfHeader, OfPrincipal, PresentTest, StringTest, atoms
 from bartizan.model.consumer import Issuer
-from bartizan.model.places import is_place
+from bartizan.model.places import is_place, place_text
 from bartizan.scratch import Question, Token
 from bartizan.scratch.question import Claim
 
@@ -69,7 +70,10 @@ def _chosen(atom: Atom, found: Choices) -> None:
 
 
 def _of_place(key: str, texts: Iterable[str], found: Choices) -> None:
-    found.places.setdefault(key.removeprefix("source."), []).extend(text for text in texts if text.isprintable() and text.strip())
+    name = key.removeprefix("source.")
+    for text in texts:
+        with suppress(ValueError):  # what no database can tell needn't be tried
+            found.places.setdefault(name, []).append(place_text(name, text))
 
 
 def _place_text(value: Claim) -> str:

@@ -10,11 +10,12 @@ from bartizan.model.snapshot import Snapshot
 from bartizan.rollout.folder import Folder
 
 
-def compiled(path: Path) -> Compiled | tuple[Problem, ...]:
-    """What the files compile to, or all that is wrong with them."""
+def compiled(path: Path, *, databases: bool = False) -> Compiled | tuple[Problem, ...]:
+    """What the files compile to, or all that is wrong with them. `databases`: with those of places, which only a running gateway needs."""
     folder = Folder(path)
     found = folder.snapshot()
     if not isinstance(found, Snapshot):
         return found
     made = compile(found)
-    return made.problems or (*Certificates(folder.base).problems(found), *Databases(folder.base).problems(found)) or made
+    wrong = [*Certificates(folder.base).problems(found), *(Databases(folder.base).problems(found) if databases else ())]
+    return made.problems or tuple(wrong) or made

@@ -8,7 +8,7 @@ to start without, and conditions refuse as they do for whatever isn't known.
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,11 +87,11 @@ class Copies:
     _held: dict[Path, _Held] = field(default_factory=dict)
 
     def want(self, wanted: Mapping[Path, tuple[Database, Path]]) -> None:
-        """From now on these, each with where it comes from. New ones are copied at once."""
-        before = self._held
-        self._held = {copy: before.get(copy) or _Held(*which) for copy, which in wanted.items()}
-        for copy in self._held.keys() - before.keys():
-            self._take(copy, self._held[copy])
+        """From now on these too, each with where it comes from. New ones are copied at once."""
+        new = {copy: _Held(*which) for copy, which in wanted.items() if copy not in self._held}
+        for copy, held in new.items():
+            self._take(copy, held)
+        self._held = {**self._held, **new}
 
     def refresh(self) -> None:
         """Takes over files that changed and have come to rest since the last look."""
@@ -101,10 +101,10 @@ class Copies:
                 self._take(copy, held)
             held.seen = stamp
 
-    def errors(self) -> Iterator[tuple[Path, str, bool]]:
-        """The files that aren't good, with what is wrong; and whether a copy is used that was made before."""
+    def errors(self, of: Container[Path]) -> Iterator[tuple[Path, str, bool]]:
+        """Of these copies the files that aren't good, with what is wrong; and whether a copy is used that was made before."""
         for copy, held in self._held.items():
-            if held.error:
+            if held.error and copy in of:
                 yield held.source, held.error, _knows(copy, held.database)
 
     def _take(self, copy: Path, held: _Held) -> None:
@@ -172,6 +172,8 @@ class Databases:
     folder: Path
     state: Path | None = None
     _copies: Copies = field(default_factory=Copies)
+    _named: frozenset[Path] = frozenset()
+    """The copies that some gateway which is served, or on its way out, asks for."""
 
     def problems(self, snapshot: Snapshot) -> Iterator[Problem]:
         """What keeps a snapshot from being served: a database that isn't there, is none, or lacks what policies ask for. One that was good
@@ -195,11 +197,13 @@ class Databases:
         copy = self.state / names.place_file(database, file) if self.state is not None else None
         return (_told(copy, database) if copy is not None else None) or tells(self.folder / file, database)
 
-    def declare(self, gateway: Gateway) -> None:
-        """Takes over what a gateway says."""
+    def declare(self, gateways: Iterable[Gateway]) -> None:
+        """Takes over what these gateways say: those of what is served, and of what is on its way out."""
         if self.state is not None:
-            state, files = self.state, gateway.places.files()
-            self._copies.want({state / names.place_file(one, file): (one, self.folder / file) for one, file in files})
+            named = {pair for gateway in gateways for pair in gateway.places.files()}
+            wanted = {self.state / names.place_file(one, file): (one, self.folder / file) for one, file in named}
+            self._copies.want(wanted)
+            self._named = frozenset(wanted)
 
     def refresh(self) -> None:
         """Takes over files that changed."""
@@ -209,5 +213,5 @@ class Databases:
         """What `status` tells."""
         return [
             f"the database of places {source}: {error}; {'the one before is used on' if kept else 'nothing is known of what it tells'}"
-            for source, error, kept in self._copies.errors()
+            for source, error, kept in self._copies.errors(self._named)
         ]

@@ -54,7 +54,7 @@ class PlaceFiles:
             await asyncio.sleep(_LOOK_S)
 
     def _tell(self) -> None:
-        errors = [f"{source}: {error}" for source, error, _ in self._copies.errors()]
+        errors = [f"{source}: {error}" for source, error, _ in self._copies.errors(self._wanted)]
         told = f"Databases of places aren't good: {'; '.join(errors)}" if errors else None
         if told != self._told:
             self._told = told

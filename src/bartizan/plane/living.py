@@ -84,7 +84,6 @@ class Living:
         elif touched := self.tables.touched(old.consumers, new.consumers):
             self.tables.rebuild(new, now, touched)
             self._base = self._numbers.next()
-        self.databases.declare(new.gateway)
         if self.certificates.declare(new):
             self._base = self._numbers.next()
         if self.failed is None or self.failed.rules != new.gateway.blocking:
@@ -98,6 +97,7 @@ class Living:
         blocked = self.failed.blocked(moment) if self.failed else frozenset()
         braked = self.brakes.active(moment)
         served = [one.snapshot for one in (compiled, before, candidate) if one is not None]
+        self.databases.declare(one.gateway for one in served)
         pairs = {**self.certificates.bodies(), **self.towards.bodies(served)}
         return Live(generation, self.issuers.keys(), dict(self.tables.bodies), principal, blocked, braked, pairs, self.notes())
 

@@ -68,7 +68,7 @@ def test_what_a_policy_asks_for_must_be_told_by_some_file(geo: Path) -> None:
 def test_a_copy_is_made_and_followed(geo: Path, tmp_path: Path) -> None:
     held = Databases(geo, tmp_path)
     gateway = snapshot("{city: City.mmdb}").gateway
-    held.declare(gateway)
+    held.declare([gateway])
     copy = tmp_path / place_file("city", "City.mmdb")
     assert copy.read_bytes() == (geo / "City.mmdb").read_bytes()
     before = copy.stat().st_ino
@@ -88,7 +88,7 @@ def test_a_copy_is_made_and_followed(geo: Path, tmp_path: Path) -> None:
 def test_what_isnt_good_is_told_and_the_copy_stays(geo: Path, tmp_path: Path, content: bytes | None) -> None:
     held = Databases(geo, tmp_path)
     found = snapshot("{city: City.mmdb}", 'source.city == "x"')
-    held.declare(found.gateway)
+    held.declare([found.gateway])
     copy, good = tmp_path / place_file("city", "City.mmdb"), (geo / "City.mmdb").read_bytes()
     (geo / "City.mmdb").unlink() if content is None else (geo / "City.mmdb").write_bytes(content)
     for _ in range(3):
@@ -106,7 +106,7 @@ def test_what_isnt_good_is_told_and_the_copy_stays(geo: Path, tmp_path: Path, co
 
 def test_a_file_that_tells_less_is_not_taken(geo: Path, tmp_path: Path) -> None:
     held = Databases(geo, tmp_path)
-    held.declare(snapshot("{city: City.mmdb}").gateway)
+    held.declare([snapshot("{city: City.mmdb}").gateway])
     places.write(geo / "City.mmdb", {"192.0.2.0/24": places.city("NO")})
     for _ in range(2):
         held.refresh()
@@ -118,7 +118,7 @@ def test_another_file_has_another_copy(geo: Path, tmp_path: Path) -> None:
     places.write(geo / "Other.mmdb", {"192.0.2.0/24": places.city("NO", "03", "Oslo")})
     held = Databases(geo, tmp_path)
     for name in ("City.mmdb", "Other.mmdb"):
-        held.declare(snapshot(f"{{city: {name}}}").gateway)
+        held.declare([snapshot(f"{{city: {name}}}").gateway])
         assert (tmp_path / place_file("city", name)).read_bytes() == (geo / name).read_bytes()
     assert (tmp_path / place_file("city", "City.mmdb")).exists()  # a revision that is on its way out may still read it
 
@@ -145,11 +145,22 @@ def test_the_first_good_file_replaces_what_knows_nothing(geo: Path, tmp_path: Pa
     places.write(geo / "Tor.mmdb", {"192.0.2.0/24": {"is_tor_exit_node": True}})  # though it tells less
     copies = Copies()
     copies.want({copy: ("anonymous", geo / "Tor.mmdb")})
-    assert not list(copies.errors()) and copy.read_bytes() == (geo / "Tor.mmdb").read_bytes()
+    assert not list(copies.errors([copy])) and copy.read_bytes() == (geo / "Tor.mmdb").read_bytes()
 
 
 def test_without_any_good_file_it_is_told_that_nothing_is_known(geo: Path, tmp_path: Path) -> None:
     held = Databases(geo, tmp_path)
-    held.declare(snapshot("{city: None.mmdb}").gateway)
+    held.declare([snapshot("{city: None.mmdb}").gateway])
     (warning,) = held.warnings()
     assert "nothing is known of what it tells" in warning
+
+
+def test_what_nobody_names_any_more_is_not_told(geo: Path, tmp_path: Path) -> None:
+    held = Databases(geo, tmp_path)
+    none, city = (snapshot(f"{{city: {name}}}").gateway for name in ("None.mmdb", "City.mmdb"))
+    held.declare([city, none])
+    assert len(held.warnings()) == 1
+    held.declare([city])
+    assert not held.warnings()
+    held.declare([city, none])
+    assert len(held.warnings()) == 1

@@ -29,7 +29,7 @@ def test_keys_of_any_length_are_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", [1, 3, 20, 40, 100, 1000])
 def test_what_is_cut_off_is_none(city: Path, cut: int) -> None:
     city.write_bytes(city.read_bytes()[:-cut])
-    with pytest.raises(ValueError, match="^it is"):
+    with pytest.raises(ValueError, match=r"^it is"):
         mmdb.described(city)
 
 
@@ -42,7 +42,7 @@ def test_what_lacks_its_beginning_is_none(city: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"x", b"\xab\xcd\xefMaxMind.com", b"\xab\xcd\xefMaxMind.com\xe1", b"\xab\xcd\xefMaxMind.com\xe0"])
 def test_what_isnt_one_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.mmdb").write_bytes(content)
-    with pytest.raises(ValueError, match="^it is"):
+    with pytest.raises(ValueError, match=r"^it is"):
         mmdb.described(tmp_path / "a.mmdb")
 
 
