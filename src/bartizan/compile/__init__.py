@@ -9,6 +9,7 @@ from bartizan.compile.client_certificates import listed
 from bartizan.compile.clusters import OTLP, collector
 from bartizan.compile.coverage import by_api, gateway_wide
 from bartizan.compile.listeners import listener_of, plain_listener_of, tls_of
+from bartizan.compile.places import place_filter
 from bartizan.compile.routes import Part, Scope, Setting, part_of, scope_resource, stamped
 from bartizan.condition import Schema, Sources
 from bartizan.envoy import extension, message, names
@@ -136,7 +137,13 @@ def shared(compiled: Compiled, before: Compiled | None = None, held: Resources |
         found[names.ECDS, names.GATE] = discovered_body(names.GATE, gate)
     found.update(buckets_of(bucket for part in parts for bucket in part.buckets))
     found.update(lists_of((*parts, *(before.parts.values() if before else ())), compiled.sources))
+    found.update(places_of((compiled, before) if before else (compiled,)))
     return found
+
+
+def places_of(served: Iterable[Compiled]) -> Resources:
+    """The filter of places with the databases that these name; where they name several for the same, the first one's."""
+    return {(names.ECDS, names.PLACES): discovered_body(names.PLACES, place_filter(one.snapshot.gateway for one in served))}
 
 
 def buckets_of(buckets: Iterable[Bucket]) -> Resources:

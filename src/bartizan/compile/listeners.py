@@ -5,7 +5,6 @@ from typing import Any
 from bartizan.compile.answers import local_replies
 from bartizan.compile.clusters import OTLP
 from bartizan.compile.coverage import gateway_wide
-from bartizan.compile.places import defaults, place_filters
 from bartizan.compile.records import access_logs
 from bartizan.envoy import extension, message, names, packed
 from bartizan.envoy.filters import discovered, execute, execute_discovered, fixed, header_mutations, overwrite, refuse, refuse_all
@@ -56,7 +55,7 @@ def _connections(listener: Listener, snapshot: Snapshot, policies: list[Any]) ->
             "rds_config_source": {"ads": {}, "resource_api_version": "V3"},
             "scoped_rds": {"scoped_rds_config_source": {"ads": {}, "resource_api_version": "V3"}},
         },
-        "http_filters": [*(one for policy in policies for one in policy.filters(listener)), *_filters(gateway, listener)],
+        "http_filters": [*(one for policy in policies for one in policy.filters(listener)), *_filters(gateway)],
         "early_header_mutation_extensions": [_early(gateway, tls=bool(policies))],
         "local_reply_config": local_replies(gateway),
         "access_log": access_logs(gateway, tls=bool(policies)),
@@ -147,12 +146,12 @@ def _early(gateway: Gateway, *, tls: bool) -> dict[str, Any]:
     ja4 = [overwrite(names.H_JA4, "%TLS_JA4_FINGERPRINT%")] if tls else []
     mutation = message(
         "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
-        mutations=[*_REMOVE_OURS, *ja4, *defaults(gateway), *keys],
+        mutations=[*_REMOVE_OURS, *ja4, *keys],
     )
     return extension("early", mutation)
 
 
-def _filters(gateway: Gateway, listener: Listener) -> list[Any]:
+def _filters(gateway: Gateway) -> list[Any]:
     """The chain. Each step's reason stands beside it; the order is what makes it safe."""
     keys = [{"remove": name} for name in gateway.api_keys.headers]
     return [
@@ -161,7 +160,7 @@ def _filters(gateway: Gateway, listener: Listener) -> list[Any]:
         discovered(names.BLOCKS, [f"{_HTTP}.rbac.v3.RBAC"]),  # blocked sources, before any credential is looked up
         fixed(names.KEYS, _keys()),  # what the gate found wrong is refused; a key becomes its consumer, or 401
         discovered(names.TOKENS, [f"{_HTTP}.jwt_authn.v3.JwtAuthentication"]),  # a token becomes claims, or 401
-        *place_filters(gateway, listener),  # where it comes from, if some database tells
+        discovered(names.PLACES, []),  # where it comes from, if some database tells
         discovered(names.PRINCIPAL_FILTER, [f"{_HTTP}.header_to_metadata.v3.Config"]),  # one principal, whatever the credential
         discovered(names.BRAKES, [f"{_HTTP}.rbac.v3.RBAC"]),  # consumers that an operator stops, whatever the policies say
         discovered(names.IP_LISTS, [f"{_HTTP}.composite.v3.Composite"]),  # big lists of networks, once

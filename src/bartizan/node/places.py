@@ -1,4 +1,4 @@
-"""Databases of places on a node: what listeners name is there before Envoy looks for it.
+"""Databases of places on a node: what the filter of places names is there before Envoy looks for it.
 
 Beside a control plane that is the one that makes the copies. Elsewhere an operator puts `<database>.mmdb` into the state's folder `geo`;
 what isn't there is unknown, and told.
@@ -9,9 +9,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from bartizan.envoy.names import PLACES
 from bartizan.identity.databases import Copies, put_unknowing
 from bartizan.model.places import TELLS, Database
-from bartizan.xds.release import LISTENER, Resource
+from bartizan.xds.release import EXTENSION, Resource
 
 OWN = "geo"
 _LOOK_S = 0.5
@@ -31,7 +32,7 @@ class PlaceFiles:
 
     def adapted(self, one: Resource) -> Resource:
         """The resource as it is; the databases that it names are there from now on."""
-        if one.type_url == LISTENER:
+        if one.type_url == EXTENSION and one.name == PLACES:
             for found in _NAMED.finditer(one.body):
                 self._bring(self._state / found[0].decode(), found[1].decode())
         return one

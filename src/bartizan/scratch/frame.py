@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from bartizan.compile import Resources, discovered_body, live
+from bartizan.compile.places import TRUTHS
 from bartizan.envoy import extension, message, message_type, names
-from bartizan.envoy.filters import fixed, overwrite
+from bartizan.envoy.filters import fixed, in_turn, nothing, overwrite
 
 TOLD = "x-bartizan-told-"
 """Response headers in which a scratch instance tells what production would write into the record."""
@@ -31,6 +32,7 @@ _LUA = "envoy.extensions.filters.http.lua.v3.Lua"
 _TOKENS = "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 _MUTATION = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
 _EARLY = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
+_CHAIN = "envoy.extensions.filters.http.filter_chain.v3.FilterChainConfig"
 _CONFIG = "envoy.config.core.v3.TypedExtensionConfig"
 _NOT_HERE = (names.CLUSTER, names.SECRET)
 
@@ -89,7 +91,15 @@ def _tokens(body: bytes) -> bytes:
     return discovered_body(names.TOKENS, tokens)
 
 
-_CHANGED = {(names.ECDS, names.GATE): _gate, (names.ECDS, names.TOKENS): _tokens}
+def _places(body: bytes) -> bytes:
+    """No database is asked: the question says where it comes from. What it doesn't call true is false as in production."""
+    config = message_type(_CONFIG).FromString(body)
+    chain = message_type(_CHAIN).FromString(config.typed_config.value)  # type: ignore[attr-defined]
+    kept = [one for one in chain.default_filter_chain.filters if one.name == TRUTHS]  # type: ignore[attr-defined]
+    return discovered_body(names.PLACES, in_turn(kept) if kept else nothing())
+
+
+_CHANGED = {(names.ECDS, names.GATE): _gate, (names.ECDS, names.TOKENS): _tokens, (names.ECDS, names.PLACES): _places}
 
 
 def _listener(body: bytes, socket: Path, told: Collection[str]) -> bytes | None:
@@ -118,9 +128,7 @@ def _take_over(connections: Any, told: Collection[str]) -> None:
     _let_ours_in(connections.early_header_mutation_extensions)
     address = message("envoy.extensions.http.original_ip_detection.custom_header.v3.CustomHeaderConfig", header_name=names.H_SOURCE)
     connections.original_ip_detection_extensions.add(**extension("source", address))
-    filters = [
-        one for one in connections.http_filters if one.name not in {names.MAPPED, names.PLACES}
-    ]  # the question says where it comes from
+    filters = list(connections.http_filters)
     del connections.http_filters[:]
     answer = fixed("answer", message(_LUA, default_source_code={"inline_string": _ANSWER}))
     connections.http_filters.extend([_teller(told), *filters[:-1], answer, filters[-1]])
@@ -128,14 +136,13 @@ def _take_over(connections: Any, told: Collection[str]) -> None:
 
 
 def _let_ours_in(early: Any) -> None:
-    """Production begins with taking headers of ours out, copies keys to where they are looked for, and says what holds of an address that
-    no database lists. Only the latter two are left."""
+    """Production begins with taking headers of ours out, and copies keys to where they are looked for. Only that is left."""
     (whole,) = early
     found: Any = message_type(_EARLY).FromString(whole.typed_config.value)
-    kept = [one for one in found.mutations if one.append.header.key.startswith((names.H_KEY, names.H_PLACE))]
+    keys = [one for one in found.mutations if one.append.header.key == names.H_KEY]
     del early[:]
-    if kept:
-        early.add(**extension("early", message(_EARLY, mutations=kept)))
+    if keys:
+        early.add(**extension("early", message(_EARLY, mutations=keys)))
 
 
 def _teller(told: Collection[str]) -> Any:

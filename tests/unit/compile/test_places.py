@@ -1,15 +1,16 @@
 """The filter of places: there only with databases, fed by the address that policies see, never by a caller."""
 
+from typing import Any
+
 import pytest
 
-from bartizan.compile import compile, resources, stamp
-from bartizan.compile.places import defaults, place_filters
+from bartizan.compile import compile, resources, shared, stamp
+from bartizan.compile.places import TRUTHS, place_filter
 from bartizan.compile.read import assemble, read
 from bartizan.envoy import names, to_dict
+from bartizan.envoy.filters import nothing
 from bartizan.model.gateway import Gateway
 from bartizan.model.snapshot import Snapshot
-
-EARLY = "remove_on_match"
 
 
 def gateway(places: dict[str, str], proxies: list[str] | None = None) -> Gateway:
@@ -17,9 +18,19 @@ def gateway(places: dict[str, str], proxies: list[str] | None = None) -> Gateway
     return Gateway.model_validate({"kind": "Gateway", "name": "edge", "listeners": [listener], "places": places})
 
 
+def chain(*gateways: Gateway) -> dict[str, Any]:
+    """The filters by their names."""
+    found = to_dict(place_filter(gateways)).get("default_filter_chain", {"filters": []})["filters"]
+    return {one["name"]: one["typed_config"] for one in found}
+
+
+def databases(*gateways: Gateway) -> set[str]:
+    provider = chain(*gateways)["found"]["provider"]["typed_config"]
+    return {value for name, value in provider.items() if name.endswith("_db_path")}
+
+
 def test_without_databases_there_is_nothing() -> None:
-    made = gateway({})
-    assert place_filters(made, made.listeners[0]) == [] and list(defaults(made)) == []
+    assert place_filter([gateway({})]) == nothing()
 
 
 @pytest.mark.parametrize(
@@ -33,25 +44,31 @@ def test_without_databases_there_is_nothing() -> None:
 )
 def test_each_database_is_asked_for_what_it_tells(places: dict[str, str], keys: dict[str, str]) -> None:
     made = gateway(places)
-    (found,) = place_filters(made, made.listeners[0])
-    provider = to_dict(found)["typed_config"]["provider"]["typed_config"]
+    provider = chain(made)["found"]["provider"]["typed_config"]
     assert provider["common_provider_config"]["geo_field_keys"] == {key: f"x-bartizan-place-{name}" for key, name in keys.items()}
-    paths = {value for name, value in provider.items() if name.endswith("_db_path")}
-    assert paths == {names.place_file(database, file) for database, file in places.items()}
+    assert databases(made) == {names.place_file(database, file) for database, file in places.items()}
+
+
+def test_what_a_revision_before_names_stays_for_as_long_as_a_request_may_meet_it() -> None:
+    now, before = gateway({"city": "new.mmdb"}), gateway({"city": "old.mmdb", "network": "a.mmdb"}, ["10.0.0.0/8"])
+    assert databases(now, before) == {names.place_file("city", "new.mmdb"), names.place_file("network", "a.mmdb")}
+    assert "unmapped" in chain(now, before) and "unmapped" not in chain(now)
 
 
 def test_behind_proxies_an_ipv4_address_in_ipv6_form_is_looked_up_as_such() -> None:
-    made = gateway({"city": "a.mmdb"}, ["10.0.0.0/8"])
-    mapped, places = map(to_dict, place_filters(made, made.listeners[0]))
-    header = places["typed_config"]["custom_header_config"]["header_name"]
-    assert header.startswith(names.PREFIX) and header in str(mapped)
-    assert "::ffff:" in str(mapped)
+    found = chain(gateway({"city": "a.mmdb"}, ["10.0.0.0/8"]))
+    header = found["found"]["custom_header_config"]["header_name"]
+    assert list(found) == ["unmapped", "found"]
+    assert header.startswith(names.PREFIX) and header in str(found["unmapped"]) and "::ffff:" in str(found["unmapped"])
 
 
 def test_truths_begin_as_false_and_nothing_else_does() -> None:
-    made = gateway({"city": "a.mmdb", "anonymous": "b.mmdb"})
-    found = {one["append"]["header"]["key"]: one["append"]["header"]["value"] for one in defaults(made)}
-    assert found == {f"x-bartizan-place-{name}": "false" for name in ("anonymous", "hosting", "vpn", "tor", "proxy")}
+    found = chain(gateway({"city": "a.mmdb", "anonymous": "b.mmdb"}))
+    assert list(found) == [TRUTHS, "found"]
+    mutations = [one["append"] for one in found[TRUTHS]["mutations"]["request_mutations"]]
+    told = {one["header"]["key"]: one["header"]["value"] for one in mutations}
+    assert told == {f"x-bartizan-place-{name}": "false" for name in ("anonymous", "hosting", "vpn", "tor", "proxy")}
+    assert {one["append_action"] for one in mutations} == {"ADD_IF_ABSENT"}
 
 
 TEXT = """
@@ -75,12 +92,11 @@ def test_only_what_policies_ask_for_is_asked() -> None:
     assert not made.problems and made.asked() == {"source.country", "source.tor"}
 
 
-def test_ours_are_removed_before_truths_begin_and_the_places_are_found_before_the_principal() -> None:
+def test_it_stands_before_the_filter_that_reads_what_it_finds() -> None:
     found = assemble([read(TEXT, "a.yaml")], {})
     assert isinstance(found, Snapshot)
     made = compile(found)
-    body = resources(made, stamp(made, {}))[names.LISTENER, "web"]
-    text = body.decode("latin-1")
-    assert text.index("x-bartizan-place-tor") > text.index("x-bartizan-") >= 0
+    text = resources(made, stamp(made, {}))[names.LISTENER, "web"].decode("latin-1")
     order = [text.index(f"\n{chr(len(name))}{name}") for name in (names.GATE, names.TOKENS, names.PLACES, names.PRINCIPAL_FILTER)]
     assert order == sorted(order)
+    assert b"places/city-" in shared(made)[names.ECDS, names.PLACES]
