@@ -86,7 +86,7 @@ def _place(policy: PolicyKind, snapshot: Snapshot, *, shadow: bool) -> Place:
         snapshot.apis["orders"],
         "/orders",
         snapshot.gateway,
-        Schema(snapshot.gateway.attributes),
+        Schema.of(snapshot.gateway),
         Sources(),
         snapshot.files,
     )

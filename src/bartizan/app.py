@@ -120,6 +120,7 @@ class ControlPlane:
             "the last use of keys": self.living.watch_uses,
             "the rotation of records": self._bound_records,
             "the watch over certificates": self.living.watch_certificates,
+            "the watch over databases of places": self.living.watch_databases,
             "the noting": self.noting.run,
         }
         async with asyncio.TaskGroup() as group:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -84,11 +85,12 @@ class Up:
 
 
 @asynccontextmanager
-async def upped(folder: Path, files: str) -> AsyncIterator[Up]:
-    """`bartizan up` with these files and a door for nodes, started, with what its test starts beside it ended."""
+async def upped(folder: Path, files: str, beside: Path | None = None) -> AsyncIterator[Up]:
+    """`bartizan up` with these files and a door for nodes, started, with what its test starts beside it ended. `beside`: a folder of
+    further files."""
     with upstream() as backend:
         made = Up(folder, free_port(), free_port())
-        (folder / "files").mkdir()
+        shutil.copytree(beside, folder / "files") if beside is not None else (folder / "files").mkdir()
         (folder / "files" / "all.yaml").write_text(files.replace("PORT", str(made.port)).replace("UPSTREAM", str(backend)))
         await made.control()
         try:

@@ -25,6 +25,7 @@ kind: Gateway
 name: edge
 listeners: [{name: web, address: "127.0.0.1:8080"}]
 attributes: {plan: string, department: string, level: number, contractor: bool, acr: string, amr: list, auth_time: number}
+places: {city: City.mmdb, network: ASN.mmdb, anonymous: Anonymous.mmdb}
 ---
 kind: Api
 name: orders
@@ -108,7 +109,7 @@ def test_what_one_policy_adds(path: Path, request: pytest.FixtureRequest) -> Non
     output = {}
     for policy in snapshot.policies:
         if isinstance(policy, PolicyKind) and policy.name != "frame" and not policy.of_listener:
-            schema = Schema(snapshot.gateway.attributes)
+            schema = Schema.of(snapshot.gateway)
             shadow = policy.mode == "shadow"
             place = Place(policy.id, shadow, snapshot.apis["orders"], "/orders", snapshot.gateway, schema, Sources(), snapshot.files)
             output[policy.id] = _fragment(policy, policy.compile(place))

@@ -43,6 +43,7 @@ class HypotheticalRequest:
     source: str = "127.0.0.1"
     listener: str = ""
     size: int = 0
+    place: Mapping[str, str] = field(default_factory=dict)
 
 
 class Trials(Protocol):

@@ -12,12 +12,14 @@ from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from bartizan.cases.invariant import Invariant
 from bartizan.model.fields import AsTuple, Declared, Name, Size
+from bartizan.model.places import place_text
 
 Expected = Literal["allow", "refuse"]
+Truth = bool | Literal["unknown"]
 NOBODY = "nobody"
 _WAYS = ("consumer", "issuer", "ca")
 _TOGETHER = (("issuer", "subject"), ("subject", "issuer"), ("claims", "issuer"), ("san", "ca"), ("fingerprint", "ca"))
@@ -44,6 +46,17 @@ def _caller(value: Any) -> Any:
     if value is None:
         raise ValueError(f"write `principal: {NOBODY}` for a request without a credential")
     return None if value == NOBODY else {"consumer": value} if isinstance(value, str) else value
+
+
+def _located(value: Any) -> Any:
+    return {"address": _an_address(value)} if isinstance(value, str) else value
+
+
+def _an_address(value: str) -> str:
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        raise ValueError(f"{value!r} isn't an IP address") from None
 
 
 def _some(value: Any) -> Any:
@@ -102,6 +115,33 @@ class Device(Declared):
         return self
 
 
+class Source(Declared):
+    """Where a request comes from: an address, and what databases tell of it. None is asked in a test, so what isn't given isn't known; of
+    truths, isn't so."""
+
+    address: Annotated[str, AfterValidator(_an_address)] = Field(default="127.0.0.1", description="The caller's address.")
+    country: str | None = Field(default=None, description="`source.country`, a code such as DE.")
+    region: str | None = Field(default=None, description="`source.region`.")
+    city: str | None = Field(default=None, description="`source.city`.")
+    asn: int | None = Field(default=None, description="`source.asn`, the number of its network.")
+    operator: str | None = Field(default=None, description="`source.operator`.")
+    anonymous: Truth | None = Field(default=None, description="`source.anonymous`: true, false or unknown.")
+    hosting: Truth | None = Field(default=None, description="`source.hosting`.")
+    vpn: Truth | None = Field(default=None, description="`source.vpn`.")
+    tor: Truth | None = Field(default=None, description="`source.tor`.")
+    proxy: Truth | None = Field(default=None, description="`source.proxy`.")
+
+    @model_validator(mode="after")
+    def _tellable(self) -> "Source":
+        self.place()
+        return self
+
+    def place(self) -> tuple[tuple[str, str], ...]:
+        """What databases tell, as texts by name. ValueError for what none can."""
+        told = self.model_dump(exclude={"address"}, exclude_none=True)
+        return tuple((name, place_text(name, value)) for name, value in told.items())
+
+
 class Given(Declared):
     """A request, and what can't be known from it: the words of `bartizan explain`."""
 
@@ -115,18 +155,12 @@ class Given(Declared):
         default_factory=dict, description="Its headers: each a text, or a list for one that comes several times."
     )
     size: Size = Field(default=0, ge=0, description="The announced size of its body.")
-    source: str = Field(default="127.0.0.1", description="The caller's address.")
+    source: Annotated[Source, BeforeValidator(_located)] = Field(
+        default=Source(), description="Where it comes from: an address, or {address, country, asn, anonymous, ...}."
+    )
     listener: str = Field(default="", description="The listener it comes to; by default the first.")
     at: Annotated[datetime | None, BeforeValidator(_moment)] = Field(default=None, description="When, with a zone; by default now.")
     device: Device | None = Field(default=None, description="What the caller calls with.")
-
-    @field_validator("source")
-    @classmethod
-    def _address(cls, value: str) -> str:
-        try:
-            return str(ip_address(value))
-        except ValueError:
-            raise ValueError(f"{value!r} isn't an IP address") from None
 
     def over(self, shared: "Given") -> "Given":
         """This, with what it doesn't say itself taken from what is shared."""

@@ -71,12 +71,13 @@ def question_of(given: Given, snapshot: Snapshot) -> Question:
         tuple((name, value) for name, values in given.headers.items() for value in values),
         principal=_principal(given, snapshot),
         at=given.at,
-        source=given.source,
+        source=given.source.address,
         listener=given.listener,
         size=given.size,
         ja4=given.device.ja4 if given.device else "",
         device=named,
         device_state=snapshot.devices[named].state if named else "pending",
+        place=given.source.place(),
     )
 
 

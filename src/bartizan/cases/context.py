@@ -2,13 +2,16 @@
 
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv6Address, ip_network
+from itertools import filterfalse
 
 from bartizan.meaning.formula import Atom, Formula, NumberTest, OfAddress, OfCel, OfHeader, OfPrincipal, PresentTest, StringTest, atoms
 from bartizan.model.consumer import Issuer
+from bartizan.model.places import is_place, place_text
 from bartizan.scratch import Question, Token
 from bartizan.scratch.question import Claim
 
@@ -21,6 +24,7 @@ _SOURCES = ("127.0.0.1", "192.0.2.1", "2001:db8::1")
 _JA4 = "x-bartizan-ja4"
 _OURS = "x-bartizan-"
 _LARGE = 1e9
+_OFTEN = 0.8
 
 
 @dataclass(slots=True)
@@ -33,6 +37,8 @@ class Choices:
     headers: dict[str, list[str]] = field(default_factory=dict)
     claims: dict[str, list[Claim]] = field(default_factory=dict)
     """By attribute."""
+    places: dict[str, list[str]] = field(default_factory=dict)
+    """By `country` and its like."""
 
 
 def choices(needs: Formula) -> Choices:
@@ -55,10 +61,23 @@ def _chosen(atom: Atom, found: Choices) -> None:
             found.sources += map(_address, networks)
         case OfHeader():
             _of_header(atom, found)
+        case OfPrincipal(key, test) if is_place(key):
+            _of_place(key, map(_place_text, _values(test)), found)
         case OfPrincipal(key, test):
             found.claims.setdefault(key, []).extend(_values(test))
         case OfCel():
             _of_cel(atom, found)
+
+
+def _of_place(key: str, texts: Iterable[str], found: Choices) -> None:
+    name = key.removeprefix("source.")
+    for text in texts:
+        with suppress(ValueError):  # what no database can tell needn't be tried
+            found.places.setdefault(name, []).append(place_text(name, text))
+
+
+def _place_text(value: Claim) -> str:
+    return str(int(value)) if isinstance(value, float) else str(value)
 
 
 def _address(network: str) -> str:
@@ -107,7 +126,9 @@ def _of_cel(atom: OfCel, found: Choices) -> None:
     texts = [*_TEXT.findall(atom.text), "x"]
     for header in _HEADER.findall(atom.text):
         found.headers.setdefault(header, []).extend(_AGENTS if header == "user-agent" else texts)
-    for key in atom.keys:
+    for key in filter(is_place, atom.keys):
+        _of_place(key, texts, found)
+    for key in filterfalse(is_place, atom.keys):
         found.claims.setdefault(key, []).extend(texts)
 
 
@@ -121,7 +142,7 @@ def questions(base: Question, needs: Formula, issuers: Mapping[str, Issuer], mos
 
 def _asked(base: Question, found: Choices, issuers: Mapping[str, Issuer], chance: random.Random) -> Question:
     headers = tuple((name, chance.choice(texts)) for name, texts in found.headers.items() if not name.startswith((":", _OURS)))
-    given = tuple(one for one in headers if chance.random() < 0.8 and one[1].isascii() and one[1].isprintable() and one[1].strip())
+    given = tuple(one for one in headers if chance.random() < _OFTEN and one[1].isascii() and one[1].isprintable() and one[1].strip())
     below = [path for path in found.paths if path.startswith(base.path)]
     made = replace(
         base,
@@ -129,6 +150,7 @@ def _asked(base: Question, found: Choices, issuers: Mapping[str, Issuer], chance
         at=chance.choice(found.moments),
         headers=given,
         path=chance.choice([base.path, *below]),
+        place=tuple((name, chance.choice(texts)) for name, texts in found.places.items() if texts and chance.random() < _OFTEN),
         ja4=chance.choice(["", *(text for text in found.headers.get(_JA4, []) if text.isascii())]),
     )
     if isinstance(base.principal, Token):
@@ -140,7 +162,7 @@ def _token(token: Token, found: Choices, issuer: Issuer, chance: random.Random) 
     claims = dict(token.claims)
     for attribute, values in found.claims.items():
         claim = issuer.groups if attribute == "groups" else issuer.attributes.get(attribute)
-        if claim and chance.random() < 0.8:
+        if claim and chance.random() < _OFTEN:
             value = chance.choice(values)
             claims[claim] = [value] if attribute == "groups" or chance.random() < 0.2 else value
     return replace(token, claims=claims)

@@ -17,6 +17,7 @@ from bartizan.meaning.settle import settled
 from bartizan.meaning.who import Teller, Who
 from bartizan.meaning.words import policies, words
 from bartizan.meaning.world import Where, World
+from bartizan.model.places import is_place
 from bartizan.model.policy import within
 from bartizan.model.problem import Problem
 
@@ -93,7 +94,7 @@ class Judge:
         return Suspicion(tuple(worst[:_MOST]), Teller(self.world).who(bits) if bits else None, spots)
 
     def _schema(self) -> Schema:
-        return Schema(self.compiled.snapshot.gateway.attributes)
+        return Schema.of(self.compiled.snapshot.gateway)
 
     def _spots(self, reach: Reach) -> Iterator[tuple[Point, str | None]]:
         """Every route there, with every method."""
@@ -162,7 +163,7 @@ def _who_problems(one: FoundInvariant, schema: Schema) -> Iterator[Problem]:
         terms = [getattr(test, slot, None) for slot in ("of", "left", "right")]
         terms = [term.of if isinstance(term, Size) else term for term in terms]
         read = [term for term in terms if term is not None and not isinstance(term, str | int | float)]
-        if not read or not all(isinstance(term, Attribute) for term in read):
+        if not read or not all(isinstance(term, Attribute) and not is_place(term.name) for term in read):
             hint = "When, from where and with which method it comes is what an invariant leaves open."
             yield Problem(at, "who-not-principal", "who may ask for the principal, and for nothing else of the request", hint)
             return

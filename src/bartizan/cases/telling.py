@@ -77,6 +77,7 @@ def _told(found: Counterexample) -> dict[str, Any]:
         "path": question.path,
         "at": question.at.isoformat() if question.at else None,
         "source": question.source,
+        "place": dict(question.place),
         "headers": [list(one) for one in question.headers],
         "conditions": [{"policy": policy, "text": text} for policy, text in found.suspect.conditions],
     }

@@ -41,6 +41,8 @@ def _context(found: Counterexample) -> Iterator[str]:
     if not found.confirmed or found.suspect.certain or question.at is None:
         return
     yield f"at {question.at.isoformat()}, from {question.source}"
+    for name, value in question.place:
+        yield f"with source.{name} = {value}"
     for name, value in question.headers:
         yield f"with {name}: {value}"
     if question.ja4:

@@ -95,4 +95,6 @@ def _asked(read: argparse.Namespace) -> dict[str, Any]:
         asked["headers"] = {name.lower(): value for name, value in question.headers_of(read)}
     if read.claim:
         asked["claims"] = question.claims_of(read)
+    if read.place:
+        asked["place"] = dict(question.place_of(read))
     return asked

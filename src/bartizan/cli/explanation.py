@@ -32,6 +32,8 @@ class Explanation(Explained):
         absent = "missing" if self.hypothetical else "missing, or no policy asks for it"
         for name, value in {**(found.get("attributes") or {}), "groups": found.get("groups")}.items():
             yield f"  {name} = {value if value not in (None, '') else absent}"
+        for name, value in (found.get("place") or {}).items():
+            yield f"  source.{name} = {value if value not in (None, '') else absent}"
         yield from _verdict_lines(decision.verdicts)
         yield from self.remedies()
         for note in self.notes:

@@ -11,6 +11,7 @@ import orjson
 from bartizan.cli.arguments import moment
 from bartizan.errors import NotFound
 from bartizan.identity.credentials import view
+from bartizan.model.places import place_text
 from bartizan.model.snapshot import Snapshot
 from bartizan.scratch import Certificate, Principal, Question, Token, UnknownKey
 from bartizan.scratch.question import Claim
@@ -38,6 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> tuple[str, ...]:
         group.add_argument("--device", metavar="NAME", help="the Device that it comes from (default: none)"),
         group.add_argument("--at", type=moment, metavar="TIME", help="when, as 2026-11-23T09:00:00+01:00 (default: now)"),
         group.add_argument("--source", type=_address, metavar="ADDRESS", help="the caller's address (default: 127.0.0.1)"),
+        group.add_argument("--place", action="append", metavar="NAME=VALUE", help="what a database tells, as country=DE; may be repeated"),
         group.add_argument("--listener", metavar="NAME", help="the listener it comes to (default: the first)"),
     ]
     return tuple(one.dest for one in added)
@@ -60,7 +62,7 @@ def question_of(read: argparse.Namespace) -> Callable[[Snapshot], Question]:
             raise ValueError(f"--{one} goes with --{other}")
     if read.ca is not None and read.san is None and read.fingerprint is None:
         raise ValueError("--ca goes with --san or --fingerprint")
-    headers, claims = headers_of(read), claims_of(read)
+    headers, claims, place = headers_of(read), claims_of(read), place_of(read)
 
     def asked(snapshot: Snapshot) -> Question:
         return Question(
@@ -75,6 +77,7 @@ def question_of(read: argparse.Namespace) -> Callable[[Snapshot], Question]:
             size=read.size or 0,
             device=read.device or "",
             device_state=_device_state(read.device, snapshot),
+            place=place,
         )
 
     return asked
@@ -95,6 +98,12 @@ def headers_of(read: argparse.Namespace) -> tuple[tuple[str, str], ...]:
 def claims_of(read: argparse.Namespace) -> dict[str, Claim]:
     """The claims that are given. ValueError."""
     return {name: _claim(text) for name, text in (_split(text, "=", "--claim", "name=value") for text in read.claim or ())}
+
+
+def place_of(read: argparse.Namespace) -> tuple[tuple[str, str], ...]:
+    """What databases tell, as it is given. ValueError."""
+    given = (_split(text, "=", "--place", "name=value") for text in read.place or ())
+    return tuple((name.removeprefix("source."), place_text(name.removeprefix("source."), value)) for name, value in given)
 
 
 def _split(text: str, sign: str, option: str, form: str) -> tuple[str, str]:

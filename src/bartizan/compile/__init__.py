@@ -9,6 +9,7 @@ from bartizan.compile.client_certificates import enrolled, listed
 from bartizan.compile.clusters import OTLP, collector
 from bartizan.compile.coverage import by_api, gateway_wide
 from bartizan.compile.listeners import listener_of, plain_listener_of, tls_of
+from bartizan.compile.places import place_filter
 from bartizan.compile.routes import Part, Scope, Setting, part_of, scope_resource, stamped
 from bartizan.condition import Schema, Sources
 from bartizan.envoy import extension, message, names
@@ -34,7 +35,7 @@ class Compiled:
     problems: tuple[Problem, ...]
 
     def asked(self) -> frozenset[str]:
-        """The principal's attributes, and `groups`, that some policy or upstream may ask for."""
+        """The principal's attributes, `groups`, and what is told of places, as far as some policy or upstream may ask for it."""
         return frozenset().union(*(part.asked for part in self.parts.values()))
 
     def scopes(self) -> Iterator[Scope]:
@@ -56,7 +57,7 @@ class Stamped:
 def compile(snapshot: Snapshot, sources: Sources | None = None, before: Compiled | None = None) -> Compiled:
     """The snapshot compiled; what `before` compiled from the same API and policies is taken over as it is."""
     sources = sources or Sources()
-    setting = Setting(snapshot, Schema(snapshot.gateway.attributes), sources)
+    setting = Setting(snapshot, Schema.of(snapshot.gateway), sources)
     policies = [policy for policy in snapshot.policies if isinstance(policy, PolicyKind)]
     known = before.parts if before is not None and _same_frame(before, snapshot, sources) else {}
     parts: dict[str, Part] = {}
@@ -137,7 +138,13 @@ def shared(compiled: Compiled, before: Compiled | None = None, held: Resources |
         found[names.ECDS, names.GATE] = discovered_body(names.GATE, gate)
     found.update(buckets_of(bucket for part in parts for bucket in part.buckets))
     found.update(lists_of((*parts, *(before.parts.values() if before else ())), compiled.sources))
+    found.update(places_of((compiled, before) if before else (compiled,)))
     return found
+
+
+def places_of(served: Iterable[Compiled]) -> Resources:
+    """The filter of places with the databases that these name; where they name several for the same, the first one's."""
+    return {(names.ECDS, names.PLACES): discovered_body(names.PLACES, place_filter(one.snapshot.gateway for one in served))}
 
 
 def buckets_of(buckets: Iterable[Bucket]) -> Resources:

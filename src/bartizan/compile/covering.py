@@ -18,7 +18,7 @@ def covering(compiled: Compiled, api: str, route: str, method: str) -> tuple[tup
     piece = _slice(part.api, part.policies, route, method)
     if piece is None:
         return ()
-    setting = Setting(compiled.snapshot, Schema(compiled.snapshot.gateway.attributes), compiled.sources)
+    setting = Setting(compiled.snapshot, Schema.of(compiled.snapshot.gateway), compiled.sources)
     return tuple((policy, _covering(policy, piece, part.api, setting)) for policy in piece.policies)
 
 

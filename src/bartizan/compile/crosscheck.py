@@ -37,7 +37,7 @@ def cross_problems(snapshot: Snapshot, before: Snapshot | None = None) -> Iterat
 
 def _policy_problems(snapshot: Snapshot, good: Snapshot | None, at_home: bool) -> Iterator[Problem]:
     """What is wrong with policies. `at_home`: all that a policy may name is as it was in `good`."""
-    schema = Schema(snapshot.gateway.attributes)
+    schema = Schema.of(snapshot.gateway)
     known = {
         "Api": snapshot.apis.keys(),
         "Consumer": snapshot.consumers.keys(),

@@ -146,7 +146,8 @@ def _early(gateway: Gateway, *, tls: bool) -> dict[str, Any]:
     ]
     ja4 = [overwrite(names.H_JA4, "%TLS_JA4_FINGERPRINT%")] if tls else []
     mutation = message(
-        "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation", mutations=[*_REMOVE_OURS, *ja4, *keys]
+        "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+        mutations=[*_REMOVE_OURS, *ja4, *keys],
     )
     return extension("early", mutation)
 
@@ -161,6 +162,7 @@ def _filters(gateway: Gateway) -> list[Any]:
         fixed(names.KEYS, _keys()),  # what the gate found wrong is refused; a key becomes its consumer, or 401
         discovered(names.TOKENS, [f"{_HTTP}.jwt_authn.v3.JwtAuthentication"]),  # a token becomes claims, or 401
         discovered(names.PROOFS, [f"{_HTTP}.composite.v3.Composite"]),  # a proof that a token is its caller's own, or 401
+        discovered(names.PLACES, []),  # where it comes from, if some database tells
         discovered(names.PRINCIPAL_FILTER, [f"{_HTTP}.header_to_metadata.v3.Config"]),  # one principal, whatever the credential
         discovered(names.BRAKES, [f"{_HTTP}.rbac.v3.RBAC"]),  # consumers that an operator stops, whatever the policies say
         discovered(names.IP_LISTS, [f"{_HTTP}.composite.v3.Composite"]),  # big lists of networks, once

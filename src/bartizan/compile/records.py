@@ -46,6 +46,12 @@ _TLS = {
 """What only a listener with TLS can know."""
 
 
+def _places(gateway: Gateway) -> dict[str, Any]:
+    """Where it came from, as far as some policy may ask for it."""
+    told = {name.removeprefix("source."): _principal(name) for name in gateway.places.told()}
+    return {"place": told} if told else {}
+
+
 def _fields(gateway: Gateway) -> dict[str, Any]:
     return {
         "time": "%START_TIME%",  # as RFC 3339 with milliseconds, which Envoy keeps ready for each second
@@ -68,6 +74,7 @@ def _fields(gateway: Gateway) -> dict[str, Any]:
         "flags": "%RESPONSE_FLAGS%",
         "policies": _route("policies"),
         "source": _MASKED if gateway.records.pseudonymise else _ADDRESS,
+        **_places(gateway),
         "user_agent": "%REQ(USER-AGENT):256%",
         "protocol": "%PROTOCOL%",
         "traceparent": "%REQ(TRACEPARENT):64%",

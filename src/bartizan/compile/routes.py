@@ -46,7 +46,7 @@ class Part:
     cluster: Cluster
     problems: tuple[Problem, ...]
     asked: frozenset[str]
-    """The principal's attributes, and `groups`, that something here may ask for."""
+    """The principal's attributes, `groups`, and what is told of places (`source.country`), as far as something here may ask for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,8 @@ def _scopes(api: Api, path: str, pieces: Sequence[tuple[Slice, Covered]], cluste
 def _asked(scopes: Sequence[Scope], gateway: Gateway) -> frozenset[str]:
     """Whatever asks for an attribute names it, so what isn't named isn't asked for."""
     text = b"".join(scope.config.SerializeToString() for scope in scopes)
-    return frozenset(name for name in ("groups", *NOTED, *gateway.attributes) if name.encode() in text)
+    names = ("groups", *NOTED, *gateway.attributes, *gateway.places.told())
+    return frozenset(name for name in names if name.encode() in text)
 
 
 def place_of(policy: PolicyKind, piece: Slice, api: Api, setting: Setting) -> Place:

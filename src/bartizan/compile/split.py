@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bartizan.compile import Compiled, Resources, Stamped, buckets_of, lists_of
+from bartizan.compile import Compiled, Resources, Stamped, buckets_of, lists_of, places_of
 from bartizan.compile.riding import Riding
 from bartizan.compile.routes import Scope, stamped
 from bartizan.envoy import names
@@ -66,6 +66,7 @@ def beside(split: Split, active: Compiled, stamps: Mapping[str, Stamped]) -> Res
     known = {bucket.entries: bucket for part in (*parts, *active.parts.values()) for bucket in part.buckets}
     found.update(buckets_of(known.values()))
     found.update(lists_of((*parts, *active.parts.values()), active.sources))
+    found.update(places_of((active, riding.candidate)))
     return found
 
 

@@ -32,7 +32,7 @@ class Condition:
     text: str
     node: Node = field(repr=False)
     attributes: frozenset[str]
-    """The names below `principal` that it reads."""
+    """The names below `principal` that it reads, and whole those of places."""
 
     def predicate(self, sources: Sources = _PRODUCTION) -> Message:
         """An `xds.type.matcher.v3.Matcher.MatcherList.Predicate` that matches exactly when the condition is definitely true."""
@@ -55,12 +55,12 @@ def parse(text: str, schema: Schema, *, whole_in_cel: bool = False) -> Condition
 
     `whole_in_cel` is for conditions whose `expr` is needed: it refuses what only Envoy's own matchers can say (long patterns).
     """
-    return _read(text, tuple(schema.attributes.items()), whole_in_cel)
+    return _read(text, tuple(schema.attributes.items()), schema.places, whole_in_cel)
 
 
 @lru_cache(maxsize=50_000)  # a condition is read when it is checked, and again when it is compiled
-def _read(text: str, declared: tuple[tuple[str, AttributeType], ...], whole_in_cel: bool) -> Condition:
-    node = reading.node(text, Schema(dict(declared)), whole_in_cel)
+def _read(text: str, declared: tuple[tuple[str, AttributeType], ...], places: frozenset[str], whole_in_cel: bool) -> Condition:
+    node = reading.node(text, Schema(dict(declared), places), whole_in_cel)
     return Condition(text, node, attributes(node))
 
 

@@ -49,6 +49,7 @@ from bartizan.condition.tree import (
     opposite,
 )
 from bartizan.condition.zones import DAYS, day
+from bartizan.model import countries
 
 ORDERS: dict[str, Order] = {"_==_": "==", "_<_": "<", "_<=_": "<=", "_>_": ">", "_>=_": ">="}
 _FLIPPED: dict[Order, Order] = {"==": "==", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
@@ -271,7 +272,7 @@ def _checked(of: Text, value: str, at: int) -> str:
     """`value`, unless what it is compared with can never be it."""
     if of in _CHOICES:
         return _choice(Fixed(value, at), _CHOICES[of], "one that exists")
-    for check in (_check_path, _check_host, _check_certificate, _check_method):
+    for check in (_check_path, _check_host, _check_certificate, _check_method, _check_country):
         check(of, value, at)
     return value
 
@@ -301,3 +302,8 @@ def _check_certificate(of: Text, value: str, at: int) -> None:
 def _check_method(of: Text, value: str, at: int) -> None:
     if of == Header(":method") and value != value.upper():
         wrong_type(at, f'there is no method "{value}"', f'methods are in upper case: "{value.upper()}"')
+
+
+def _check_country(of: Text, value: str, at: int) -> None:
+    if of == Attribute("source.country", "string") and value not in countries.CODES:
+        wrong_type(at, f'"{value}" is not the code of a country', countries.hint(value))

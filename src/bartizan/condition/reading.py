@@ -50,7 +50,7 @@ Reader = Callable[[Ast, Scope], Node]
 
 def node(text: str, schema: Schema, whole_in_cel: bool) -> Node:
     """What `text` says. Raises ConditionError with all its mistakes. `whole_in_cel`: it must be expressible as one CEL expression."""
-    scope = Scope(schema.names(), whole_in_cel)
+    scope = Scope(schema.names(), schema.told(), whole_in_cel)
     try:
         found = _truth(parsed(text), scope)
         if not scope.mistakes:
@@ -145,8 +145,10 @@ def _is_truth(ast: Ast, scope: Scope) -> bool:
         return ast.kind == "has" or isinstance(ast.value, bool)
     if ast.kind == "call":
         return any(_is_truth(each, scope) for each in ast.args[1:]) if ast.name == "_?_:_" else ast.name in _READERS
-    named = ast.kind == "select" and ast.target is not None and ast.target.kind == "name" and ast.target.name == "principal"
-    return named and scope.attributes.get(ast.name) == "bool"
+    if ast.kind != "select" or ast.target is None or ast.target.kind != "name":
+        return False
+    of_principal = ast.target.name == "principal" and scope.attributes.get(ast.name) == "bool"
+    return of_principal or scope.places.get(f"{ast.target.name}.{ast.name}") == "bool"
 
 
 def _within(ast: Ast, scope: Scope) -> Node:

@@ -10,6 +10,7 @@ from bartizan.condition.schema import DEVICE, JA4_HEADER, LISTS, OWN_HEADERS, At
 from bartizan.condition.syntax import Ast, Value
 from bartizan.condition.tree import Attribute, BodySize, Detail, Elapsed, Header, Hour, Number, Size, Text
 from bartizan.condition.zones import zones
+from bartizan.model.places import PLACES, TELLS, is_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Scope:
     """What one reading of one text knows and collects."""
 
     attributes: Mapping[str, AttributeType]
+    places: Mapping[str, AttributeType]
+    """What the gateway's databases tell, by its whole name."""
     whole_in_cel: bool
     mistakes: list[Refused] = field(default_factory=list)
 
@@ -138,6 +141,8 @@ def _named(ast: Ast, scope: Scope) -> Term:
         return header(steps[2].name, ast.at + 1)
     if dotted in NAMES:
         return NAMES[dotted]
+    if dotted in PLACES:
+        return _place(dotted, steps[-1].at + 1, scope)
     root = steps[0].name.lstrip(".")
     if root == "principal" and len(steps) > 1:
         return _attribute(steps, scope)
@@ -157,19 +162,27 @@ def _attribute(steps: list[Ast], scope: Scope) -> Attribute:
     return Attribute(name, scope.attributes[name])
 
 
+def _place(name: str, at: int, scope: Scope) -> Attribute:
+    if name in scope.places:
+        return Attribute(name, scope.places[name])
+    database = next(one for one, told in TELLS.items() if name in told)
+    hint = f"name one in the Gateway, such as places: {{{database}: geo/{database}.mmdb}}"
+    raise Refused("unknown-name", at, f"no database of the Gateway tells {name}", hint)
+
+
 def _below(root: str, scope: Scope) -> str:
     if root == "principal":
         return one_of(f"principal.{name}" for name in scope.attributes)
-    return one_of(name for name in NAMES if name.startswith(f"{root}."))
+    return one_of(name for name in (*NAMES, *scope.places) if name.startswith(f"{root}."))
 
 
 def _unknown(steps: list[Ast], dotted: str, scope: Scope) -> NoReturn:
     root = steps[0].name.lstrip(".")
     if root in _ROOTS and len(steps) > 1:
         exist = f"there are {_below(root, scope)}" if root != "now" else f"there are now.{', now.'.join(NOW_FUNCTIONS)}"
-        names = [name for name in NAMES if name.startswith(f"{root}.")]
+        names = [name for name in (*NAMES, *PLACES) if name.startswith(f"{root}.")]
         raise Refused("unknown-name", steps[1].at + 1, f"there is no {dotted}", suggestion(dotted, names, exist))
-    every = [*NAMES, *(f"principal.{name}" for name in scope.attributes)]
+    every = [*NAMES, *scope.places, *(f"principal.{name}" for name in scope.attributes)]
     if root in scope.attributes:
         raise Refused("unknown-name", steps[0].at, f"there is no {dotted}", f"did you mean principal.{root}?")
     exist = f"names are those below {one_of(_ROOTS)}"
@@ -236,7 +249,13 @@ def _of_now(ast: Ast, scope: Scope) -> Hour | Calendar:
 
 def _elapsed(ast: Ast, scope: Scope) -> Elapsed:
     of = term(ast.args[0], scope) if len(ast.args) == 1 else None
-    if ast.target is None or term(ast.target, scope) != Special("now") or not isinstance(of, Attribute) or of.type != "number":
+    if (
+        ast.target is None
+        or term(ast.target, scope) != Special("now")
+        or not isinstance(of, Attribute)
+        or of.type != "number"
+        or is_place(of.name)
+    ):
         hint = "write now.since(principal.auth_time) < 600: seconds since the moment that the attribute tells, itself in seconds since 1970"
         wrong_type(ast.start, "since() is asked of now, for an attribute that is a number", hint)
     return Elapsed(of)

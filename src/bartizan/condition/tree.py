@@ -21,7 +21,7 @@ Part = Literal["startsWith", "endsWith", "contains", "matches"]
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """`principal.<name>`."""
+    """`principal.<name>`; or, by its whole name, what a database tells of the caller's address: `source.country`."""
 
     name: str
     type: AttributeType
@@ -301,7 +301,7 @@ def asked(node: Node) -> Iterator[Test]:
 
 
 def attributes(node: Node) -> frozenset[str]:
-    """The names below `principal` that it reads."""
+    """The names below `principal` that it reads, and whole those of places."""
     read: set[str] = set()
     for test in asked(node):
         for slot in ("of", "left", "right"):

@@ -45,6 +45,8 @@ H_TRUSTED = "x-bartizan-device-trusted"
 H_NOW = "x-bartizan-now"
 H_SOURCE = "x-bartizan-source"
 H_SECURE = "x-bartizan-secure"
+H_PLACE = "x-bartizan-place-"
+"""What the database of places tells of the caller's address, by `country` and its like."""
 
 # Dynamic metadata namespaces.
 PRINCIPAL = "bartizan.principal"
@@ -73,6 +75,7 @@ TOKENS = "tokens"
 PROOFS = "proofs"
 CALLOUT = "callout"
 """The cluster of the process beside Envoy that checks proofs."""
+PLACES = "places"
 PRINCIPAL_FILTER = "principal"
 BRAKES = "brakes"
 IP_LISTS = "lists"
@@ -134,6 +137,17 @@ def plain_listener(listener: str) -> str:
 def scope(host: str, path: str) -> str:
     """The scope, and so the route configuration, of what lives at this host pattern and path prefix."""
     return f"{host}{path}"
+
+
+def place_header(place: str) -> str:
+    """Where the filter of places puts what it finds, by the name that conditions use: `source.country`."""
+    return H_PLACE + place.removeprefix("source.")
+
+
+def place_file(database: str, file: str) -> str:
+    """A node's own copy of a database of places, relative to its state: only what was looked at and found good lies there. Another file
+    than a revision before named has another copy."""
+    return f"places/{database}-{hashlib.sha256(file.encode()).hexdigest()[:12]}.mmdb"
 
 
 def subject_header(issuer: str) -> str:

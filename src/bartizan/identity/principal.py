@@ -13,6 +13,8 @@ Each way in leaves headers of ours behind (nobody else can set them: they are re
 | client certificate of a device | `x-bartizan-device`, `x-bartizan-device-trusted` | device_id and device_trusted, whoever calls |
 | token bound to a certificate, or proven by DPoP | `x-bartizan-cnf`, `x-bartizan-proof` | bound |
 | client certificate of a consumer | `x-bartizan-principal` | as of an API key, but for the method |
+
+Beside it stands where the request comes from, as databases tell it: `source.country` and its like, out of `x-bartizan-place-<name>`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -73,7 +75,8 @@ class Wanted:
     """What of principals has to be known, by default everything."""
 
     asked: frozenset[str] | None = None
-    """The attributes, and `groups`, that policies or upstreams may ask for: each costs a request half a microsecond."""
+    """The attributes, `groups`, and what is told of places, that policies or upstreams may ask for: each costs a request half a
+    microsecond."""
     certificates: bool = True
     """Whether some listener takes client certificates."""
     formerly: Mapping[str, str] | None = None
@@ -82,6 +85,8 @@ class Wanted:
     """Those that tables are written with: what the files declare, which needn't be what is served."""
     coming: Mapping[str, str] | None = None
     """Those that what is on its way out declares: as a canary it may ask for them already."""
+    places: Mapping[str, str] | None = None
+    """What databases tell of places, with its types."""
 
 
 def principal_of(
@@ -102,6 +107,7 @@ def principal_of(
         served[-1].snapshot.gateway.attributes,
         written,
         candidate.snapshot.gateway.attributes if candidate is not None else None,
+        {name: kind for one in asking for name, kind in one.snapshot.gateway.places.told().items()},
     )
     return principal_rules(gateway.attributes, {issuer.name: issuer.issuer for issuer in issuers.values()}, generation, wanted)
 
@@ -129,6 +135,8 @@ def principal_rules(attributes: Mapping[str, str], issuers: Mapping[str, str], g
         # What isn't proven is refused behind this, whatever is noted.
         keys += [_rule(names.H_CONFIRMATION, "bound", value="certificate"), _rule(names.H_PROOF, "bound", value="dpop")]
     rules = [noted, *keys, *_token_rules(types, issuers), *certified]
+    told = (wanted.places or {}).items()
+    rules += [_place_rule(name, kind) for name, kind in told if wanted.asked is None or name in wanted.asked]
     config = message("envoy.extensions.filters.http.header_to_metadata.v3.Config", request_rules=rules)
     resource = message("envoy.config.core.v3.TypedExtensionConfig", **extension("principal", config))
     return bytes(resource.SerializeToString(deterministic=True))
@@ -167,6 +175,11 @@ def _shown_rules(asked: frozenset[str] | None) -> Iterable[Rule]:
     for header, key in ((names.H_DEVICE, "device_id"), (names.H_TRUSTED, "device_trusted")):
         if asked is None or key in asked:
             yield _rule(header, key)
+
+
+def _place_rule(name: str, kind: str) -> Rule:
+    """A truth that is neither true nor false isn't known."""
+    return _rule(names.place_header(name), name, number=kind == "number", **({"rewrite": _CLAIMS[kind]} if kind != "string" else {}))
 
 
 def _rule(header: str, key: str, **how: Any) -> Rule:

@@ -12,6 +12,7 @@ from bartizan.condition.syntax import Ast, name, tree_of
 from bartizan.envoy.names import PRINCIPAL
 from bartizan.meaning.formula import Constant, Formula, OfCel, Unread, every, holds, negation, some
 from bartizan.meaning.values import evaluated, expression
+from bartizan.model.places import is_place
 
 _HEADERS = name("request.headers")
 _METADATA = name("metadata.filter_metadata")
@@ -74,7 +75,7 @@ def _held(holder: Ast, key: Ast, only_whether: bool) -> tuple[str, ...] | None:
     if only_whether and _plain(holder) == _METADATA:
         return () if key.value == PRINCIPAL else (_OTHER,)
     if holder.kind == "call" and holder.name == "_[_]" and _plain(holder.args[0]) == _METADATA and holder.args[1].value == PRINCIPAL:
-        return (f"principal.{key.value}",)
+        return (f"principal.{key.value}", *((_OTHER,) if is_place(key.value) else ()))
     return None
 
 

@@ -48,7 +48,7 @@ class PresentTest:
 
 @dataclass(frozen=True, slots=True)
 class OfPrincipal:
-    """A question about one thing that is known of a principal."""
+    """A question about one thing that is known of a principal, or, as `source.country`, of where it calls from."""
 
     key: str
     test: StringTest | NumberTest | PresentTest

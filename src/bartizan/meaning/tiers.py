@@ -37,7 +37,7 @@ class Tiers:
         return self._found[key]
 
     def _read(self, limit: PolicyKind) -> list[tuple[Formula, str, str]]:
-        schema = Schema(self.world.snapshot.gateway.attributes)
+        schema = Schema.of(self.world.snapshot.gateway)
         return [
             (TRUE if when is None else read_predicate(parse(when, schema).predicate()), says, " ".join((when or "").split()))
             for when, says in limit.steps()

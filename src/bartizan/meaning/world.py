@@ -29,6 +29,7 @@ from bartizan.meaning.formula import (
 )
 from bartizan.meaning.people import ANONYMOUS, Known, People, Person, known_of, set_of, value_of
 from bartizan.meaning.values import Begins, Missing, Test, Value, answered
+from bartizan.model.places import is_place
 from bartizan.model.snapshot import Snapshot
 
 Split = dict[Formula, int]
@@ -138,7 +139,7 @@ class World:
         match atom:
             case OfHeader():
                 return {_settled(_of_header(atom, where), atom): everyone}
-            case OfPrincipal(key, test):
+            case OfPrincipal(key, test) if not is_place(key):  # where it calls from depends on the request
                 return _of_principal(atom, self.by_value(key), test)
             case OfCel() if atom.closed and not (atom.of_method and where.method is None):
                 return self._of_cel(atom, where.method or "")

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from bartizan.model.attributes import name_problem
 from bartizan.model.fields import AsTuple, Declared, Duration, Name, Network, OwnHeader, Size
+from bartizan.model.places import Places
 from bartizan.model.releases import Releases
 from bartizan.model.team import Team
 
@@ -89,6 +90,9 @@ class Gateway(Declared):
         default=None,
         description="How long a node goes on taking API keys when it hears nothing from the control plane: then it refuses them, because "
         "some may have been revoked. At least 3s. For ever, unless you say so.",
+    )
+    places: Places = Field(
+        default=Places(), description="Databases that tell where callers are, so that conditions may ask for `source.country` and its like."
     )
     releases: Releases = Field(default=Releases(), description="How changes of policy are let out.")
     otlp: str | None = Field(

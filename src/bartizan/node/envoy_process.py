@@ -16,6 +16,7 @@ def envoy_child(node: NodeOptions, options: EnvoyOptions) -> Child:
     checked_version(path)
     private_folder(node.state)
     private_folder(node.state / "records")  # listeners name files in it, relative to the working directory
+    private_folder(node.state / "places")
     config, log = node.state / "envoy.json", node.state / "envoy.log"
     bootstrap = Bootstrap(
         node.node_id,

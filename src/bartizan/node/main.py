@@ -23,7 +23,8 @@ from bartizan.node.hearing import Hearing
 from bartizan.node.last_good import LastGood
 from bartizan.node.listening import addresses, moved
 from bartizan.node.membership import connecting, kept_fresh
-from bartizan.node.options import NodeOptions, admin_socket, ads_socket, callout_wanted
+from bartizan.node.options import NodeOptions, admin_socket, ads_socket, callout_wanted, control_socket
+from bartizan.node.places import PlaceFiles
 from bartizan.node.relay import Relay
 from bartizan.node.resealing import Resealing
 from bartizan.node.shipper import Shipper
@@ -48,13 +49,14 @@ async def run_node(options: NodeOptions) -> None:
     lock = _locked(options.state / "node.lock")
     to = addresses(options.listen)
     envelope = load_or_create(options.key)
-    server = AdsServer(ads_socket(options.state), adapt=lambda one: hearing.adapted(move(one)))
+    places = PlaceFiles(options.state, alone=options.control != control_socket(options.state))
+    server = AdsServer(ads_socket(options.state), adapt=lambda one: hearing.adapted(places.adapted(move(one))))
     hearing, move = Hearing(options.state / "heard", envelope, server), moved(to)
     store = LastGood(options.last_good, envelope)
     name, connect = connecting(options.state) if options.control is None else (options.node_id, by_socket(options.control))
     relay = Relay(connect, name, server, Judge(options.state))
     watch = Watch(server, Ender(options.ends), options.state / OPEN, relay.streams)
-    relay.heard, hearing.tell = hearing.heard, relay.stale
+    relay.heard, hearing.tell, places.tell = hearing.heard, relay.stale, relay.places
     keeper, resealing = _Keeper(store, server, relay), Resealing(options.state, envelope, store, hearing)
     await server.start()
     try:
@@ -68,6 +70,7 @@ async def run_node(options: NodeOptions) -> None:
             group.create_task(call(server, callout_wanted(options.state)))
             group.create_task(supervised("the watch over open streams", watch.run))
             group.create_task(supervised("the watch over the keys", resealing.run))
+            group.create_task(supervised("the look at databases of places", places.run))
             if options.control is None:
                 group.create_task(supervised("the node's certificate", lambda: kept_fresh(options.state, relay.certificate)))
                 group.create_task(supervised("the rotation of records", lambda: _bounded(options.state)))

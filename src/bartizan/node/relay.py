@@ -44,12 +44,20 @@ class Relay:
         self.certificate_problem: str | None = None
         self._streams_problem: str | None = None
         self._stale_problem: str | None = None
+        self._places_problem: str | None = None
         self.heard: Callable[[], None] = lambda: None
         """Is called whenever the control plane says that this node holds the newest."""
 
     def stale(self, problem: str | None) -> None:
         """Takes why API keys are refused."""
         self._stale_problem = problem
+        self._server.tell()
+
+    def places(self, problem: str | None) -> None:
+        """Takes what is wrong with databases of places."""
+        if problem:
+            _log.error("%s", problem)
+        self._places_problem = problem
         self._server.tell()
 
     def streams(self, problem: str | None) -> None:
@@ -184,7 +192,8 @@ class Relay:
             or self.problem
             or self.disk_problem
             or self.certificate_problem
-            or self._streams_problem,
+            or self._streams_problem
+            or self._places_problem,
         )
         return report
 

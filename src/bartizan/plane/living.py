@@ -15,6 +15,7 @@ from bartizan.identity.brake import Brake, Brakes
 from bartizan.identity.certificates import Certificates
 from bartizan.identity.credentials import ALL, Tables
 from bartizan.identity.crls import Lists
+from bartizan.identity.databases import Databases
 from bartizan.identity.jwks import KeySets
 from bartizan.identity.keys import KeyStore
 from bartizan.identity.named import FILE as SECRETS
@@ -53,6 +54,7 @@ class Living:
         self.certificates = Certificates(base, self.named)
         self.lists = Lists(base, self.named)
         self.towards = Towards(self.named)
+        self.databases = Databases(base, state)
         self.failed: FailedAttempts | None = None
         self._snapshot: Snapshot | None = None
         self._written: tuple[Mapping[str, str], ...] = ()
@@ -101,6 +103,7 @@ class Living:
         blocked = self.failed.blocked(moment) if self.failed else frozenset()
         braked = self.brakes.active(moment)
         served = [one.snapshot for one in (compiled, before, candidate) if one is not None]
+        self.databases.declare(one.gateway for one in served)
         pairs = {**self.certificates.bodies(), **self.towards.bodies(served)}
         tables, lists = dict(self.tables.bodies), self.lists.bodies()
         return Live(generation, self.issuers.keys(), tables, principal, blocked, braked, pairs, lists, self.notes())
@@ -108,7 +111,7 @@ class Living:
     def problems(self, snapshot: Snapshot, before: Snapshot | None) -> tuple[Problem, ...]:
         """What keeps a snapshot from being served, though it is in order by itself: no good pair, or secrets that aren't there."""
         keys = scopes.undeclared(self.tables.store.scoped(), snapshot, before)
-        files = (*self.certificates.problems(snapshot), *self.lists.problems(snapshot))
+        files = (*self.certificates.problems(snapshot), *self.lists.problems(snapshot), *self.databases.problems(snapshot))
         return (*files, *secret_problems(snapshot, self.named.grants(), before), *keys)
 
     def notes(self) -> dict[str, bytes]:
@@ -190,6 +193,12 @@ class Living:
         finally:
             self.uses.end()
 
+    async def watch_databases(self) -> None:
+        """Follows the databases of places. Envoy sees by itself that a copy is another, so there is nothing to publish."""
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            await asyncio.to_thread(self.databases.refresh)
+
     async def watch_certificates(self) -> None:
         """Follows the files of certificates, and of those that are revoked."""
         while True:
@@ -231,8 +240,11 @@ class Living:
         failed = self.failed.warnings() if self.failed else []
         if self._jumped is not None and time.monotonic() < self._jumped[0] + _JUMP_TOLD_S:
             failed = [*failed, self._jumped[1]]
-        pairs = [*self.certificates.warnings(), *self.lists.warnings(), *self.towards.warnings()]
-        return [*self.tables.warnings, *consumers, *self._issuer_warnings(), *pairs, *failed]
+        return [*self.tables.warnings, *consumers, *self._issuer_warnings(), *self._file_warnings(), *failed]
+
+    def _file_warnings(self) -> list[str]:
+        files = (self.certificates, self.lists, self.towards, self.databases)
+        return [warning for one in files for warning in one.warnings()]
 
     def told(self) -> dict[str, Any]:
         """What is refused at the moment, whatever the policies say."""

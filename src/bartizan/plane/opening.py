@@ -7,6 +7,7 @@ from pathlib import Path
 from bartizan.compile.referring import Grants, secret_problems
 from bartizan.identity.certificates import Certificates
 from bartizan.identity.crls import Lists
+from bartizan.identity.databases import Databases
 from bartizan.identity.named import FILE, NamedSecrets
 from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
@@ -19,6 +20,7 @@ def at_start(base: Path, state: Path) -> Callable[[Snapshot], Iterable[Problem]]
     from starting: it is refused where it is used, and a machine that comes up again shall serve the rest. Makes nothing."""
 
     def problems(snapshot: Snapshot) -> Iterator[Problem]:
+        yield from Databases(base, state).problems(snapshot)
         if not (state / FILE).exists():
             yield from Certificates(base).problems(snapshot)
             yield from Lists(base).problems(snapshot)

@@ -210,6 +210,7 @@ def _question(wanted: HypotheticalRequest, snapshot: Snapshot) -> Question:
         size=wanted.size,
         device=wanted.device,
         device_state=_device_state(wanted.device, snapshot),
+        place=tuple(wanted.place.items()),
     )
 
 

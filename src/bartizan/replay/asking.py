@@ -10,6 +10,7 @@ from bartizan.condition.schema import NOTED
 from bartizan.model.api import Api
 from bartizan.model.attributes import attribute_text
 from bartizan.model.consumer import Consumer
+from bartizan.model.places import PLACES, UNKNOWN, is_place
 from bartizan.model.policy import within
 from bartizan.replay.outcome import Recorded
 from bartizan.scratch import Identified, Principal, Question, Unaskable, UnknownKey
@@ -51,9 +52,13 @@ class Evidence:
     """Whether it tells who asked, or that nobody did."""
     attributes: frozenset[str] | None
     """The attributes of which it tells the value, or that there was none. None: all."""
+    places: frozenset[str] = frozenset()
+    """The same for what databases told of the address."""
 
     def tells(self, need: str) -> bool:
         """Whether it tells this, by the name that conditions use."""
+        if is_place(need):
+            return need in self.places
         kind, _, name = need.partition(".")
         if kind != "principal":
             return need in RECORDED and need not in self.lacking
@@ -79,7 +84,7 @@ class Asker:
     setting: Setting
     listeners: tuple[str, ...]
     asked: frozenset[str]
-    """The attributes that the candidate asks for: others needn't be told."""
+    """The attributes, and what is told of places, that the candidate asks for: others needn't be told."""
     body: int
     """The smallest body that the candidate may find too large; 0 for none."""
     apis: Mapping[str, Api]
@@ -93,6 +98,7 @@ class Asker:
         agent, size = record.get("user_agent"), int(record.get("bytes_in") or 0)
         listener = self._listener(bool(record.get("tls")))
         path, exact = self._path(record)
+        place, places = self._place(record)
         question = Question(
             str(record.get("http_method") or ""),
             path,
@@ -106,22 +112,41 @@ class Asker:
             ja4=str(record.get("ja4") or ""),
             device=str(record.get("device_id") or ""),
             device_state="trusted" if record.get("device_trusted") == "true" else "pending",
+            place=place,
         )
         known = self._known_now(principal, attributes)
         if known is not None:
-            question = replace(question, principal=known)
-            return Asking(question, Evidence(self._lacking(record, listener, exact), caller, None), who, now=True)
-        return Asking(question, Evidence(self._lacking(record, listener, exact), caller, attributes), who)
+            question, attributes = replace(question, principal=known), None
+        evidence = Evidence(self._lacking(record, listener, exact), caller, attributes, places)
+        return Asking(question, evidence, who, now=known is not None)
+
+    def _place(self, record: Mapping[str, Any]) -> tuple[tuple[tuple[str, str], ...], frozenset[str]]:
+        """What databases told then, and of which of it that is sure. A truth that the record lacks though it was asked for wasn't known."""
+        told, noted, surely = [], record.get("place") or {}, self.surely_asked(record)
+        found: set[str] = set()
+        for name in sorted(filter(is_place, self.asked)):
+            short = name.removeprefix("source.")
+            if (text := _text(noted.get(short))) is not None:
+                told.append((short, text))
+            elif name not in surely or noted.get(short):
+                continue
+            elif PLACES[name] == "bool":
+                told.append((short, UNKNOWN))
+            found.add(name)
+        return tuple(told), frozenset(found)
 
     def _known_now(self, principal: Principal | None, told: frozenset[str] | None) -> Identified | None:
         """A consumer with the attributes of now where the record doesn't tell those of then; None if it tells all, or it is no consumer."""
-        if not isinstance(principal, Identified) or told is None or principal.method == "jwt" or not (missing := self.asked - told):
+        if not isinstance(principal, Identified) or told is None or principal.method == "jwt" or not (missing := self._attributes() - told):
             return None
         if (consumer := self.consumers.get(principal.id)) is None:
             return None
         values = {"groups": consumer.groups, **consumer.attributes}
         added = {name: attribute_text(value) for name in missing if (value := values.get(name)) is not None}
         return replace(principal, noted=(*principal.noted, *((name, text) for name, text in added.items() if text)))
+
+    def _attributes(self) -> frozenset[str]:
+        return frozenset(name for name in self.asked if not is_place(name))
 
     def _path(self, record: Mapping[str, Any]) -> tuple[str, bool]:
         """The path as the caller wrote it, and whether that is sure. Of a request that went on with its prefix taken off, the record

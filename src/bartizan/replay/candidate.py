@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from bartizan.compile import Compiled
+from bartizan.model.places import is_place
 from bartizan.model.snapshot import Snapshot
 from bartizan.policies import PolicyKind
 from bartizan.policies.cors import Cors
@@ -101,7 +102,7 @@ def _unrecordable(snapshot: Snapshot) -> Iterator[str]:
         if not isinstance(policy, PolicyKind) or policy.mode != "enforce" or policy.of_listener or not policy.may_shadow or not apis:
             continue
         asked = needs(policy, policy.target.api or apis[0], snapshot)
-        if any(need not in RECORDED and not need.startswith("principal.") for need in asked):
+        if any(need not in RECORDED and not need.startswith("principal.") and not is_place(need) for need in asked):
             yield policy.id
 
 

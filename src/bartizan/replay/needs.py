@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from bartizan.condition import Schema, Sources
 from bartizan.condition.schema import DEVICE
 from bartizan.envoy import message_type, names
+from bartizan.model.places import is_place
 from bartizan.model.snapshot import Snapshot
 from bartizan.policies import Place, PolicyKind
 
@@ -47,7 +48,7 @@ _EXPR = "cel.expr.Expr"
 def needs(policy: PolicyKind, api: str, snapshot: Snapshot) -> frozenset[str]:
     """What the policy asks for on this API, in the words of conditions: `principal.plan`, `now`, `request.headers["x-tenant"]`."""
     found = snapshot.apis[api]
-    place = Place(policy.id, False, found, found.paths[0], snapshot.gateway, Schema(snapshot.gateway.attributes), SCRATCH, snapshot.files)
+    place = Place(policy.id, False, found, found.paths[0], snapshot.gateway, Schema.of(snapshot.gateway), SCRATCH, snapshot.files)
     permit = policy.compile(place).permit
     return frozenset() if permit is None else frozenset(_of_matcher(permit))
 
@@ -90,9 +91,14 @@ def header_name(header: str) -> str:
 def _of_metadata(namespace: str, key: str) -> str:
     if namespace == names.LISTS:
         return "source.ip"
-    if namespace == names.PRINCIPAL and key in DEVICE:
+    return _known(key) if namespace == names.PRINCIPAL else f"{_METADATA}[{namespace}]"
+
+
+def _known(key: str) -> str:
+    """What is known of the caller, or of where it calls from."""
+    if key in DEVICE:
         return key.replace("_", ".", 1)
-    return f"principal.{key}" if namespace == names.PRINCIPAL else f"{_METADATA}[{namespace}]"
+    return key if is_place(key) else f"principal.{key}"
 
 
 def _of_messages(of: Message) -> Iterator[str]:
@@ -151,6 +157,6 @@ def _named(dotted: str) -> Iterator[str]:
     if dotted.startswith(f"{_HEADERS}["):
         yield header_name(dotted[len(_HEADERS) + 1 : -1])
     elif dotted.startswith(f"{_PRINCIPAL}["):
-        yield f"principal.{dotted[len(_PRINCIPAL) + 1 : -1]}"
+        yield _known(dotted[len(_PRINCIPAL) + 1 : -1])
     elif dotted not in {f"{_METADATA}[{names.PRINCIPAL}]", "string", "double", "bool", "int", "timestamp"}:
         yield _CEL_NAMES.get(dotted, dotted)

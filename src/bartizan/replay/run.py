@@ -103,7 +103,8 @@ class Replay:
         """What the answer depends on, as far as it is known what policies ask for there."""
         path = question.listener, question.method, question.host, question.path
         asked = self._matters.get(path)
-        rest: list[Any] = [question.principal, question.size]
+        place = tuple(one for one in question.place if asked is None or f"source.{one[0]}" in asked)
+        rest: list[Any] = [question.principal, question.size, place]
         for part, need in _MATTERS.items():
             if asked is None or need in asked:
                 rest.append(getattr(question, part))

@@ -34,6 +34,7 @@ class Then:
             return frozenset()
         wanted = frozenset(scopes_of(self.active, api, route))
         texts = [scope.config.SerializeToString() for scope in part.scopes if scope.name in wanted]
-        names = ("groups", *NOTED, *self.active.snapshot.gateway.attributes)
+        gateway = self.active.snapshot.gateway
+        names = ("groups", *NOTED, *gateway.attributes, *gateway.places.told())
         # Whatever asks for an attribute names it; that is how the gateway itself tells which to note.
         return frozenset(name for name in names if texts and all(name.encode() in text for text in texts))

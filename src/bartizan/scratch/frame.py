@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from bartizan.compile import Resources, discovered_body, live
+from bartizan.compile.places import TRUTHS
 from bartizan.envoy import extension, message, message_type, names
-from bartizan.envoy.filters import fixed, nothing, overwrite
+from bartizan.envoy.filters import fixed, in_turn, nothing, overwrite
 
 TOLD = "x-bartizan-told-"
 """Response headers in which a scratch instance tells what production would write into the record."""
@@ -31,6 +32,7 @@ _LUA = "envoy.extensions.filters.http.lua.v3.Lua"
 _TOKENS = "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 _MUTATION = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
 _EARLY = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
+_CHAIN = "envoy.extensions.filters.http.filter_chain.v3.FilterChainConfig"
 _CONFIG = "envoy.config.core.v3.TypedExtensionConfig"
 _NOT_HERE = (names.CLUSTER, names.SECRET)
 
@@ -94,7 +96,20 @@ def _proofs(_: bytes) -> bytes:
     return discovered_body(names.PROOFS, nothing())
 
 
-_CHANGED = {(names.ECDS, names.GATE): _gate, (names.ECDS, names.TOKENS): _tokens, (names.ECDS, names.PROOFS): _proofs}
+def _places(body: bytes) -> bytes:
+    """No database is asked: the question says where it comes from. What it doesn't call true is false as in production."""
+    config = message_type(_CONFIG).FromString(body)
+    chain = message_type(_CHAIN).FromString(config.typed_config.value)  # type: ignore[attr-defined]
+    kept = [one for one in chain.default_filter_chain.filters if one.name == TRUTHS]  # type: ignore[attr-defined]
+    return discovered_body(names.PLACES, in_turn(kept) if kept else nothing())
+
+
+_CHANGED = {
+    (names.ECDS, names.GATE): _gate,
+    (names.ECDS, names.TOKENS): _tokens,
+    (names.ECDS, names.PROOFS): _proofs,
+    (names.ECDS, names.PLACES): _places,
+}
 
 
 def _listener(body: bytes, socket: Path, told: Collection[str]) -> bytes | None:

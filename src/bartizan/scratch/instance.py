@@ -22,7 +22,7 @@ from bartizan.envoy.bootstrap import Bootstrap
 from bartizan.envoy.program import INHERITS, arguments, why_ended, zoneinfo
 from bartizan.errors import Invalid, NotFound, Unavailable
 from bartizan.identity.credentials import view
-from bartizan.identity.principal import principal_rules
+from bartizan.identity.principal import Wanted, principal_rules
 from bartizan.identity.table import shards
 from bartizan.lib.process import Command, end, start
 from bartizan.lib.sockets import private_folder, socket_folder
@@ -216,9 +216,10 @@ def production(compiled: Compiled) -> Resources:
     attributes = snapshot.gateway.attributes
     unused = orjson.loads(ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()).public_key()))
     keys = ({**unused, "kid": "scratch", "use": "sig", "alg": "ES256"},)
+    issuers = {name: issuer.issuer for name, issuer in snapshot.issuers.items()}
     alive = Live(
         issuer_keys=dict.fromkeys(snapshot.issuers, keys),
         tables={shard: body for shard, body in shards((), {}, attributes).items()},
-        principal=principal_rules(attributes, {name: issuer.issuer for name, issuer in snapshot.issuers.items()}),
+        principal=principal_rules(attributes, issuers, wanted=Wanted(places=snapshot.gateway.places.told())),
     )
     return state_of(compiled, alive).resources()

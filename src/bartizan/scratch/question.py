@@ -82,3 +82,6 @@ class Question:
     """The enrolled device that it comes from; empty: none."""
     device_state: str = "pending"
     """As the Device says it."""
+    place: tuple[tuple[str, str], ...] = ()
+    """What databases tell of the caller's address, as texts by names such as `country`: no database is asked. A truth is `true`, `false` or
+    `unknown`; one that isn't given is false, all else that isn't given is unknown."""

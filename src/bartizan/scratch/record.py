@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from bartizan.model.places import is_place
 from bartizan.policies.rate_limit import RateLimit
 from bartizan.scratch.frame import ANSWERED, DETAILS, TOLD
 from bartizan.scratch.question import Question
@@ -40,12 +41,18 @@ def record_of(question: Question, answer: Answer, attributes: Sequence[str]) -> 
         "policies": route.get("policies"),
         "shadows": _held(answer, "shadows"),
         "source": question.source,
+        **_place(principal),
         "user_agent": next((value for name, value in question.headers if name.lower() == "user-agent"), None),
         "ja4": question.ja4 or None,
         "device_id": principal.get("device_id"),
         "device_trusted": principal.get("device_trusted"),
         "bound": principal.get("bound"),
     }
+
+
+def _place(principal: Mapping[str, Any]) -> dict[str, Any]:
+    found = {name.removeprefix("source."): value for name, value in principal.items() if is_place(name)}
+    return {"place": found} if found else {}
 
 
 def counted(question: Question, record: dict[str, Any], limits: Sequence[RateLimit], paths: Sequence[str] = ()) -> list[dict[str, Any]]:

@@ -45,6 +45,8 @@ class Setting:
     """The listeners that speak TLS."""
     proxied: frozenset[str]
     """The listeners that believe proxies."""
+    places: frozenset[str]
+    """What the databases tell."""
     certificates: Mapping[str, Consumer]
     """Who lists a client certificate, by what it is called in the table of keys."""
 
@@ -60,6 +62,7 @@ def setting_of(snapshot: Snapshot) -> Setting:
         key_cookie=cookies[0] if cookies else "",
         secure=frozenset(_secure(snapshot)),
         proxied=frozenset(one.name for one in gateway.listeners if one.trusted_proxies),
+        places=frozenset(gateway.places.told()),
         certificates=dict(_certificates(snapshot)),
     )
 
@@ -110,6 +113,10 @@ def _headers(question: Question, setting: Setting, listener: str) -> Iterator[tu
         yield names.H_TRUSTED, "true" if question.device_state == "trusted" else "false"
         if question.device_state == "lost":
             yield names.H_REFUSAL, "lost-device"
+    for name, told in question.place:
+        if f"source.{name}" not in setting.places:
+            raise Unaskable(f"no database of the Gateway tells source.{name}")
+        yield names.place_header(name), told
     yield from _principal(question, setting)
 
 

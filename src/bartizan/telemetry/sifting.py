@@ -22,7 +22,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(_TEXT, (str, type(None))),
     **dict.fromkeys(_WHOLE, (int, type(None))),
     "generation": (str, int, type(None)),
-    **dict.fromkeys(("attributes", "shadows"), (dict, type(None))),
+    **dict.fromkeys(("attributes", "place", "shadows"), (dict, type(None))),
     **dict.fromkeys((*_OURS, "limits"), ()),
 }
 _MOMENT = len("2026-11-22T08:00:00.000Z")

@@ -6,13 +6,13 @@ from bartizan.xds.release import CLUSTER, ENDPOINTS, EXTENSION, SECRET, Resource
 
 GATE = "gate"
 _TOWARDS = "towards/"
-_AHEAD = ("lists", "limits/", "principal")
+_AHEAD = ("lists", "limits/", "places", "principal")
 Key = tuple[str, str]
 """Type URL and name."""
 
 
 def in_order(difference: Step) -> tuple[Step, ...]:
-    """What is named before what names it: the upstreams that routes lead to, the lists, buckets and attributes that they ask; all
+    """What is named before what names it: the upstreams that routes lead to, the lists, buckets, places and attributes that they ask; all
     else that is new or changed; then the gate's table that leads there; then what is gone. Each step waits for Envoy's word, which
     comes for a cluster when it is warm: its names resolved, its health known."""
     ranked: dict[int, list[Resource]] = {0: [], 1: [], 2: []}

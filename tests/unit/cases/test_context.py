@@ -4,6 +4,7 @@ from bartizan.cases.context import choices, questions
 from bartizan.cases.suspect import Judge
 from bartizan.condition import Schema, parse
 from bartizan.meaning.reading import read_predicate
+from bartizan.model.places import PLACES
 from bartizan.scratch import Question, Token
 from tests.unit.meaning.made import made
 
@@ -36,3 +37,12 @@ def test_a_path_stays_where_it_is_forbidden() -> None:
 
 def test_a_judge_needs_no_envoy() -> None:
     assert Judge(made()).access.methods() == frozenset()
+
+
+def test_places_that_are_asked_for_are_tried() -> None:
+    text = 'source.country == "NO" && source.tor && source.asn == 64512 && size(source.city) == 4'
+    needs = read_predicate(parse(text, Schema({}, frozenset(PLACES))).predicate())
+    tried = [dict(one.place) for one in questions(Question("GET", "/orders"), needs, {}, 100)]
+    assert tried[0] == {}
+    wanted = {"country": "NO", "tor": "true", "asn": "64512"}
+    assert any(wanted.items() <= one.items() for one in tried)

@@ -4,7 +4,7 @@ import pytest
 
 from bartizan.cases.read import FoundInvariant, read
 from bartizan.cases.suspect import Judge, Suspicion
-from tests.unit.meaning.made import authorize, made
+from tests.unit.meaning.made import FRAME, authorize, made
 
 REFUNDS = authorize('principal.department == "finance" && now.hour("UTC") > 7', "{paths: [/orders/refunds]}", "refunds")
 GOLD = authorize('principal.plan == "gold"', name="gold")
@@ -82,3 +82,10 @@ def test_how_much_is_broken_is_told() -> None:
 )
 def test_mistakes(text: str, code: str) -> None:
     assert [one.code for one in Judge(made()).problems([_found(text)])] == [code]
+
+
+def test_who_cant_be_told_by_a_place() -> None:
+    frame = FRAME.replace("attributes:", "places: {city: a.mmdb}\nattributes:", 1)
+    judge = Judge(made(frame=frame))
+    (problem,) = judge.problems([_found("never: {who: 'source.country == \"DE\"'}")])
+    assert problem.code == "who-not-principal"

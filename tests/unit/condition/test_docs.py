@@ -8,10 +8,12 @@ import pytest
 from bartizan.condition import Schema, parse
 from bartizan.condition.patterns import DEVICES
 from bartizan.condition.terms import FUNCTIONS, NAMES
+from bartizan.model.places import PLACES
 
-GUIDE = (Path(__file__).parents[3] / "docs" / "guide" / "conditions.md").read_text()
-SCHEMA = Schema({"plan": "string", "department": "string", "level": "number", "limit": "number", "contractor": "bool"})
-BLOCKS = re.findall(r"```cel\n(.*?)```", GUIDE, re.DOTALL)
+GUIDES = Path(__file__).parents[3] / "docs" / "guide"
+GUIDE = (GUIDES / "conditions.md").read_text()
+SCHEMA = Schema({"plan": "string", "department": "string", "level": "number", "limit": "number", "contractor": "bool"}, frozenset(PLACES))
+BLOCKS = re.findall(r"```cel\n(.*?)```", GUIDE + (GUIDES / "places.md").read_text(), re.DOTALL)
 
 
 @pytest.mark.parametrize("text", BLOCKS)
@@ -25,7 +27,7 @@ def test_there_are_examples() -> None:
 
 
 def test_every_name_and_function_is_told() -> None:
-    for name in (*NAMES, *(f"principal.{each}" for each in Schema().names())):
+    for name in (*NAMES, *PLACES, *(f"principal.{each}" for each in Schema().names())):
         assert f"`{name}`" in GUIDE or f'`{name}["name"]`' in GUIDE, name
     for function in FUNCTIONS:
         assert re.search(rf"\b{function}\b", GUIDE), function

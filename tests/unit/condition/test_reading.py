@@ -3,6 +3,7 @@
 import pytest
 
 from bartizan.condition import Condition, ConditionError, Schema, parse
+from bartizan.model.places import PLACES
 
 SCHEMA = Schema({"department": "string", "plan": "string", "level": "number", "admin": "bool", "regions": "list"})
 
@@ -186,3 +187,52 @@ def test_what_it_reads() -> None:
 def test_equal_texts_are_equal_conditions() -> None:
     assert read("principal.admin") == read("principal.admin")
     assert len({read("principal.admin"), read("principal.admin"), read("!principal.admin")}) == 2
+
+
+PLACED = Schema({"plan": "string", "level": "number"}, frozenset(PLACES))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'source.country == "DE"',
+        'source.country in ["DE", "NO"] && source.region != "BY"',
+        "source.asn == 64512 && source.asn in [1, 2] && source.asn > principal.level",
+        "source.anonymous && !source.tor",
+        "source.vpn == false || source.hosting != source.proxy",
+        "has(source.country) ? source.city.startsWith('B') : has(source.anonymous)",
+        "source.operator == principal.plan && size(source.operator) > 3",
+    ],
+)
+def test_what_may_be_said_of_places(text: str) -> None:
+    for whole_in_cel in (False, True):
+        found = parse(text, PLACED, whole_in_cel=whole_in_cel)
+        assert found.attributes & set(PLACES)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ('source.country == "UK"', 'write "GB"'),
+        ('source.country in ["DE", "no"]', 'write "NO"'),
+        ('source.country != "unknown"', "!has(source.country)"),
+        ('source.county == "DE"', "did you mean source.country?"),
+        ("source.country", "compare it"),
+        ("source.asn == '64512'", "such as 5"),
+        ("source.anonymous == 'true'", "something true or false"),
+        ("now.since(source.asn) < 5", "auth_time"),
+    ],
+)
+def test_what_may_not_be_said_of_places(text: str, hint: str) -> None:
+    with pytest.raises(ConditionError) as found:
+        parse(text, PLACED)
+    assert hint in str(found.value)
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_what_no_database_tells_cant_be_asked(name: str) -> None:
+    told = frozenset(PLACES) - {name}
+    with pytest.raises(ConditionError) as found:
+        parse(f"has({name})", Schema({}, told))
+    (mistake,) = found.value.mistakes
+    assert mistake.message == f"no database of the Gateway tells {name}" and "places: {" in mistake.hint

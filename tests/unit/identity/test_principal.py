@@ -213,3 +213,11 @@ def test_what_a_canary_declares_and_asks_for_is_lifted_beside_what_is_served() -
         "region": "eu",
     }
     assert "region" not in lifted(entry, served, **asked)
+
+
+def test_places_are_lifted_as_far_as_they_are_asked_for() -> None:
+    told = {"source.country": "string", "source.asn": "number", "source.tor": "bool"}
+    made = principal_rules({}, {}, wanted=Wanted(frozenset({"source.asn", "source.tor"}), places=told))
+    text = made.decode("latin-1")
+    assert "x-bartizan-place-asn" in text and "x-bartizan-place-tor" in text and "x-bartizan-place-country" not in text
+    assert "x-bartizan-place" not in principal_rules({}, {}).decode("latin-1")

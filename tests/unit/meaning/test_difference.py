@@ -174,3 +174,18 @@ def test_a_consumer_with_another_attribute_falls_under_another_limit() -> None:
     # Those who come new had no limit before that they could lose.
     new = made(TIERS % 1, "kind: Consumer\nname: new\nattributes: {plan: gold}\n")
     assert difference(before, new).live_limits == ()
+
+
+def test_where_callers_are_stays_a_condition() -> None:
+    frame = FRAME.replace("attributes:", "places: {city: a.mmdb, anonymous: b.mmdb}\nattributes:", 1)
+    gold = 'principal.plan == "gold"'
+    before, native, in_cel = (
+        made(authorize(allow), frame=frame) for allow in (gold, f'{gold} && source.country == "DE"', f"{gold} && size(source.city) == 3")
+    )
+    for after in (native, in_cel):
+        change = _only(difference(before, after))
+        assert (change.who.text, change.after.kind) == ("acme", "conditional")
+        assert "source." in change.after.conditions[0].text
+    assert difference(native, native) == Meaning()
+    (both,) = difference(native, made(authorize(f'{gold} && source.country == "NO"'), frame=frame)).access[0].changes
+    assert both.who.text == "acme"

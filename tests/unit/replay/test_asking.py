@@ -31,6 +31,7 @@ attributes: {plan: string, level: number, regions: list, job: string}
 ---
 {kind: Tls, name: safe, target: {listener: safe}, certificate: a.pem, private_key: {file: a.key}}
 """
+PLACE = 'source.country == "DE" && !source.tor && principal.level > 1'
 FOUND = assemble([read(TEXT, "gateway.yaml")], {})
 assert isinstance(FOUND, Snapshot), FOUND
 MADE = compile(FOUND)
@@ -171,3 +172,39 @@ def test_what_nobody_asked_for_then_is_what_the_consumer_has_now() -> None:
         assert isinstance(recorded, Recorded)
         made = asker.asking(other, recorded)
         assert not made.now and not made.evidence.tells("principal.level")
+
+
+PLACED = assemble(
+    [read(TEXT.replace("---", "places: {city: a.mmdb, anonymous: b.mmdb}\n---", 1).replace("principal.level > 1", PLACE), "gateway.yaml")],
+    {},
+)
+
+
+def placed(then: Then | None = None, **fields: Any) -> Asking:
+    assert isinstance(PLACED, Snapshot), PLACED
+    made = compile(PLACED)
+    record = {**RECORD, "revision": PLACED.revision, **fields}
+    recorded = outcome(record)
+    assert isinstance(recorded, Recorded)
+    return Asker(setting_of(PLACED), ("web",), made.asked(), 1000, PLACED.apis, then or (lambda one: frozenset())).asking(record, recorded)
+
+
+def test_the_place_is_what_was_known_then() -> None:
+    found = placed(place={"country": "DE", "tor": "false", "city": "Munich"})
+    assert found.question.place == (("country", "DE"), ("tor", "false"))  # of the city nobody asks
+    assert found.evidence.tells("source.country") and found.evidence.tells("source.tor") and not found.evidence.tells("source.city")
+
+
+def test_a_place_that_is_missing_was_unknown_only_if_it_was_asked_for() -> None:
+    assert isinstance(PLACED, Snapshot)
+    then = Then(compile(PLACED))
+    for place in ({"country": "", "tor": ""}, {}, None):
+        asked, perhaps = placed(then, place=place), placed(place=place)
+        # That a truth isn't known is said, because what isn't said isn't so.
+        assert asked.question.place == (("tor", "unknown"),) and asked.evidence.tells("source.country")
+        assert perhaps.question.place == () and not perhaps.evidence.tells("source.country") and not perhaps.evidence.tells("source.tor")
+    assert not placed(then, place={"country": "x" * 256}).evidence.tells("source.country")
+
+
+def test_places_arent_taken_for_attributes_that_a_consumer_lacks() -> None:
+    assert not placed(place={}).now

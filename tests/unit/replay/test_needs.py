@@ -15,6 +15,7 @@ kind: Gateway
 name: edge
 listeners: [{name: web, address: "127.0.0.1:8080"}]
 attributes: {plan: string, level: number, staff: bool, regions: list, acr: string, auth_time: number}
+places: {city: a.mmdb, network: b.mmdb, anonymous: c.mmdb}
 ---
 {kind: Api, name: orders, paths: [/orders], upstream: "http://127.0.0.1:1"}
 ---
@@ -59,6 +60,8 @@ def of(text: str, files: dict[str, bytes] | None = None) -> frozenset[str]:
             {"request.method", "principal.plan", "request.scheme"},
         ),
         ("size(request.path) > principal.level", {"request.path", "principal.level"}),
+        ('source.country == "DE" && !source.tor && source.asn != 1', {"source.country", "source.tor", "source.asn"}),
+        ("size(source.city) < 5 || has(source.region)", {"source.city", "source.region"}),
     ],
 )
 def test_of_conditions(allow: str, wanted: set[str]) -> None:

@@ -3,13 +3,14 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
-from pydantic import AwareDatetime, BaseModel, Field, IPvAnyAddress, JsonValue
+from pydantic import AwareDatetime, BaseModel, Field, IPvAnyAddress, JsonValue, field_validator
 
 from bartizan.admin.answers import PRINTABLE, documented
 from bartizan.admin.asked import The, Viewer
 from bartizan.admin.bodies import JsonRoute
 from bartizan.admin.plane import HypotheticalRequest
 from bartizan.errors import Invalid
+from bartizan.model.places import place_text
 
 RequestId = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,64}$", description="From the answer's x-request-id.")]
 Text = Annotated[str, Field(max_length=512, pattern=PRINTABLE)]
@@ -35,8 +36,16 @@ class Asked(BaseModel):
     device: str = Field(default="", max_length=63, description="The Device that it comes from.")
     at: AwareDatetime | None = Field(default=None, description="When; by default now.")
     source: IPvAnyAddress | None = Field(default=None, description="The caller's address; by default 127.0.0.1.")
+    place: dict[Name, str | bool | int] = Field(
+        default_factory=dict, max_length=16, description="What databases tell of its address, as `country`: none is asked here."
+    )
     listener: Name = Field(default="", description="The listener it comes to; by default the first.")
     revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{1,64}$", description="By default what is active.")
+
+    @field_validator("place")
+    @classmethod
+    def _tellable(cls, value: dict[str, str | bool | int]) -> dict[str, str | bool | int]:
+        return {name: place_text(name, one) for name, one in value.items()}
 
 
 class Decided(BaseModel):

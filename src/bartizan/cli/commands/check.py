@@ -23,7 +23,7 @@ def run(read: argparse.Namespace) -> int:
     if not read.files.exists():
         complain(f"{read.files} doesn't exist")
         return 1
-    made = compiled(read.files)
+    made = compiled(read.files, databases=True)
     good = isinstance(made, Compiled)
     if read.json:
         revision = made.snapshot.revision if isinstance(made, Compiled) else None

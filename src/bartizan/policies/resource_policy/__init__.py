@@ -74,7 +74,7 @@ class ResourcePolicy(PolicyKind):
         yield from self._read(schema).notes.faults
 
     def misfits(self, snapshot: Snapshot) -> Iterator[Fault]:
-        yield from misfits(self._read(Schema(snapshot.gateway.attributes)).statements, self.target, snapshot)
+        yield from misfits(self._read(Schema.of(snapshot.gateway)).statements, self.target, snapshot)
 
     def references(self) -> Iterator[Reference]:
         yield from self._read(Schema()).notes.references
