@@ -142,9 +142,7 @@ def tamper(state: Path, damage: str) -> None:
     journal = state / "last-good" / "journal"
     lines = journal.read_bytes().splitlines(keepends=True)
     assert len(lines) >= 3
-    if damage == "key":
-        (state / "node.key").write_bytes(bytes(32))
-    elif damage == "missing":
+    if damage == "missing":
         del lines[1]
     elif damage == "swapped":
         lines[1:3] = lines[2], lines[1]

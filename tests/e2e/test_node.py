@@ -181,7 +181,27 @@ async def test_without_a_state_no_listener_opens(rig: Rig) -> None:
         await rig.text()
 
 
-@pytest.mark.parametrize("damage", ["state", "release", "missing", "swapped", "key"])
+async def test_with_another_key_the_node_says_so_and_doesnt_start(rig: Rig) -> None:
+    await rig.publish(listener(rig.port), routes("one"))
+    await rig.up()
+    await eventually(lambda: rig.serves("one"))
+    assert (await rig.publish(routes("two"))).acknowledged
+    await eventually(lambda: rig.node().kept)
+    assert rig.supervisor
+    rig.supervisor.terminate()
+    await rig.supervisor.wait()
+    right, kept = (rig.state / "node.key").read_bytes(), (rig.state / "last-good" / "journal").read_bytes()
+    (rig.state / "node.key").write_bytes(os.urandom(32))
+    await rig.up(wait=False)
+    assert await asyncio.wait_for(rig.supervisor.wait(), 20) == 1
+    assert f"{rig.state / 'node.key'} isn't the one of this state" in rig.said()
+    assert (rig.state / "last-good" / "journal").read_bytes() == kept
+    (rig.state / "node.key").write_bytes(right)
+    await rig.up(wait=False)
+    await eventually(lambda: rig.serves("two"))
+
+
+@pytest.mark.parametrize("damage", ["state", "release", "missing", "swapped"])
 async def test_a_tampered_state_is_refused_whole(rig: Rig, damage: str) -> None:
     await rig.publish(listener(rig.port), routes("one"), routes("unused", "other"))
     await rig.up()
