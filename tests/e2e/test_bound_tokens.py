@@ -145,10 +145,9 @@ async def test_a_token_that_isnt_bound_doesnt_count_where_it_has_to_be(world: Wo
         {"x5t#S256": thumbprint(PAIRS["other"])},
         {"x5t": thumbprint(PAIRS["mine"])},
         {"jkt": thumbprint(PAIRS["mine"])},
-        thumbprint(PAIRS["mine"]),
+        pytest.param(thumbprint(PAIRS["mine"]), id="no object"),
         [],
     ],
-    ids=str,
 )
 async def test_another_confirmation_is_none(world: World, cnf: Any) -> None:
     assert await world.status("mine", "/orders/bound", bearer(cnf)) == 401

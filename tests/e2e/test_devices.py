@@ -168,7 +168,6 @@ async def test_a_device_alone_is_nobody_known(world: World) -> None:
         {"x-forwarded-client-cert": f"Hash={PAIRS['laptop'].fingerprint}"},
         {"x_bartizan_device": "laptop"},
     ],
-    ids=str,
 )
 async def test_a_forged_header_is_no_device(world: World, forged: dict[str, str]) -> None:
     for device in ("", "phone"):

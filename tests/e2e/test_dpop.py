@@ -178,7 +178,6 @@ NOW = int(time.time())
         {"header": {"jwk": "x"}},
         {"header": {"crit": ["b64"], "b64": True}},
     ],
-    ids=str,
 )
 async def test_a_proof_of_something_else_doesnt_count(world: World, change: dict[str, Any]) -> None:
     answer = await world.ask(proof=world.proof(**change))

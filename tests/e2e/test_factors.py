@@ -126,7 +126,6 @@ async def test_a_weak_login_is_challenged_and_the_same_request_passes_after_a_st
         {"auth_time": 1e300},
         {"auth_time": {"is": 1}},
     ],
-    ids=str,
 )
 async def test_what_a_token_tells_otherwise_doesnt_pass(gw: Gateway, claims: dict[str, Any]) -> None:
     answer = await ask(gw, "/orders/refunds", **{**STRONG, **claims})
@@ -195,7 +194,6 @@ async def test_in_shadow_it_only_notes(gw: Gateway) -> None:
         (None, 403, 403),
         (7, 403, 200),
     ],
-    ids=str,
 )
 async def test_scopes_are_words_or_a_list(gw: Gateway, scope: Any, reads: int, others: int) -> None:
     assert (await ask(gw, "/orders/scoped", scope=scope)).status_code == reads
