@@ -2,12 +2,10 @@
 
 import base64
 import hashlib
-import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import pytest_asyncio
 from cryptography import x509
@@ -15,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.certificates import Pair, authority
 from tests.e2e.gateway import Gateway, TokenIssuer, free_port, gateway, upstream
+from tests.e2e.shown import client
 
 FILES = """
 kind: Gateway
@@ -66,13 +65,7 @@ class World:
     def __init__(self, gw: Gateway, folder: Path, safe: int) -> None:
         self.gw, self.folder, self.safe = gw, folder, safe
         self.key = {"x-api-key": gw.new_key("acme")[1]}
-        self.clients = {"": self.client(None), **{name: self.client(pair) for name, pair in PAIRS.items()}}
-
-    def client(self, pair: Pair | None) -> httpx.AsyncClient:
-        context = ssl.create_default_context(cadata=ROOT.pem.decode())
-        if pair is not None:
-            context.load_cert_chain(*pair.save(self.folder, f"client-{pair.fingerprint[:8]}"))
-        return httpx.AsyncClient(base_url=f"https://localhost:{self.safe}", verify=context, timeout=10)
+        self.clients = {"": self.client(None), **{name: client(ROOT, folder, safe, pair) for name, pair in PAIRS.items()}}
 
     async def status(self, shown: str, path: str, headers: dict[str, str] | None) -> int:
         return (await self.clients[shown].get(path, headers=headers)).status_code

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -18,6 +17,7 @@ import pytest
 from bartizan.rollout.stages import label
 from tests.certificates import Pair, authority
 from tests.e2e.gateway import Gateway, TokenIssuer, free_port, gateway, upstream
+from tests.e2e.shown import client
 
 FILES = """
 kind: Gateway
@@ -112,9 +112,7 @@ class Plane:
         """A client of the plain listener, or of the other with a certificate."""
         if pair is None:
             return httpx.AsyncClient(base_url=self.gw.url, timeout=10)
-        context = ssl.create_default_context(cadata=ROOT.pem.decode())
-        context.load_cert_chain(*pair.save(self.folder, f"client-{pair.fingerprint[:8]}"))
-        return httpx.AsyncClient(base_url=f"https://localhost:{self.safe}", verify=context, timeout=10)
+        return client(ROOT, self.folder, self.safe, pair)
 
     async def status(self, headers: Headers, path: str = "/orders") -> int:
         """The status of one request."""

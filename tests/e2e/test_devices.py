@@ -1,7 +1,6 @@
 """Devices, end to end: enrolled by the certificate that they show in the handshake, allowed by policy, lost within a second."""
 
 import json
-import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.certificates import Pair, authority
+from tests.certificates import authority
 from tests.e2e.gateway import Gateway, TokenIssuer, free_port, gateway, upstream
+from tests.e2e.shown import client
 
 FILES = """
 kind: Gateway
@@ -81,14 +81,8 @@ class World:
         self.gw, self.folder, self.safe = gw, folder, safe
         self.key = gw.new_key("globex")[1]
         self.headers = {"x-api-key": self.key}
-        self.clients = {name: self.client(pair) for name, pair in PAIRS.items()}
-        self.clients[""] = self.client(None)
-
-    def client(self, pair: Pair | None) -> httpx.AsyncClient:
-        context = ssl.create_default_context(cadata=ROOT.pem.decode())
-        if pair is not None:
-            context.load_cert_chain(*pair.save(self.folder, f"client-{pair.fingerprint[:8]}"))
-        return httpx.AsyncClient(base_url=f"https://localhost:{self.safe}", verify=context, timeout=10)
+        self.clients = {name: client(ROOT, folder, safe, pair) for name, pair in PAIRS.items()}
+        self.clients[""] = client(ROOT, folder, safe, None)
 
     async def ask(self, device: str, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
         return await self.clients[device].get(path, headers=self.headers if headers is None else headers)
