@@ -81,8 +81,14 @@ def _resource(document: Document, file: str) -> Resource | list[Problem]:
         return [
             _field_problem(document, file, owner, detail, TYPES[kind]) for detail in error.errors(include_url=False, include_input=False)
         ]
-    digest = hashlib.sha256(orjson.dumps(made.model_dump(mode="json", by_alias=True), option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
-    return Resource(kind, made.name, made, file, document, digest)
+    return Resource(kind, made.name, made, file, document, _digest(made))
+
+
+def _digest(made: BaseModel) -> str:
+    """A hash of what it says, however it is written. What is as by default doesn't count: else a version that knows another field would give
+    every revision another name."""
+    told = made.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 
 def _field_problem(document: Document, file: str, owner: str, detail: Any, model: type[BaseModel]) -> Problem:

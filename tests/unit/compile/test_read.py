@@ -121,3 +121,5 @@ def test_the_revision_is_what_the_policies_say_and_nothing_else() -> None:
     assert revision(GOOD) == revision(GOOD + "\n---\nkind: Consumer\nname: acme\n"), "who may call is live data"
     assert revision(GOOD) != revision(GOOD.replace("[/orders]", "[/order]"))
     assert revision(GOOD) != revision(GOOD.replace("any: [api_key]", "any: [api_key]\nmode: shadow"))
+    assert revision(GOOD) == revision(GOOD.replace("any: [api_key]", "any: [api_key]\nmode: enforce")), "what is so by default"
+    assert revision(GOOD) == "ea11c6cfb69d0895", "another version of ours gives it the same name, whatever fields it knows beside"
