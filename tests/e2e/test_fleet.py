@@ -17,6 +17,7 @@ from bartizan.fleet.authority import Authority
 from bartizan.lib.tls import load_pair
 from bartizan.node.membership import context_of, join, read_membership
 from bartizan.secrets.envelope import Envelope
+from bartizan.secrets.keyring import load_or_create
 from bartizan.xds.asking import read_token, token_text
 from bartizan.xds.frames import Hello, Report, encoded
 from bartizan.xds.link import NODE_PROTOCOL, Lost, by_tls
@@ -219,7 +220,7 @@ async def test_a_nodes_certificate_makes_no_control_plane(fleet: FleetRig, tmp_p
     thief = await join(tmp_path / "thief", ("127.0.0.1", fleet.port), fleet.token(), "thief")
     honest = await join(tmp_path / "honest", ("127.0.0.1", fleet.port), fleet.token(), "honest")
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    key = Envelope((tmp_path / "thief" / "node.key").read_bytes()).open(bytes.fromhex(thief.key), "node certificate key")
+    key = load_or_create(tmp_path / "thief" / "node.key").open(bytes.fromhex(thief.key), "node certificate key")
     load_pair(server, thief.certificate.encode(), key)
     port = free_port()
     fake = await asyncio.start_server(lambda _r, writer: writer.close(), "127.0.0.1", port, ssl=server)

@@ -56,7 +56,7 @@ async def _beside(admin: Admin, folder: Path, store: str, token: str) -> AsyncIt
     """Another control plane of the same files and keys. It has no node of its own: that would want the same listeners."""
     state, port = folder / "state", free_port()
     state.mkdir(parents=True, mode=0o700)
-    for name in ("control.key", "signing.key"):
+    for name in ("control.key", "control.keyring", "signing.key"):
         shutil.copy2(admin.gw.state / name, state / name)
     own = ("--files", admin.gw.files, "--state", state, "--store", store)
     doors = ("--admin", f"127.0.0.1:{free_port()}", "--api", f"127.0.0.1:{port}")

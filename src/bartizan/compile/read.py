@@ -85,8 +85,8 @@ def _resource(document: Document, file: str) -> Resource | list[Problem]:
 
 
 def _digest(made: BaseModel) -> str:
-    """A hash of what it says, however it is written. What is as by default doesn't count: else a version that knows another field would give
-    every revision another name."""
+    """A hash of what it says, however it is written. What is as by default doesn't count: else a version that knows one more field would
+    give every revision another name."""
     told = made.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
