@@ -11,7 +11,8 @@ from bartizan.policies.resource_policy.logic import ANYTHING, Rule, every, some
 _PLAIN = rf"[^\"\\\x80-\xff]|{BEYOND_ASCII}"
 _ANY = rf"\"(?:{_PLAIN}|\\.)*\""
 _ONE = rf"(?:{_PLAIN}|\\[^u]|\\u[dD][89abAB]..\\u....|\\u(?:[0-9a-cA-CefEF]...|[dD][0-7]..))"
-_MANY = r"(?:[^\"\\]|\\.)*"
+_MANY = r"(?:[^\"\\]|\\[^u]|\\u[0-9a-fA-F]{4})*"
+"""Escapes are taken whole: else what follows would be looked for in the digits of one."""
 
 
 def _list_of(element: str, least: str = "?") -> str:

@@ -48,6 +48,8 @@ def test_elements_are_compared_whole(values: list[str], wanted: str, form: tuple
     assert _judged(lists.holds_only("x", glob), text) == all(value == wanted for value in values)
 
 
+@example(["<é"], "?*??", (",", ":"), True)
+@example(["é"], "*9", (",", ":"), True)
 @given(st.lists(TEXTS, max_size=3), st.text(alphabet="ab*?é", max_size=4), FORMS, st.booleans())
 def test_elements_are_compared_with_patterns(values: list[str], pattern: str, form: tuple[str, str], ascii_only: bool) -> None:
     text = _text(values, form, ascii_only)
