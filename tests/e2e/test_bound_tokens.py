@@ -65,7 +65,7 @@ class World:
     def __init__(self, gw: Gateway, folder: Path, safe: int) -> None:
         self.gw, self.folder, self.safe = gw, folder, safe
         self.key = {"x-api-key": gw.new_key("acme")[1]}
-        self.clients = {"": self.client(None), **{name: client(ROOT, folder, safe, pair) for name, pair in PAIRS.items()}}
+        self.clients = {"": client(ROOT, folder, safe, None), **{name: client(ROOT, folder, safe, pair) for name, pair in PAIRS.items()}}
 
     async def status(self, shown: str, path: str, headers: dict[str, str] | None) -> int:
         return (await self.clients[shown].get(path, headers=headers)).status_code
