@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.certificates import Pair, authority
+from tests.e2e.agreement import agrees
 from tests.e2e.gateway import Gateway, TokenIssuer, free_port, gateway, upstream
 from tests.e2e.shown import client
 
@@ -161,3 +162,9 @@ async def test_other_credentials_are_as_they_were(world: World) -> None:
     assert await _statuses(world, "mine", {**bound_to("mine"), **world.key}) == [401, 401, 401, 200]
     assert await _statuses(world, "mine", {"authorization": "Bearer x.y.z"}) == [401, 401, 401, 200]
     assert await _statuses(world, "", None) == [401, 401, 401, 200]
+
+
+async def test_a_replay_of_all_that_was_asked_agrees(world: World) -> None:
+    """The last test: what the others asked was recorded."""
+    told = await agrees(world.gw)
+    assert told["judged"] > 60, told

@@ -11,6 +11,7 @@ import pytest
 
 from tests.certificates import Pair, authority
 from tests.e2e.gateway import Gateway, gateway
+from tests.e2e.shown import client
 
 FILES = """
 kind: Gateway
@@ -50,16 +51,13 @@ class Calls:
         self.gw, self.folder = gw, folder
 
     def client(self, pair: Pair | None) -> httpx.AsyncClient:
-        context = ssl.create_default_context(cadata=WEB.pem.decode())
-        if pair is not None:
-            context.load_cert_chain(*pair.save(self.folder, f"client-{pair.fingerprint[:8]}"))
-        return httpx.AsyncClient(base_url=f"https://localhost:{self.gw.port}", verify=context)
+        return client(WEB, self.folder, self.gw.port, pair)
 
     async def status(self, pair: Pair | None) -> int:
         """On a connection of its own; 0 if the handshake was refused."""
-        async with self.client(pair) as client:
+        async with self.client(pair) as there:
             try:
-                return (await client.get("/orders/1")).status_code
+                return (await there.get("/orders/1")).status_code
             except (httpx.ReadError, httpx.ConnectError, httpx.RemoteProtocolError, ssl.SSLError):
                 return 0
 

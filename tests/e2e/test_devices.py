@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.certificates import authority
+from tests.e2e.agreement import agrees
 from tests.e2e.gateway import Gateway, TokenIssuer, free_port, gateway, upstream
 from tests.e2e.shown import client
 
@@ -225,3 +226,9 @@ async def test_a_certificate_of_two_devices_is_a_problem(world: World) -> None:
     problems: Any = (await world.gw.edit("devices.yaml", twice, enforced=False))["refused"]
     assert "certificate-taken" in json.dumps(problems)
     (world.gw.files / "devices.yaml").write_text(DEVICES)
+
+
+async def test_a_replay_of_all_that_was_asked_agrees(world: World) -> None:
+    """The last test: what the others asked was recorded."""
+    told = await agrees(world.gw)
+    assert told["judged"] > 60, told

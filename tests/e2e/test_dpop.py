@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from tests.e2e.agreement import agrees
 from tests.e2e.gateway import Gateway, TokenIssuer, gateway, upstream
 from tests.e2e.node_rig import children
 
@@ -254,3 +255,9 @@ async def test_after_a_restart_an_older_proof_needs_a_nonce(world: World) -> Non
     again = world.proof(iat=int(time.time()), nonce=nonce)
     assert (await world.ask(proof=again)).status_code == 200
     assert (await world.ask(proof=again)).status_code == 401
+
+
+async def test_a_replay_of_all_that_was_asked_agrees(world: World) -> None:
+    """The last test: what the others asked was recorded."""
+    told = await agrees(world.gw)
+    assert told["judged"] > 40, told

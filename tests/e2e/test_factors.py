@@ -9,6 +9,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from tests.e2e.agreement import agrees
 from tests.e2e.gateway import Gateway, TokenIssuer, gateway, upstream
 
 FILES = """
@@ -198,3 +199,9 @@ async def test_in_shadow_it_only_notes(gw: Gateway) -> None:
 async def test_scopes_are_words_or_a_list(gw: Gateway, scope: Any, reads: int, others: int) -> None:
     assert (await ask(gw, "/orders/scoped", scope=scope)).status_code == reads
     assert (await ask(gw, "/orders/unscoped", scope=scope)).status_code == others
+
+
+async def test_a_replay_of_all_that_was_asked_agrees(gw: Gateway) -> None:
+    """The last test: what the others asked was recorded."""
+    told = await agrees(gw)
+    assert told["judged"] > 40, told

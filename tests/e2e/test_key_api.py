@@ -2,18 +2,17 @@
 
 import asyncio
 import json
-import ssl
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from bartizan.identity.key_text import is_wellformed
 from tests.certificates import authority
 from tests.e2e.gateway import Gateway, gateway
+from tests.e2e.shown import client
 from tests.e2e.test_admin import Admin, administered
 from tests.e2e.test_remote import bartizan, good
 
@@ -311,13 +310,8 @@ async def test_a_certificate_ends_with_the_time_of_its_consumer(tmp_path: Path, 
     mine, printed, other = corp.client("spiffe://corp/guest"), corp.client("spiffe://corp/printed"), corp.client("spiffe://corp/other")
     text = TLS.replace("UPSTREAM", str(upstream)).replace("FOLDER", str(tmp_path)).replace("PRINT", printed.fingerprint)
     files = {"all.yaml": text.replace("EXPIRES", _in(3600)), "corp.pem": corp.pem.decode()}
-    (tmp_path / "web-ca.pem").write_bytes(web.pem)
     async with gateway(tmp_path, files) as gw:
-        clients = []
-        for at, pair in enumerate((mine, printed, other)):
-            context = ssl.create_default_context(cafile=str(tmp_path / "web-ca.pem"))
-            context.load_cert_chain(*pair.save(tmp_path, f"client{at}"))
-            clients.append(httpx.AsyncClient(base_url=f"https://localhost:{gw.port}", verify=context))
+        clients = [client(web, tmp_path, gw.port, pair) for pair in (mine, printed, other)]
         # On the connections that are open, too: what is asked is the table of keys, at each request.
         assert [(await one.get("/orders/1")).status_code for one in clients] == [200, 200, 200]
         await gw.edit("all.yaml", text.replace("EXPIRES", _in(2)))

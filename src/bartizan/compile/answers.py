@@ -43,7 +43,7 @@ ANSWERS: tuple[Answer, ...] = (
     Answer("$.startsWith('jwt_authn_access_denied')", 401, "unauthenticated", "A valid credential is needed.", 'error="invalid_token"'),
     Answer(
         "$ in ['unknown_api_key', 'missing_api_key'] || "
-        + _denied("malformed-credential", "ambiguous-credential", "wrong-token-type", "unproven-token", "lost-device"),
+        + _denied("malformed-credential", "ambiguous-credential", "wrong-token-type", "unproven-token", "unbound-token", "lost-device"),
         401,
         "unauthenticated",
         "A valid credential is needed.",

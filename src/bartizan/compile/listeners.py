@@ -11,6 +11,7 @@ from bartizan.envoy.filters import discovered, execute, execute_discovered, fixe
 from bartizan.envoy.matching import always, header
 from bartizan.model.gateway import Gateway, Listener
 from bartizan.model.snapshot import Snapshot
+from bartizan.policies.authenticate import bindings
 from bartizan.policies.protect import Protect
 from bartizan.policies.tls import PlainHttp, Tls
 
@@ -59,7 +60,7 @@ def _connections(listener: Listener, snapshot: Snapshot, policies: list[Any]) ->
         "http_filters": [*(one for policy in policies for one in policy.filters(listener)), *_filters(gateway)],
         "early_header_mutation_extensions": [_early(gateway, tls=bool(policies))],
         "local_reply_config": local_replies(gateway),
-        "access_log": access_logs(gateway, tls=bool(policies)),
+        "access_log": access_logs(gateway, tls=bool(policies), bound=bool(bindings(snapshot.policies))),
         "access_log_options": {"access_log_flush_interval": {"seconds": names.OPEN_EVERY_S}},
         "normalize_path": {"value": True},
         "merge_slashes": True,

@@ -182,7 +182,7 @@ def _uncertified() -> list[tuple[str, Any]]:
     same = call("_==_", index(headers, names.H_THUMBPRINT), index(headers, names.H_CONFIRMATION))
     proven = all_of([shown, cel(emitted(same, "cel.expr.Expr"))])
     beside = all_of([shown, negated(bound), negated(header(names.H_DEVICE, **present))])
-    return [(names.UNPROVEN, all_of([bound, negated(proven)])), (names.AMBIGUOUS, beside)]
+    return [(names.UNPROVEN, all_of([bound, negated(proven)])), (names.UNBOUND, beside)]
 
 
 def _header_key(issuer: Issuer) -> str:

@@ -5,7 +5,7 @@ What isn't there is empty or left out.
 
 from typing import Any
 
-from bartizan.condition.schema import NOTED
+from bartizan.condition.schema import DEVICE
 from bartizan.envoy import extension, message, names
 from bartizan.model.gateway import Gateway
 
@@ -41,7 +41,7 @@ _TLS = {
     "ja4": "%TLS_JA4_FINGERPRINT%",
     "certificate": "%DOWNSTREAM_PEER_FINGERPRINT_256%",
     "tls": "%DOWNSTREAM_TLS_VERSION%",
-    **{name: _principal(name) for name in NOTED},
+    **{name: _principal(name) for name in DEVICE},
 }
 """What only a listener with TLS can know."""
 
@@ -145,9 +145,10 @@ def _log(path: str, fields: dict[str, Any], only: dict[str, Any]) -> dict[str, A
     return {**log, "filter": only}
 
 
-def access_logs(gateway: Gateway, *, tls: bool) -> list[dict[str, Any]]:
-    """The record of every request to a listener with or without TLS; apart the failed attempts to authenticate, and the open streams."""
-    fields = {**_fields(gateway), **(_TLS if tls else {})}
+def access_logs(gateway: Gateway, *, tls: bool, bound: bool = False) -> list[dict[str, Any]]:
+    """The record of every request to a listener with or without TLS; apart the failed attempts to authenticate, and the open streams.
+    `bound`: tokens may be bound to something."""
+    fields = {**_fields(gateway), **(_TLS if tls else {}), **({"bound": _principal("bound")} if bound else {})}
     return [
         _log(REQUESTS, fields, _all(_told_while_open(False), _noted(False))),
         _log(REQUESTS, {**fields, **_SHADOWS}, _all(_noted(True), _told_while_open(False))),

@@ -67,7 +67,7 @@ GATE = "gate"
 HYGIENE = "hygiene"
 WRONG_TYPE = "wrong-token-type"
 UNPROVEN = "unproven-token"
-AMBIGUOUS = "ambiguous-credential"
+UNBOUND = "unbound-token"
 CORS = "cors"
 BLOCKS = "blocks"
 KEYS = "keys"
@@ -161,5 +161,6 @@ def claim_header(attribute: str) -> str:
 
 
 def _header_part(name: str) -> str:
-    """A name in the letters of a header, two names never alike: headers know no case, and few other characters."""
-    return re.sub(r"[^a-z0-9-]", lambda found: f"_{ord(found.group()):x}_", name)
+    """A name in the letters of a header, two names never alike: headers know no case, and Envoy refuses those with underscores, in which
+    a scratch instance is told of tokens."""
+    return re.sub(r"[^a-z0-9]", lambda found: f"-{ord(found.group()):x}-", name)

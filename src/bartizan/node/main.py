@@ -67,7 +67,7 @@ async def run_node(options: NodeOptions) -> None:
             group.create_task(supervised("the keeper of the last good state", keeper.run))
             group.create_task(_begin(server, relay))
             group.create_task(supervised("the look at how long ago the control plane was heard", hearing.run))
-            group.create_task(call(server, callout_wanted(options.state)))
+            group.create_task(supervised("the call of the call-out", lambda: call(server, callout_wanted(options.state))))
             group.create_task(supervised("the watch over open streams", watch.run))
             group.create_task(supervised("the watch over the keys", resealing.run))
             group.create_task(supervised("the look at databases of places", places.run))

@@ -35,7 +35,7 @@ class Resealing:
 
     async def reseal(self) -> None:
         """Seals anew what isn't sealed with the current key. Unavailable if it can't be."""
-        for file in tuple(self._stale()):
+        for file in await asyncio.to_thread(lambda: tuple(self._stale())):
             try:
                 if file == "heard":
                     self._hearing.reseal()

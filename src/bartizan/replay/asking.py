@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from bartizan.condition.schema import NOTED
+from bartizan.condition.schema import DEVICE, NOTED
 from bartizan.model.api import Api
 from bartizan.model.attributes import attribute_text
 from bartizan.model.consumer import Consumer
@@ -26,6 +26,8 @@ RECORDED = frozenset(
     }
 )
 """What records tell of a request, if nothing of it was cut; and of the principal, what was asked for then."""
+_SHOWN = {name.replace("_", ".", 1): name for name in DEVICE}
+"""What is noted of a device, by the names that conditions use."""
 _OF_ALL = frozenset({"id", "method", "issuer"})
 _CUT = 253
 """Bytes of a text that Envoy cuts at 256; it may cut in the middle of a character."""
@@ -60,6 +62,8 @@ class Evidence:
         if is_place(need):
             return need in self.places
         kind, _, name = need.partition(".")
+        if need in _SHOWN:
+            return self.caller and (self.attributes is None or _SHOWN[need] in self.attributes)
         if kind != "principal":
             return need in RECORDED and need not in self.lacking
         return self.caller and (self.attributes is None or name in _OF_ALL or name in self.attributes)

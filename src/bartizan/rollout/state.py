@@ -68,20 +68,14 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
         stamps = stamp(compiled, before.stamps if before else {})
         policy = resources(compiled, stamps)
         common = shared(compiled, before.compiled, before.shared) if before else shared(compiled)
-    same_issuers = before is not None and before.compiled.snapshot.issuers == compiled.snapshot.issuers
     bound = bindings(compiled.snapshot.policies)
-    same_issuers = same_issuers and before is not None and bound == bindings(before.compiled.snapshot.policies)
-    if before is not None and same_issuers and before.live.issuer_keys == alive.issuer_keys:
-        tokens = before.live_resources[names.ECDS, names.TOKENS]
-    else:
-        tokens = discovered_body(names.TOKENS, live.tokens(compiled.snapshot.issuers.values(), alive.issuer_keys, bound=bound))
     found: Resources = {(names.ECDS, f"keys/{shard}"): body for shard, body in alive.tables.items()}
-    found[names.ECDS, names.TOKENS] = tokens
+    found[names.ECDS, names.TOKENS] = _tokens(compiled, alive, bound, before)
     found[names.ECDS, names.PROOFS] = discovered_body(names.PROOFS, live.proofs(bound))
     found[names.ECDS, names.PRINCIPAL_FILTER] = alive.principal
     braked = refused(alive.brakes)
     found[names.ECDS, names.BLOCKS] = discovered_body(names.BLOCKS, live.blocks(alive.blocked, braked.early))
-    found[names.ECDS, names.BRAKES] = discovered_body(names.BRAKES, live.brakes(_late(compiled, alive)))
+    found[names.ECDS, names.BRAKES] = discovered_body(names.BRAKES, live.brakes(_late(compiled, alive, bound)))
     wanted = {names.certificate(tls.name) for tls in compiled.snapshot.policies if isinstance(tls, Tls)}
     wanted.update(names.towards(one.name, one.use) for one in towards(compiled.snapshot))
     found.update({(names.SECRET, name): body for name, body in alive.certificates.items() if name in wanted})
@@ -92,10 +86,19 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
     return State(compiled, stamps, policy, common, alive, found)
 
 
-def _late(compiled: Compiled, alive: Live) -> list[tuple[str, Any]]:
+def _tokens(compiled: Compiled, alive: Live, bound: frozenset[str], before: State | None) -> bytes:
+    """Whose tokens count. Envoy forgets those that it has checked whenever this is sent anew."""
+    issuers = compiled.snapshot.issuers
+    if before is not None and before.live.issuer_keys == alive.issuer_keys:
+        earlier = before.compiled.snapshot
+        if earlier.issuers == issuers and bindings(earlier.policies) == bound:
+            return before.live_resources[names.ECDS, names.TOKENS]
+    return discovered_body(names.TOKENS, live.tokens(issuers.values(), alive.issuer_keys, bound=bound))
+
+
+def _late(compiled: Compiled, alive: Live, bound: frozenset[str]) -> list[tuple[str, Any]]:
     """What is refused when it is known who calls, whatever the policies say."""
-    proof = live.unproven(bindings(compiled.snapshot.policies))
-    return [*live.mistyped(compiled.snapshot.issuers.values()), *proof, *refused(alive.brakes).late]
+    return [*live.mistyped(compiled.snapshot.issuers.values()), *live.unproven(bound), *refused(alive.brakes).late]
 
 
 def _trusted(compiled: Compiled, alive: Live) -> Resources:
@@ -118,6 +121,6 @@ def divided(state: State, split: Split | None, before: State | None = None) -> S
     if revision == split.active:
         same = before is not None and before.split is split and before.stamps is state.stamps
         found = before.beside if same and before is not None else beside(split, state.compiled, state.stamps)
-    braked = _late(state.compiled, state.live)
+    braked = _late(state.compiled, state.live, bindings(state.compiled.snapshot.policies))
     mark = marking(split, [(names.BRAKES, live.brakes(braked))] if braked else [])
     return replace(state, split=split, beside=found, marks={(names.ECDS, names.BRAKES): discovered_body(names.BRAKES, mark)})

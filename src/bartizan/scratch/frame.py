@@ -1,7 +1,7 @@
 """The production configuration as a scratch instance holds it: the same but for its sources of time, address and principal, and
 with an end of its own: every upstream is one fixed answer, and no limit is ever used up."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +91,9 @@ def _tokens(body: bytes) -> bytes:
     return discovered_body(names.TOKENS, tokens)
 
 
-def _proofs(_: bytes) -> bytes:
-    """Nobody is asked about proofs: the question says whether there is one."""
-    return discovered_body(names.PROOFS, nothing())
+def _without(name: str) -> Callable[[bytes], bytes]:
+    """The filter isn't there: what it would look at is given by the question, as it was found to be good."""
+    return lambda _: discovered_body(name, nothing())
 
 
 def _places(body: bytes) -> bytes:
@@ -107,7 +107,8 @@ def _places(body: bytes) -> bytes:
 _CHANGED = {
     (names.ECDS, names.GATE): _gate,
     (names.ECDS, names.TOKENS): _tokens,
-    (names.ECDS, names.PROOFS): _proofs,
+    (names.ECDS, names.PROOFS): _without(names.PROOFS),
+    (names.ECDS, names.BRAKES): _without(names.BRAKES),
     (names.ECDS, names.PLACES): _places,
 }
 

@@ -4,7 +4,7 @@ import binascii
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import orjson
 
@@ -60,23 +60,24 @@ def ids_in(state: Path, one: Sealed) -> Iterator[str]:
     """The ids of the keys that sealed what this file of the state holds. What can't be read holds none."""
     try:
         with (state / one.file).open("rb") as file:
-            for header in _headers(file.read(), one):
+            for header in _headers(file, one):
                 if (ident := sealed_by(header)) is not None:
                     yield ident
     except (FileNotFoundError, NotADirectoryError):
         return
 
 
-def _headers(held: bytes, one: Sealed) -> Iterator[bytes]:
+def _headers(file: BinaryIO, one: Sealed) -> Iterator[bytes]:
     if one.form == "whole":
-        yield held[:HEADER_BYTES]
+        yield file.read(HEADER_BYTES)
     elif one.form == "field":
         try:
-            yield bytes.fromhex(orjson.loads(held)["key"])[:HEADER_BYTES]
+            yield bytes.fromhex(orjson.loads(file.read())["key"])[:HEADER_BYTES]
         except (ValueError, KeyError, TypeError):
             return
     else:
-        for text in {line[:_HEADER_TEXT] for line in held.split(b"\n")[:-1]}:
+        # Line by line: a node's journal holds all that it serves.
+        for text in {line[:_HEADER_TEXT] for line in file if line.endswith(b"\n")}:
             try:
                 yield binascii.a2b_base64(text, strict_mode=True)
             except binascii.Error:

@@ -36,6 +36,7 @@ _FRAME = {
     "malformed-credential": "the credential isn't in a form that can be checked",
     "ambiguous-credential": "there is more than one credential",
     "lost-device": "the device was lost",
+    "unbound-token": "a client certificate came with a token that isn't bound to any: two credentials",
     "unproven-token": "the token is bound to a certificate that didn't come with it",
     "wrong-token-type": "the token is of a type (`typ`) that its Issuer doesn't name",
     "blocked-source": "the source is blocked for too many failed attempts",

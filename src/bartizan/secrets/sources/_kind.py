@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import BaseModel, ConfigDict
 
 from bartizan.errors import Unavailable
-from bartizan.secrets.envelope import KEY_BYTES, Envelope
+from bartizan.secrets.envelope import KEY_BYTES, Envelope, Tampered, WrongKey, sealed_by
+from bartizan.secrets.places import ring_file
 
 
 class Unreachable(Unavailable):
@@ -60,6 +61,21 @@ class Kek(BaseModel):
 
     def settle(self, key: Path, wrapped: str) -> None:
         """Called once the keyring holds what it wrapped: what else was prepared is cleared away."""
+
+
+def unwrapped(by: Envelope, sealed: bytes, place: Place, what: str, then: str, code: str) -> bytes:
+    """What a key-encryption key that we hold tells. Unavailable if it isn't the right one: `what` it is, and `then` what to do; or if the
+    keyring is damaged."""
+    try:
+        return by.open(sealed, place.context)
+    except WrongKey:
+        told = (
+            f"{what} isn't the one of this state: {ring_file(place.key)} was wrapped with the key {sealed_by(sealed)}, and this is the key "
+            f"{by.key_id}. {then} that belongs to it; nothing was changed."
+        )
+        raise Unavailable(told, code=code) from None
+    except Tampered as error:
+        raise Unavailable(f"The keyring {ring_file(place.key)} can't be used. {error.message}", code="keyring-damaged") from None
 
 
 def wrapping(key: bytes) -> Envelope:

@@ -9,9 +9,9 @@ from typing import Literal
 from pydantic import Field
 
 from bartizan.errors import Invalid, Unavailable
-from bartizan.secrets.envelope import KEY_BYTES, Envelope, Tampered, WrongKey, sealed_by
+from bartizan.secrets.envelope import KEY_BYTES, Envelope
 from bartizan.secrets.places import ring_file
-from bartizan.secrets.sources._kind import Kek, Place, wrapping
+from bartizan.secrets.sources._kind import Kek, Place, unwrapped, wrapping
 
 VARIABLE = "BARTIZAN_KEY"
 _NAME = re.compile(r"^BARTIZAN_KEY[A-Z0-9_]{0,50}$")
@@ -42,16 +42,7 @@ class Environment(Kek):
             sealed = base64.b64decode(wrapped, validate=True)
         except (binascii.Error, ValueError):
             sealed = b""
-        try:
-            return held.open(sealed, place.context)
-        except WrongKey:
-            told = (
-                f"The key in the variable {self.variable} isn't the one of this state: {ring_file(place.key)} was wrapped with the key "
-                f"{sealed_by(sealed)}, and this is the key {held.key_id}. Give the one that belongs to it; nothing was changed."
-            )
-            raise Unavailable(told, code="key-variable-wrong") from None
-        except Tampered as error:
-            raise Unavailable(f"The keyring {ring_file(place.key)} can't be used. {error.message}", code="keyring-damaged") from None
+        return unwrapped(held, sealed, place, f"The key in the variable {self.variable}", "Give the one", "key-variable-wrong")
 
     def _held(self, place: Place) -> Envelope:
         text = os.environ.get(self.variable, "")

@@ -7,10 +7,10 @@ from typing import Literal
 
 from bartizan.errors import Unavailable
 from bartizan.lib.files import synced
-from bartizan.secrets.envelope import HEADER_BYTES, Envelope, Tampered, WrongKey, sealed_by
+from bartizan.secrets.envelope import HEADER_BYTES, Envelope, sealed_by
 from bartizan.secrets.keyfile import made, naming, placed, read_key
 from bartizan.secrets.places import ring_file
-from bartizan.secrets.sources._kind import Kek, Place, wrapping
+from bartizan.secrets.sources._kind import Kek, Place, unwrapped, wrapping
 
 
 class File(Kek):
@@ -38,16 +38,7 @@ class File(Kek):
             found = _fitting(at, sealed)
         if found is None:
             raise _missing(place.key, at, sealed)
-        try:
-            return found.open(sealed, place.context)
-        except WrongKey:
-            told = (
-                f"The key file {at} isn't the one of this state: {ring_file(place.key)} was wrapped with the key {sealed_by(sealed)}, and "
-                f"this is the key {found.key_id}. Put back the key file that belongs to it; nothing was changed."
-            )
-            raise Unavailable(told, code="key-file-wrong") from None
-        except Tampered as error:
-            raise Unavailable(f"The keyring {ring_file(place.key)} can't be used. {error.message}", code="keyring-damaged") from None
+        return unwrapped(found, sealed, place, f"The key file {at}", "Put back the key file", "key-file-wrong")
 
     def is_settled(self, key: Path) -> bool:
         return not _next(placed(key)).exists()
