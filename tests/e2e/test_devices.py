@@ -230,5 +230,4 @@ async def test_a_certificate_of_two_devices_is_a_problem(world: World) -> None:
 
 async def test_a_replay_of_all_that_was_asked_agrees(world: World) -> None:
     """The last test: what the others asked was recorded."""
-    told = await agrees(world.gw)
-    assert told["judged"] > 60, told
+    await agrees(world.gw, judged=100)

@@ -259,5 +259,4 @@ async def test_after_a_restart_an_older_proof_needs_a_nonce(world: World) -> Non
 
 async def test_a_replay_of_all_that_was_asked_agrees(world: World) -> None:
     """The last test: what the others asked was recorded."""
-    told = await agrees(world.gw)
-    assert told["judged"] > 40, told
+    await agrees(world.gw, judged=20)

@@ -203,5 +203,4 @@ async def test_scopes_are_words_or_a_list(gw: Gateway, scope: Any, reads: int, o
 
 async def test_a_replay_of_all_that_was_asked_agrees(gw: Gateway) -> None:
     """The last test: what the others asked was recorded."""
-    told = await agrees(gw)
-    assert told["judged"] > 40, told
+    await agrees(gw, judged=55, untold=9)

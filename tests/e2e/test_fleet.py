@@ -64,6 +64,7 @@ async def test_a_node_cut_off_serves_on_delays_nobody_and_catches_up(fleet: Flee
     await asyncio.gather(*(node.up(token=fleet.token()) for node in (near, far)))
     for node in (near, far):
         await eventually(lambda node=node: node.serves("one"))
+        await eventually(lambda node=node: node.status().lag == 0 and node.status().acknowledged)  # the word of it is back, too
     far.pipe.swallows = True  # no word of it: the connection stands, and nothing comes through
     await fleet.publish(routes("two"))
     took = []

@@ -40,6 +40,11 @@ _Caller = tuple[str, Principal | None, tuple[tuple[str, str], ...], bool, frozen
 """Who asked: for people, and as a principal or headers; whether the record tells it, and of which attributes."""
 
 
+def recordable(need: str) -> bool:
+    """Whether some record tells this, by the name that conditions use."""
+    return need in RECORDED or need in _SHOWN or need.startswith("principal.") or is_place(need)
+
+
 NOBODY, SOMEONE, WRONG = "nobody", "someone", "a wrong credential"
 """Who asks, if it isn't known who."""
 

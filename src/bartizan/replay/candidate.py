@@ -8,12 +8,11 @@ from types import TracebackType
 from typing import Any
 
 from bartizan.compile import Compiled
-from bartizan.model.places import is_place
 from bartizan.model.snapshot import Snapshot
 from bartizan.policies import PolicyKind
 from bartizan.policies.cors import Cors
 from bartizan.policies.protect import Protect
-from bartizan.replay.asking import RECORDED, Asker
+from bartizan.replay.asking import Asker, recordable
 from bartizan.replay.judging import Answered, Decider
 from bartizan.replay.needs import needs
 from bartizan.replay.then import Then
@@ -102,7 +101,7 @@ def _unrecordable(snapshot: Snapshot) -> Iterator[str]:
         if not isinstance(policy, PolicyKind) or policy.mode != "enforce" or policy.of_listener or not policy.may_shadow or not apis:
             continue
         asked = needs(policy, policy.target.api or apis[0], snapshot)
-        if any(need not in RECORDED and not need.startswith("principal.") and not is_place(need) for need in asked):
+        if not all(recordable(need) for need in asked):
             yield policy.id
 
 

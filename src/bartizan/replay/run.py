@@ -104,7 +104,7 @@ class Replay:
         path = question.listener, question.method, question.host, question.path
         asked = self._matters.get(path)
         place = tuple(one for one in question.place if asked is None or f"source.{one[0]}" in asked)
-        rest: list[Any] = [question.principal, question.size, place]
+        rest: list[Any] = [question.principal, question.device, question.device_state, question.size, place]
         for part, need in _MATTERS.items():
             if asked is None or need in asked:
                 rest.append(getattr(question, part))

@@ -166,6 +166,8 @@ def _moment(at: datetime | None) -> str:
 def _principal(question: Question, setting: Setting) -> Iterator[tuple[str, str]]:
     given = list(_given(question, setting))
     if given:
+        if blank := next((value for _, value in given if value != value.strip(" \t")), None):
+            raise Unaskable(f"what is known of the principal begins or ends with a blank, which no header can: {blank!r}")
         yield from given
         yield H_GIVEN, ",".join(name for name, _ in given)
     elif question.principal is not None and (setting.key_header or setting.key_cookie):

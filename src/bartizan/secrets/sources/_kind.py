@@ -63,19 +63,29 @@ class Kek(BaseModel):
         """Called once the keyring holds what it wrapped: what else was prepared is cleared away."""
 
 
-def unwrapped(by: Envelope, sealed: bytes, place: Place, what: str, then: str, code: str) -> bytes:
-    """What a key-encryption key that we hold tells. Unavailable if it isn't the right one: `what` it is, and `then` what to do; or if the
-    keyring is damaged."""
-    try:
-        return by.open(sealed, place.context)
-    except WrongKey:
-        told = (
-            f"{what} isn't the one of this state: {ring_file(place.key)} was wrapped with the key {sealed_by(sealed)}, and this is the key "
-            f"{by.key_id}. {then} that belongs to it; nothing was changed."
-        )
-        raise Unavailable(told, code=code) from None
-    except Tampered as error:
-        raise Unavailable(f"The keyring {ring_file(place.key)} can't be used. {error.message}", code="keyring-damaged") from None
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A key-encryption key that we hold, and what people are told if it is the wrong one."""
+
+    by: Envelope
+    what: str
+    """What it is, as a sentence begins."""
+    remedy: str
+    """What to do with `that belongs to it`."""
+    code: str
+
+    def unwrapped(self, sealed: bytes, place: Place) -> bytes:
+        """The data key. Unavailable if this isn't the right key, or if the keyring is damaged."""
+        try:
+            return self.by.open(sealed, place.context)
+        except WrongKey:
+            told = (
+                f"{self.what} isn't the one of this state: {ring_file(place.key)} was wrapped with the key {sealed_by(sealed)}, and this "
+                f"is the key {self.by.key_id}. {self.remedy} that belongs to it; nothing was changed."
+            )
+            raise Unavailable(told, code=self.code) from None
+        except Tampered as error:
+            raise Unavailable(f"The keyring {ring_file(place.key)} can't be used. {error.message}", code="keyring-damaged") from None
 
 
 def wrapping(key: bytes) -> Envelope:

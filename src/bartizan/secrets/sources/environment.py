@@ -11,7 +11,7 @@ from pydantic import Field
 from bartizan.errors import Invalid, Unavailable
 from bartizan.secrets.envelope import KEY_BYTES, Envelope
 from bartizan.secrets.places import ring_file
-from bartizan.secrets.sources._kind import Kek, Place, unwrapped, wrapping
+from bartizan.secrets.sources._kind import Held, Kek, Place, wrapping
 
 VARIABLE = "BARTIZAN_KEY"
 _NAME = re.compile(r"^BARTIZAN_KEY[A-Z0-9_]{0,50}$")
@@ -42,7 +42,7 @@ class Environment(Kek):
             sealed = base64.b64decode(wrapped, validate=True)
         except (binascii.Error, ValueError):
             sealed = b""
-        return unwrapped(held, sealed, place, f"The key in the variable {self.variable}", "Give the one", "key-variable-wrong")
+        return Held(held, f"The key in the variable {self.variable}", "Give the one", "key-variable-wrong").unwrapped(sealed, place)
 
     def _held(self, place: Place) -> Envelope:
         text = os.environ.get(self.variable, "")

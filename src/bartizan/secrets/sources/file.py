@@ -10,7 +10,7 @@ from bartizan.lib.files import synced
 from bartizan.secrets.envelope import HEADER_BYTES, Envelope, sealed_by
 from bartizan.secrets.keyfile import made, naming, placed, read_key
 from bartizan.secrets.places import ring_file
-from bartizan.secrets.sources._kind import Kek, Place, unwrapped, wrapping
+from bartizan.secrets.sources._kind import Held, Kek, Place, wrapping
 
 
 class File(Kek):
@@ -38,7 +38,7 @@ class File(Kek):
             found = _fitting(at, sealed)
         if found is None:
             raise _missing(place.key, at, sealed)
-        return unwrapped(found, sealed, place, f"The key file {at}", "Put back the key file", "key-file-wrong")
+        return Held(found, f"The key file {at}", "Put back the key file", "key-file-wrong").unwrapped(sealed, place)
 
     def is_settled(self, key: Path) -> bool:
         return not _next(placed(key)).exists()
