@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from bartizan.admin.options import api_socket
@@ -86,6 +86,13 @@ def upstream() -> Iterator[int]:
         WebSocketRoute("/{rest:path}/socket", _socket),
         Route("/{rest:path}", _echo, methods=["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE"]),
     ]
+    with served(routes) as port:
+        yield port
+
+
+@contextmanager
+def served(routes: Sequence[BaseRoute]) -> Iterator[int]:
+    """A real HTTP server of these routes, on a port."""
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), host="127.0.0.1", port=port, log_level="warning", access_log=False))
     thread = threading.Thread(target=server.run, daemon=True)

@@ -19,6 +19,8 @@ from bartizan.policies import KINDS
 HOLDS_FILES = frozenset({"IpAccess"})
 """Kinds whose files are part of the revision: their contents are sent along, and nothing is read where the gateway runs."""
 _POLICIES = frozenset(str(one.model_fields["kind"].default) for one in KINDS)
+_SENDING = {"Api": "upstream", "Gateway": "otlp", "Login": "token_endpoint"}
+"""The one field by which a kind sends something."""
 _FREE = frozenset({"kind", "name", "attributes"})
 """All else of a Gateway is its owner's: where it listens, how changes are let out, what is recorded."""
 
@@ -87,10 +89,10 @@ def _references(value: Any) -> Iterator[str]:
 
 
 def _hosts(value: Mapping[str, Any]) -> Iterator[Host]:
-    """Where it sends something. Policies send nothing anywhere; where a Gateway listens is its owner's, and no destination."""
-    kind = value.get("kind")
-    if kind not in _POLICIES:
-        field = {"Api": "upstream", "Gateway": "otlp"}.get(str(kind))
+    """Where it sends something. No policy but a Login does; where a Gateway listens is its owner's, and no destination."""
+    kind = str(value.get("kind"))
+    if kind in _SENDING or kind not in _POLICIES:
+        field = _SENDING.get(kind)
         yield from _urls(value.get(field) if field else value)
 
 

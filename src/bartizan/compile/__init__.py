@@ -117,7 +117,7 @@ def resources(compiled: Compiled, stamps: Mapping[str, Stamped]) -> Resources:
     if snapshot.gateway.otlp is not None:
         found[names.CLUSTER, OTLP] = collector(snapshot.gateway.otlp)
     for part in compiled.parts.values():
-        found[names.CLUSTER, part.cluster.name] = part.cluster.body
+        found.update({(names.CLUSTER, one.name): one.body for one in part.clusters})
     for name, one in stamps.items():
         found[names.ROUTES, name] = one.body
         found[names.SCOPE, name] = one.key
@@ -139,7 +139,14 @@ def shared(compiled: Compiled, before: Compiled | None = None, held: Resources |
     found.update(buckets_of(bucket for part in parts for bucket in part.buckets))
     found.update(lists_of((*parts, *(before.parts.values() if before else ())), compiled.sources))
     found.update(places_of((compiled, before) if before else (compiled,)))
+    found.update(logins_of((compiled, before) if before else (compiled,)))
     return found
+
+
+def logins_of(served: Iterable[Compiled]) -> Resources:
+    """The filter of logins, which is there if people log in anywhere. How they do stands in the routes."""
+    login = any(scope.login for one in served for scope in one.scopes())
+    return {(names.ECDS, names.LOGIN): discovered_body(names.LOGIN, live.login(login))}
 
 
 def places_of(served: Iterable[Compiled]) -> Resources:
@@ -164,7 +171,7 @@ def lists_of(served: Iterable[Part], sources: Sources) -> Resources:
 class _Table:
     """All that the gate's table depends on."""
 
-    scopes: tuple[tuple[str, str, str, bool], ...]
+    scopes: tuple[tuple[str, str, str, bool, bool], ...]
     gateway: Gateway
     certificates: live.ClientCertificates
     longest_url: int
@@ -181,7 +188,7 @@ def _table(compiled: Compiled) -> _Table:
     paths = {path for api in snapshot.apis.values() for path in api.paths}
     for policy in snapshot.policies:
         paths.update(policy.target.paths, policy.target.exclude)
-    scopes = tuple((scope.host, scope.path, scope.name, scope.public) for scope in compiled.scopes())
+    scopes = tuple((scope.host, scope.path, scope.name, scope.public, scope.login) for scope in compiled.scopes())
     certificates = live.ClientCertificates(
         cas, listed(snapshot) if cas else {}, enrolled(snapshot) if cas else {}, bindings(snapshot.policies)
     )

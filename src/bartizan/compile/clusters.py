@@ -39,6 +39,13 @@ def cluster_of(api: Api, covered: Covered) -> Cluster:
     return Cluster(made.name, bytes(made.SerializeToString(deterministic=True)))
 
 
+def cluster_beside(name: str, upstream: Upstream) -> Cluster:
+    """The cluster of what a filter calls."""
+    made = _cluster(upstream, OWN, {})
+    made.name = made.load_assignment.cluster_name = name
+    return Cluster(name, bytes(made.SerializeToString(deterministic=True)))
+
+
 def _cluster(upstream: Upstream, use: Use, fields: dict[str, Any]) -> Any:
     fixed = all(_is_address(endpoint.host) for endpoint in upstream.endpoints)
     endpoints = [

@@ -5,7 +5,8 @@
 -- TABLE: hosts = {host = {path = scope}}, suffixes = {[".example.com"] = {path = scope}}, any = {path = scope},
 --        headers = {...}, cookies = {...}, certificates = {subject = ca} or false, consumers = {key = consumer}, devices = {sha256 = {device, state}},
 --        bound = bool: tokens may be bound to certificates, dpop = bool: to keys of which proofs come, longest = bytes of a URL,
---        public = {scope = true}: some route there is for everyone,
+--        public = {scope = true}: some route there is for everyone, login = {scope = true}: people log in on some route there,
+--        session = how the cookies of their sessions begin, or false if nobody logs in anywhere,
 --        prefix = bytes of the longest path that is declared, spelled = {path in small letters = path as declared, or {path = true} of several},
 --        capitals = bool: some declared path holds capitals, literal = {code = true}: other characters of declared paths
 local T = --[[TABLE]]
@@ -124,13 +125,31 @@ local function cookie(text, name)
   return found, gsub(table.concat(rest, ";"), "^%s+", "")
 end
 
+-- All cookies in one text; nil if there are none.
+local function cookies_of(headers)
+  local count = headers:getNumValues("cookie")
+  if count == 0 then return nil end
+  local all = {}
+  for i = 0, count - 1 do all[#all + 1] = headers:getAtIndex("cookie", i) end
+  return table.concat(all, "; ")
+end
+
+-- Takes the cookies of sessions out: they are for the login alone, and for no upstream.
+local function strip_sessions(headers, all)
+  local rest = {}
+  for pair in string.gmatch(all, "[^;]+") do
+    local bare = match(pair, "^%s*(.*)$")
+    if sub(bare, 1, #T.session) ~= T.session then rest[#rest + 1] = bare end
+  end
+  headers:remove("cookie")
+  if #rest > 0 then headers:add("cookie", table.concat(rest, "; ")) end
+end
+
 local function cookie_keys(headers, keys)
   for _, name in ipairs(T.cookies) do
-    local count = headers:getNumValues("cookie")
-    if count > 0 then
-      local all = {}
-      for i = 0, count - 1 do all[#all + 1] = headers:getAtIndex("cookie", i) end
-      local found, rest = cookie(table.concat(all, "; "), name)
+    local all = cookies_of(headers)
+    if all then
+      local found, rest = cookie(all, name)
       if #found > 0 then
         for _, value in ipairs(found) do keys[#keys + 1] = value end
         headers:remove("cookie")
@@ -146,8 +165,9 @@ local function certificate(handle)
   return tls
 end
 
--- Says whom a client certificate means: the consumer that lists it, else its CA and the one name in it. Returns what is wrong with it.
-local function means(tls, headers)
+-- Says whom a client certificate means: the consumer that lists it, else its CA and the one name in it; with `listed` only the former.
+-- Returns what is wrong with it.
+local function means(tls, headers, listed)
   local issuer = T.certificates[tls:issuerPeerCertificate()]
   local print = tls:sha256PeerCertificateDigest()
   local sans = tls:uriSanPeerCertificate()
@@ -156,6 +176,7 @@ local function means(tls, headers)
   local by_print = T.consumers["certificate:sha256=" .. print]
   local by_name = bound and T.consumers["certificate:" .. bound]
   headers:add("x-bartizan-fingerprint", print)
+  if listed and not by_print and not by_name then return nil end
   if not issuer or not (bound or by_print) then return "malformed-credential" end
   if by_print and by_name and by_print ~= by_name then return "ambiguous-credential" end
   headers:add("x-bartizan-ca", issuer)
@@ -272,8 +293,13 @@ function envoy_on_request(handle)
   local count, wrong = credentials(headers)
   local tls = T.certificates and certificate(handle)
   headers:replace("x-bartizan-scope", scope) -- Envoy looks for the route anew when we are done
-  local some_public = T.public[scope]
-  if some_public then handle:clearRouteCache() end
+  local some_public, some_login = T.public[scope], T.login[scope]
+  if some_public or some_login then handle:clearRouteCache() end
+  local login = some_login and handle:metadata():get("login")
+  if T.session and not login then
+    local all = cookies_of(headers)
+    if all and find(all, T.session, 1, true) then strip_sessions(headers, all) end
+  end
   if count == 0 and not tls then return end
   if some_public and handle:metadata():get("public") then
     headers:remove("authorization")
@@ -288,7 +314,7 @@ function envoy_on_request(handle)
       headers:add("x-bartizan-x5t", base64url(tls:sha256PeerCertificateDigest())) -- what the token is bound to is known behind it
     elseif not enrolled or count == 0 then
       if count > 0 then wrong = wrong or "ambiguous-credential" end
-      wrong = means(tls, headers) or wrong
+      wrong = means(tls, headers, enrolled and login) or wrong -- where people log in, their device is none of them
     end
     wrong = lost or wrong
   end

@@ -14,9 +14,9 @@ from bartizan.compile.routes import Scope
 from bartizan.condition import Sources
 from bartizan.condition.syntax import call, emitted, index, name
 from bartizan.envoy import extension, message, names
-from bartizan.envoy.filters import execute, nothing, refuse, set_metadata
-from bartizan.envoy.matching import all_of, cel, header, metadata, negated, principal, source_in
-from bartizan.envoy.names import H_SOURCE
+from bartizan.envoy.filters import execute, in_turn, nothing, refuse, set_metadata, typed, where
+from bartizan.envoy.matching import all_of, any_of, cel, header, metadata, negated, principal, source_in
+from bartizan.envoy.names import H_LOGIN_STATUS, H_SOURCE, SESSION_COOKIE
 from bartizan.model.consumer import Issuer
 from bartizan.model.fields import network
 from bartizan.model.gateway import Gateway
@@ -61,14 +61,18 @@ def gate(scopes: Iterable[Scope], gateway: Gateway, certificates: ClientCertific
     """The gate's table of hosts and paths, and of whom client certificates mean. `paths`: all that any API or policy names."""
     by_host: dict[str, dict[str, str]] = {}
     public: dict[str, bool] = {}
+    login: dict[str, bool] = {}
     for scope in scopes:
         by_host.setdefault(scope.host, {})[scope.path] = scope.name
         public |= {scope.name: True} if scope.public else {}
+        login |= {scope.name: True} if scope.login else {}
     table = {
         "hosts": {host: paths for host, paths in by_host.items() if not host.startswith("*")},
         "suffixes": {host[1:]: paths for host, paths in by_host.items() if host.startswith("*.")},
         "any": by_host.get("*", {}),
         "public": public,
+        "login": login,
+        "session": SESSION_COOKIE if login else False,
         "headers": list(gateway.api_keys.headers),
         "cookies": list(gateway.api_keys.cookies),
         "certificates": dict(certificates.cas) or False,
@@ -143,6 +147,17 @@ def mistyped(issuers: Iterable[Issuer]) -> list[tuple[str, Any]]:
         fits = metadata(names.JWT, (_header_key(issuer), "typ"), string_match={"safe_regex": regex})
         found.append((names.WRONG_TYPE, all_of([principal("method", "jwt"), principal("issuer", issuer.name), negated(fits)])))
     return found
+
+
+def login(anywhere: bool) -> Any:
+    """On routes that say how people log in: turns a session into its token, or sends to log in. No cookie of it is left."""
+    if not anywhere:
+        return nothing()
+    source = importlib.resources.files("bartizan.compile").joinpath("session.lua").read_text(encoding="utf-8")
+    code = source.replace("--[[PREFIX]]", SESSION_COOKIE.replace("-", "%-"))
+    strip = message(f"{_HTTP}.lua.v3.Lua", default_source_code={"inline_string": code})
+    brought = any_of([header("cookie", contains=SESSION_COOKIE), header(H_LOGIN_STATUS, safe_regex={"google_re2": {}, "regex": r"\C*"})])
+    return in_turn([typed(names.LOGIN, message(f"{_HTTP}.oauth2.v3.OAuth2")), typed(names.SESSION, where(brought, "strip", strip))])
 
 
 _CONFIRMATIONS = (("certificate", names.H_CONFIRMATION, "cnf.x5t#S256"), ("dpop", names.H_JKT, "cnf.jkt"))

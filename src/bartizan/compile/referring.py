@@ -9,6 +9,7 @@ from bartizan.model.fields import SecretRef
 from bartizan.model.named import OWN, Destination, Grant, Use
 from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Resource, Snapshot
+from bartizan.policies.login import Login
 from bartizan.policies.tls import Tls
 
 Grants = Mapping[tuple[str | None, str], Grant]
@@ -37,7 +38,8 @@ def use_of(api: Api) -> Use:
 
 
 def references(snapshot: Snapshot) -> Iterator[Reference]:
-    """Every reference to a named secret. Only an API has a team, and only its upstream is a destination: all else is the owner's own."""
+    """Every reference to a named secret. Only an API has a team; only its upstream and the token
+    endpoint of a Login are destinations: all else is the owner's own."""
     yield from towards(snapshot)
     for consumer in snapshot.consumers.values():
         for at, credential in enumerate(consumer.credentials):
@@ -61,6 +63,8 @@ def _of_listeners_and_issuers(snapshot: Snapshot) -> Iterator[Reference]:
     for policy in snapshot.policies:
         if isinstance(policy, Tls):
             yield from _of_listener(policy)
+        elif isinstance(policy, Login) and policy.client_secret.secret is not None:
+            yield Reference(policy.kind, policy.name, ("client_secret", "secret"), policy.client_secret.secret, policy.use)
 
 
 def _of_listener(tls: Tls) -> Iterator[Reference]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bartizan.compile.chain import Covered, answered, deciding, policy_chain
-from bartizan.compile.clusters import Cluster, cluster_of
+from bartizan.compile.clusters import Cluster, cluster_beside, cluster_of
 from bartizan.compile.coverage import Slice, slices
 from bartizan.condition import Schema, Sources
 from bartizan.condition.schema import NOTED
@@ -17,6 +17,7 @@ from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
 from bartizan.policies import Bucket, IpList, Place, PolicyKind
 from bartizan.policies.authenticate import Authenticate
+from bartizan.policies.login import Login
 from bartizan.policies.public import Public
 
 
@@ -32,6 +33,8 @@ class Scope:
     """envoy.config.route.v3.RouteConfiguration"""
     public: bool = False
     """Whether some route here is served without authentication."""
+    login: bool = False
+    """Whether people log in on some route here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,8 @@ class Part:
     scopes: tuple[Scope, ...]
     buckets: tuple[Bucket, ...]
     lists: tuple[IpList, ...]
-    cluster: Cluster
+    clusters: tuple[Cluster, ...]
+    """That of its upstream, and those that filters of its routes call."""
     problems: tuple[Problem, ...]
     asked: frozenset[str]
     """The principal's attributes, `groups`, and what is told of places (`source.country`), as far as something here may ask for it."""
@@ -64,6 +68,7 @@ def part_of(api: Api, policies: tuple[PolicyKind, ...], setting: Setting) -> Par
     pieces = [each for found in covered.values() for each in found]
     together = [each for _, found in pieces for each in found]
     cluster = cluster_of(api, together)
+    beside = {name: upstream for _, fragment in together for name, upstream in fragment.upstreams.items()}
     scopes = tuple(scope for path, found in covered.items() for scope in _scopes(api, path, found, cluster.name))
     return Part(
         api,
@@ -71,7 +76,7 @@ def part_of(api: Api, policies: tuple[PolicyKind, ...], setting: Setting) -> Par
         scopes,
         tuple(dict.fromkeys(bucket for _, fragment in together for bucket in fragment.buckets)),
         tuple(dict.fromkeys(held for _, fragment in together for held in fragment.lists)),
-        cluster,
+        (cluster, *(cluster_beside(name, upstream) for name, upstream in beside.items())),
         tuple(dict.fromkeys(problem for piece, _ in pieces for problem in _open_routes(api, piece, setting.snapshot))),
         _asked(scopes, setting.snapshot.gateway),
     )
@@ -84,11 +89,12 @@ def _fragments(piece: Slice, api: Api, setting: Setting) -> Covered:
 def _scopes(api: Api, path: str, pieces: Sequence[tuple[Slice, Covered]], cluster: str) -> Iterator[Scope]:
     routes = [_route(api, path, piece, fragments, cluster) for piece, fragments in pieces]
     public = any(is_public(piece) for piece, _ in pieces)
+    login = any(logs_in(piece) for piece, _ in pieces)
     for host in api.hosts:
         name = names.scope(host, path)
         virtual_hosts = [{"name": api.name, "domains": ["*"], "routes": routes}]
         config = message("envoy.config.route.v3.RouteConfiguration", name=name, virtual_hosts=virtual_hosts)
-        yield Scope(name, host, path, api.name, config, public)
+        yield Scope(name, host, path, api.name, config, public, login)
 
 
 def _asked(scopes: Sequence[Scope], gateway: Gateway) -> frozenset[str]:
@@ -127,14 +133,20 @@ def is_public(piece: Slice) -> bool:
     return Public in enforced and Authenticate not in enforced
 
 
+def logs_in(piece: Slice) -> bool:
+    """Whether who opens a page there without a credential is sent to log in."""
+    return not is_public(piece) and any(isinstance(policy, Login) and policy.mode == "enforce" for policy in piece.policies)
+
+
 def _route(api: Api, scope_path: str, piece: Slice, fragments: Covered, cluster: str) -> Any:
     per_filter: dict[str, Any] = {}
     action: dict[str, Any] = {}
     limits: list[Any] = []
     added: list[Any] = []
     hidden: dict[str, None] = {}
-    for _, fragment in fragments:
-        per_filter.update(fragment.per_filter)
+    for policy, fragment in fragments:
+        if not isinstance(policy, Login) or logs_in(piece):
+            per_filter.update(fragment.per_filter)
         action.update(fragment.route)
         limits += fragment.rate_limits
         added += fragment.response_headers
@@ -171,8 +183,10 @@ def _metadata(api: Api, scope_path: str, piece: Slice, covered: Covered) -> dict
         told["stripped"] = scope_path  # what the path of a stream that is open doesn't show any more
     fields = {name: {"string_value": value} for name, value in told.items()}
     found: dict[str, Any] = {"bartizan": message("google.protobuf.Struct", fields=fields)}
-    if is_public(piece):
-        found[names.GATE] = message("google.protobuf.Struct", fields={"public": {"bool_value": True}})
+    marks = {"public": is_public(piece), "login": logs_in(piece)}
+    if any(marks.values()):
+        marked = {name: {"bool_value": True} for name, value in marks.items() if value}
+        found[names.GATE] = message("google.protobuf.Struct", fields=marked)
     return {"filter_metadata": found}
 
 

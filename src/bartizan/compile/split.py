@@ -59,7 +59,7 @@ def beside(split: Split, active: Compiled, stamps: Mapping[str, Stamped]) -> Res
     """What Envoy holds otherwise, or beside, while both revisions judge. Where both count in one bucket, it is the active one's."""
     riding = split.riding
     parts = [part for part in riding.candidate.parts.values() if any(scope.name in riding.scopes for scope in part.scopes)]
-    found: Resources = {(names.CLUSTER, part.cluster.name): part.cluster.body for part in parts}
+    found: Resources = {(names.CLUSTER, one.name): one.body for part in parts for one in part.clusters}
     for name, scope in riding.scopes.items():
         if name in stamps:
             found[names.ROUTES, name] = joined(stamps[name], scope, split.revision)

@@ -42,6 +42,8 @@ H_PROOF = "x-bartizan-proof"
 """What was proven of a request by a call-out: `dpop`."""
 H_DEVICE = "x-bartizan-device"
 H_TRUSTED = "x-bartizan-device-trusted"
+H_LOGIN_STATUS = "x-envoy-oauth-status"
+"""What Envoy says to the upstream of a request that isn't sent to log in."""
 H_NOW = "x-bartizan-now"
 H_SOURCE = "x-bartizan-source"
 H_SECURE = "x-bartizan-secure"
@@ -75,6 +77,11 @@ TOKENS = "tokens"
 PROOFS = "proofs"
 CALLOUT = "callout"
 """The cluster of the process beside Envoy that checks proofs."""
+LOGIN = "login"
+SESSION = "session"
+"""What takes the session out of a request, behind the login."""
+SESSION_COOKIE = "__Host-bz-login-"
+"""How the cookies of every session begin."""
 PLACES = "places"
 PRINCIPAL_FILTER = "principal"
 BRAKES = "brakes"
@@ -108,6 +115,15 @@ def towards(secret: str, use: Use) -> str:
     revision that uses it otherwise means another one."""
     told = "\0".join((secret, use.team or "", *map(str, use.to)))
     return f"{TOWARDS}{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+
+
+LOGINS = "login/"
+
+
+def login(policy: str, told: str, use: Use) -> tuple[str, str]:
+    """The secrets of a Login policy: the client's, and what its cookies are encrypted with. By where the first is, and where it is sent."""
+    digest = hashlib.sha256("\0".join((policy, told, *map(str, use.to))).encode()).hexdigest()[:16]
+    return f"{LOGINS}{digest}/client", f"{LOGINS}{digest}/cookies"
 
 
 def client_cas(policy: str) -> str:

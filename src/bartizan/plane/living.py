@@ -18,6 +18,7 @@ from bartizan.identity.crls import Lists
 from bartizan.identity.databases import Databases
 from bartizan.identity.jwks import KeySets
 from bartizan.identity.keys import KeyStore
+from bartizan.identity.logins import Logins
 from bartizan.identity.named import FILE as SECRETS
 from bartizan.identity.named import NamedSecrets
 from bartizan.identity.principal import principal_of
@@ -54,6 +55,7 @@ class Living:
         self.certificates = Certificates(base, self.named)
         self.lists = Lists(base, self.named)
         self.towards = Towards(self.named)
+        self.logins = Logins(base, self.named)
         self.databases = Databases(base, state)
         self.failed: FailedAttempts | None = None
         self._snapshot: Snapshot | None = None
@@ -104,14 +106,15 @@ class Living:
         braked = self.brakes.active(moment)
         served = [one.snapshot for one in (compiled, before, candidate) if one is not None]
         self.databases.declare(one.gateway for one in served)
-        pairs = {**self.certificates.bodies(), **self.towards.bodies(served)}
+        pairs = {**self.certificates.bodies(), **self.towards.bodies(served), **self.logins.bodies(served)}
         tables, lists = dict(self.tables.bodies), self.lists.bodies()
         return Live(generation, self.issuers.keys(), tables, principal, blocked, braked, pairs, lists, self.notes())
 
     def problems(self, snapshot: Snapshot, before: Snapshot | None) -> tuple[Problem, ...]:
         """What keeps a snapshot from being served, though it is in order by itself: no good pair, or secrets that aren't there."""
         keys = scopes.undeclared(self.tables.store.scoped(), snapshot, before)
-        files = (*self.certificates.problems(snapshot), *self.lists.problems(snapshot), *self.databases.problems(snapshot))
+        kept = (self.certificates, self.lists, self.databases, self.logins)
+        files = [problem for one in kept for problem in one.problems(snapshot)]
         return (*files, *secret_problems(snapshot, self.named.grants(), before), *keys)
 
     def notes(self) -> dict[str, bytes]:
@@ -203,7 +206,7 @@ class Living:
         """Follows the files of certificates, and of those that are revoked."""
         while True:
             await asyncio.sleep(_EVERY_S)
-            if any([self.certificates.refresh(), self.lists.refresh()]):
+            if any([self.certificates.refresh(), self.lists.refresh(), self.logins.refresh()]):
                 self.wake()
 
     async def tick(self) -> None:
@@ -243,7 +246,7 @@ class Living:
         return [*self.tables.warnings, *consumers, *self._issuer_warnings(), *self._file_warnings(), *failed]
 
     def _file_warnings(self) -> list[str]:
-        files = (self.certificates, self.lists, self.towards, self.databases)
+        files = (self.certificates, self.lists, self.towards, self.logins, self.databases)
         return [warning for one in files for warning in one.warnings()]
 
     def told(self) -> dict[str, Any]:

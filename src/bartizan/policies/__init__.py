@@ -9,6 +9,7 @@ from bartizan.policies.authenticate import Authenticate
 from bartizan.policies.authorize import Authorize
 from bartizan.policies.cors import Cors
 from bartizan.policies.ip_access import IpAccess
+from bartizan.policies.login import Login
 from bartizan.policies.protect import Protect
 from bartizan.policies.public import Public
 from bartizan.policies.rate_limit import RateLimit
@@ -21,6 +22,7 @@ KINDS: tuple[type[PolicyKind], ...] = (
     Cors,  # preflights carry no credential
     IpAccess,  # cheap, and asks nobody who they are
     Public,  # adds no filter; says that a route needs no credential
+    Login,  # adds a credential, which the next one judges
     Authenticate,  # who it is, before anything is asked about them
     AllowDevices,  # with what; cheaper than most conditions
     Authorize,  # what they may do

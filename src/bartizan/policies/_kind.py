@@ -18,7 +18,7 @@ from enum import IntEnum
 from typing import Any, ClassVar
 
 from bartizan.condition import Schema, Sources
-from bartizan.model.api import Api
+from bartizan.model.api import Api, Upstream
 from bartizan.model.gateway import Gateway
 from bartizan.model.policy import Policy
 from bartizan.model.snapshot import Snapshot
@@ -82,6 +82,8 @@ class Fragment:
     """Fields of the route's RouteAction."""
     cluster: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the API's cluster."""
+    upstreams: Mapping[str, Upstream] = field(default_factory=dict)
+    """Servers that its filters call, by the names that their clusters get."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ _LIVE = {
     "unbound-token": "a client certificate came with its token, which wasn't bound to any",
     "unproven-token": "its token is bound to a certificate that didn't come with it",
     "url-too-long": f"its URL was too long, and {_SIZES}",
+    "Login": "it was sent to log in, or came back from there",
     "Protect": f"its headers were too large or came too slowly, and {_SIZES}",
     "Envoy": _FRAME,
 }

@@ -1,6 +1,6 @@
 """From what is declared and what is live to everything Envoy holds: built anew for each change, reusing all that stayed the same."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from bartizan.compile.referring import towards
 from bartizan.compile.split import Split, beside, marking
 from bartizan.envoy import names
 from bartizan.policies.authenticate import bindings
+from bartizan.policies.login import Login
 from bartizan.policies.tls import Tls
 
 
@@ -27,7 +28,7 @@ class Live:
     blocked: frozenset[str] = frozenset()
     brakes: tuple[Braked, ...] = ()
     certificates: Mapping[str, bytes] = field(default_factory=dict)
-    """Certificates with their keys, those of listeners and those towards upstreams, as serialized Secrets by name."""
+    """Certificates with their keys, those of listeners and those towards upstreams, and what logins need, as serialized Secrets by name."""
     lists: Mapping[str, bytes] = field(default_factory=dict)
     """Lists of revoked client certificates, by Tls policy."""
     notes: Mapping[str, bytes] = field(default_factory=dict)
@@ -78,6 +79,7 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
     found[names.ECDS, names.BRAKES] = discovered_body(names.BRAKES, live.brakes(_late(compiled, alive, bound)))
     wanted = {names.certificate(tls.name) for tls in compiled.snapshot.policies if isinstance(tls, Tls)}
     wanted.update(names.towards(one.name, one.use) for one in towards(compiled.snapshot))
+    wanted.update(_of_logins(compiled))
     found.update({(names.SECRET, name): body for name, body in alive.certificates.items() if name in wanted})
     found.update(_trusted(compiled, alive))
     if (stale := compiled.snapshot.gateway.max_stale) is not None:
@@ -94,6 +96,12 @@ def _tokens(compiled: Compiled, alive: Live, bound: frozenset[str], before: Stat
         if earlier.issuers == issuers and bindings(earlier.policies) == bound:
             return before.live_resources[names.ECDS, names.TOKENS]
     return discovered_body(names.TOKENS, live.tokens(issuers.values(), alive.issuer_keys, bound=bound))
+
+
+def _of_logins(compiled: Compiled) -> Iterator[str]:
+    for policy in compiled.snapshot.policies:
+        if isinstance(policy, Login):
+            yield from names.login(policy.name, policy.client_secret.told, policy.use)
 
 
 def _late(compiled: Compiled, alive: Live, bound: frozenset[str]) -> list[tuple[str, Any]]:

@@ -46,6 +46,15 @@ _FRAME = {
 }
 REFUSERS = frozenset({*(_FRAME.keys() - {"default-deny"}), *(by for by, _ in _REASONS.values()), "Envoy"})
 """What can have refused a request, other than a policy that is named."""
+_LOGIN = re.compile(r"oauth\.|CSRF_token|State_query_param|OAuth_server_returned|Required_query_param|Failed_to_decrypt")
+_ANSWERED = {
+    "cors_response": ("Cors", "it is a preflight, which the gateway answers itself, before it asks who calls"),
+    "oauth.missing_credentials": ("Login", "who opens this page has no session, and was sent to log in"),
+    "oauth.logged_in": ("Login", "the login has ended well, and the page that was asked for follows"),
+    "oauth.sign_out": ("Login", "the session was ended"),
+}
+"""What the gateway answers itself, and isn't a refusal."""
+_KNOWN = {name: (True, *told) for name, told in _REASONS.items()} | {name: (False, *told) for name, told in _ANSWERED.items()}
 _SILENT = ("RateLimit", "Protect")
 """Kinds that refuse without saying which policy it was."""
 _BEHIND = frozenset(
@@ -110,10 +119,10 @@ def _outcome(record: Mapping[str, Any]) -> tuple[bool, str, str]:
     if (token := _TOKEN.fullmatch(details)) is not None:
         trouble = "the issuer's keys aren't there" if _lacks_keys(token[1]) else "the token isn't good"
         return True, "credentials", f"{trouble}: {token[1].replace('_', ' ')}"
-    if details in _REASONS:
-        return True, *_REASONS[details]
-    if details == "cors_response":
-        return False, "Cors", "it is a preflight, which the gateway answers itself, before it asks who calls"
+    if details in _KNOWN:
+        return _KNOWN[details]
+    if _LOGIN.match(details):
+        return True, "Login", "what came back from the login isn't good, or belongs to no login of this browser's"
     reason = details.replace("_", " ")
     if _UPSTREAM.match(details):
         return False, "upstream", f"every policy let it through, and the upstream failed: {reason}"

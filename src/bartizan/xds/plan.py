@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from bartizan.xds.release import CLUSTER, ENDPOINTS, EXTENSION, SECRET, Resource, Step, resource
 
 GATE = "gate"
-_TOWARDS = "towards/"
-_AHEAD = ("lists", "limits/", "places", "principal")
+_AWAITED = ("towards/", "login/")
+_AHEAD = ("lists", "limits/", "places", "principal", "login")
 Key = tuple[str, str]
 """Type URL and name."""
 
@@ -24,8 +24,8 @@ def in_order(difference: Step) -> tuple[Step, ...]:
 
 def _rank(one: Resource) -> int:
     if one.type_url != EXTENSION:
-        if one.type_url == SECRET and one.name.startswith(_TOWARDS):
-            return 0  # a cluster isn't warm without the secret that it names
+        if one.type_url == SECRET and one.name.startswith(_AWAITED):
+            return 0  # a cluster isn't warm without the secret that it names, and a login can't go on without its own
         return 0 if one.type_url in {CLUSTER, ENDPOINTS} else 1
     return 0 if one.name.startswith(_AHEAD) else 2 if one.name == GATE else 1
 

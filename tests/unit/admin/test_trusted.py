@@ -111,6 +111,17 @@ async def test_a_secret_is_bound_to_its_destination(there: Snapshot) -> None:
     assert "'own.key'" in await why(there, api(same, "new"))
 
 
+async def test_a_login_sends_its_secret_to_its_token_endpoint_and_people_anywhere(there: Snapshot) -> None:
+    login: dict[str, object] = {
+        **{"kind": "Login", "name": "x", "issuer": "corp", "client_id": "x", "client_secret": {"secret": "x"}},
+        **{"authorization_endpoint": "http://127.0.0.1/a", "callback": "http://localhost/new/cb"},
+    }
+    assert await why(there, {**login, "token_endpoint": "https://203.0.113.7/token"}) == ""
+    assert "'127.0.0.1:9000'" in await why(there, {**login, "token_endpoint": "http://127.0.0.1:9000/token"})
+    own = {**login, "client_secret": {"file": "/etc/shadow"}, "token_endpoint": "https://203.0.113.7/token"}
+    assert "'/etc/shadow'" in await why(there, own)
+
+
 @pytest.mark.parametrize(
     "reference", [{"private_key": {"file": "/etc/shadow"}}, {"private_key": {"env": "HOME"}}, {"ca": "/x"}, {"certificate": "/x"}]
 )

@@ -40,11 +40,21 @@ issuer: https://idp.example.com
 audiences: [orders]
 jwks: {secret: corp}
 ---
+kind: Login
+name: app
+issuer: corp
+client_id: app
+client_secret: {secret: login}
+authorization_endpoint: https://idp.example.com/authorize
+token_endpoint: https://idp.example.com/token
+callback: https://localhost/orders/login/callback
+---
 kind: Public
 name: all
 reason: nobody's identity is tested here
 """.replace("TEAM", "orders")
 OWN = {(None, name): Grant(None, ()) for name in ("web", "acme", "corp")}
+OWN[None, "login"] = Grant(None, ("idp.example.com:443",))
 BOTH = Grant("orders", ("a.example", "b.example:8443"))
 
 
@@ -64,6 +74,7 @@ def test_each_reference_is_found_with_what_it_is_for() -> None:
         ("Api", ("orders", "partner")): ["a.example:443", "b.example:8443"],
         ("Consumer", (None, "acme")): [],
         ("Issuer", (None, "corp")): [],
+        ("Login", (None, "login")): ["idp.example.com:443"],
         ("Tls", (None, "web")): [],
     }
 
@@ -71,7 +82,7 @@ def test_each_reference_is_found_with_what_it_is_for() -> None:
 def test_there_is_no_other_place_for_one() -> None:
     """A kind that takes a secret has to say here, and in `references`, what it does with it."""
     known = {("Api", "upstream.tls.private_key"), ("Consumer", "credentials.api_key"), ("Issuer", "jwks"), ("Tls", "private_key")}
-    known.add(("Tls", "crls"))
+    known |= {("Tls", "crls"), ("Login", "client_secret")}
     assert {(kind, path) for kind, model in TYPES.items() for path in _places(model, "")} == known
 
 
@@ -111,7 +122,7 @@ def test_a_secret_of_nobody_or_others_or_for_elsewhere_is_a_problem_at_its_place
 
 def test_what_goes_nowhere_takes_no_secret_with_destinations() -> None:
     grants = {key: Grant(None, ("a.example",)) for key in OWN}
-    assert [code for _, code in wrong({**grants, ("orders", "partner"): BOTH})] == ["secret-not-granted"] * 3
+    assert [code for _, code in wrong({**grants, ("orders", "partner"): BOTH})] == ["secret-not-granted"] * 4
 
 
 def test_another_teams_secret_isnt_told_from_one_that_isnt_there() -> None:

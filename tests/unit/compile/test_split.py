@@ -38,7 +38,7 @@ def test_its_upstream_is_there_and_nothing_that_doesnt_ride() -> None:
     text = (REST + DENY).replace("http://127.0.0.1:1", "http://127.0.0.1:2", 1)
     active, candidate = made(), made(text)
     found = beside(split(active, candidate, Callers(("acme",))), active, stamp(active, {}))
-    assert [body for (kind, _), body in found.items() if kind == names.CLUSTER] == [candidate.parts["orders"].cluster.body]
+    assert [body for (kind, _), body in found.items() if kind == names.CLUSTER] == [one.body for one in candidate.parts["orders"].clusters]
     assert {name for kind, name in found if kind == names.ROUTES} == {"*/orders", "*/old"}
 
 

@@ -113,5 +113,5 @@ def test_what_decides_nothing_needs_nothing() -> None:
 
 def test_every_kind_that_decides_is_here() -> None:
     deciding = {"Authorize", "ResourcePolicy", "IpAccess", "Authenticate", "RequireFactor", "AllowDevices"}
-    others = {"Public", "RateLimit", "Cors", "Protect", "Tls"}
+    others = {"Public", "Login", "RateLimit", "Cors", "Protect", "Tls"}
     assert {one.model_fields["kind"].default for one in KINDS} == deciding | others

@@ -30,6 +30,11 @@ def test_a_certificate_towards_an_upstream_comes_with_it_and_a_listeners_with_th
     assert [_keys(step) for step in in_order(Step(changed))] == [["towards/0f", "a"], ["certificate/web", "*/orders"]]
 
 
+def test_what_a_login_needs_comes_before_its_routes() -> None:
+    changed = _changed((ROUTES, "*/orders"), (SECRET, "login/0f/client"), (SECRET, "login/0f/cookies"))
+    assert [_keys(step) for step in in_order(Step(changed))] == [["login/0f/client", "login/0f/cookies"], ["*/orders"]]
+
+
 def test_nothing_is_no_step() -> None:
     assert in_order(Step()) == ()
 
