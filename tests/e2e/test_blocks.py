@@ -114,6 +114,27 @@ async def test_the_principal_of_a_token_is_stopped(admin: Admin, issuer: TokenIs
     assert (await gw.get("/orders/1", headers={"authorization": bob})).status_code == 200
 
 
+@pytest.mark.parametrize(("what", "claim"), [("token", "jti"), ("session", "sid")])
+async def test_a_token_or_a_session_is_stopped_and_no_other_of_the_same_caller(
+    admin: Admin, issuer: TokenIssuer, what: str, claim: str
+) -> None:
+    gw = admin.gw
+    bad = {"authorization": f"Bearer {issuer.token(**{claim: 'a-1'}, iat=1)}"}
+    good = [{"authorization": f"Bearer {issuer.token(**more)}"} for more in ({claim: "a-2"}, {claim: "A-1"}, {claim: "a-1 "}, {})]
+    for headers in (bad, *good):
+        await until(gw, 200, **headers)
+    told = await block(admin, what, "a-1")
+    assert await until(gw, 403, **bad) < 1
+    spoofed = {"x-bartizan-jti": "b", "x-bartizan-sid": "b"}
+    assert (await gw.get("/orders/1", headers={**bad, **spoofed})).status_code == 403
+    record = await gw.record(await gw.get("/orders/1", headers=bad))
+    assert told["block"]["id"] in record["details"] and "a-1" not in json.dumps(record)
+    for headers in good:
+        assert (await gw.get("/orders/1", headers={**headers, "x-bartizan-jti": "a-1", "x-bartizan-sid": "a-1"})).status_code == 200
+    assert (await admin.call("DELETE", f"/v1/blocks/{told['block']['id']}", ann(admin))).status_code == 200
+    assert await until(gw, 200, **bad) < 1
+
+
 async def test_a_key_is_stopped_and_the_consumers_other_one_isnt(admin: Admin) -> None:
     gw = admin.gw
     (ident, key), (_, other) = gw.new_key("acme"), gw.new_key("acme")

@@ -5,8 +5,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from bartizan.envoy import names
 from bartizan.envoy.matching import header, principal, source_in
 from bartizan.model.fields import network
+
+BY_CLAIM = {"token": names.H_JTI, "session": names.H_SID}
+"""What is known of a token alone, and the header where its claim is noted."""
 
 
 class Braked(Protocol):
@@ -35,6 +39,8 @@ def refused(brakes: Iterable[Braked]) -> Refused:
         early += [(name_of(one), predicate) for predicate in _early(one)]
         if one.what == "consumer":
             late.append((name_of(one), principal("id", one.value)))
+        elif one.what in BY_CLAIM:
+            late.append((name_of(one), header(BY_CLAIM[one.what], exact=one.value)))
     return Refused(tuple(early), tuple(late))
 
 

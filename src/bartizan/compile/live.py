@@ -101,10 +101,10 @@ def _spellings(paths: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def tokens(issuers: Iterable[Issuer], keys: Mapping[str, Sequence[Mapping[str, Any]]], *, bound: Collection[str] = ()) -> Any:
-    """Whose tokens count. `keys`: each issuer's JWKs, already filtered to the algorithms allowed; none yet refuses with 503. `bound`: what
-    tokens may be bound to is noted."""
-    providers = {issuer.name: _provider(issuer, keys.get(issuer.name, ()), bound) for issuer in sorted(issuers, key=lambda one: one.name)}
+def tokens(issuers: Iterable[Issuer], keys: Mapping[str, Sequence[Mapping[str, Any]]], *, noted: Collection[str] = ()) -> Any:
+    """Whose tokens count. `keys`: each issuer's JWKs, already filtered to the algorithms allowed; none yet refuses with 503. `noted`: what
+    is noted of them beside attributes: what they are bound to (`certificate`, `dpop`), and whose they are (`token`, `session`)."""
+    providers = {issuer.name: _provider(issuer, keys.get(issuer.name, ()), noted) for issuer in sorted(issuers, key=lambda one: one.name)}
     if not providers:
         return message(f"{_HTTP}.jwt_authn.v3.JwtAuthentication")
     # Who brings a token brings a good one; without one nobody is asked here.
@@ -116,10 +116,10 @@ def tokens(issuers: Iterable[Issuer], keys: Mapping[str, Sequence[Mapping[str, A
     return message(f"{_HTTP}.jwt_authn.v3.JwtAuthentication", providers=providers, rules=[rule], strip_failure_response=True)
 
 
-def _provider(issuer: Issuer, keys: Sequence[Mapping[str, Any]], bound: Collection[str]) -> dict[str, Any]:
+def _provider(issuer: Issuer, keys: Sequence[Mapping[str, Any]], noted: Collection[str]) -> dict[str, Any]:
     headers = [{"header_name": names.subject_header(issuer.name), "claim_name": "sub"}]
     headers += [{"header_name": names.claim_header(attribute), "claim_name": claim} for attribute, claim in issuer.attributes.items()]
-    headers += [{"header_name": header, "claim_name": claim} for what, header, claim in _CONFIRMATIONS if what in bound]
+    headers += [{"header_name": header, "claim_name": claim} for what, header, claim in _NOTED if what in noted]
     if issuer.groups:
         headers.append({"header_name": names.claim_header("groups"), "claim_name": issuer.groups})
     return {
@@ -160,7 +160,13 @@ def login(anywhere: bool) -> Any:
     return in_turn([typed(names.LOGIN, message(f"{_HTTP}.oauth2.v3.OAuth2")), typed(names.SESSION, where(brought, "strip", strip))])
 
 
-_CONFIRMATIONS = (("certificate", names.H_CONFIRMATION, "cnf.x5t#S256"), ("dpop", names.H_JKT, "cnf.jkt"))
+_NOTED = (
+    ("certificate", names.H_CONFIRMATION, "cnf.x5t#S256"),
+    ("dpop", names.H_JKT, "cnf.jkt"),
+    ("token", names.H_JTI, "jti"),
+    ("session", names.H_SID, "sid"),
+)
+"""Claims that aren't attributes: what for, into which header, and which."""
 
 
 def proofs(bound: Collection[str]) -> Any:

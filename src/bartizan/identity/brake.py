@@ -1,4 +1,4 @@
-"""The emergency brake: sources, consumers, keys and paths that an operator refuses for a while, whatever the policies say.
+"""The emergency brake: sources, consumers, keys, tokens, sessions and paths refused for a while, whatever the policies say.
 
 Live data, not policy: kept in a sealed journal that only grows, so that no rollback, restart or older revision lifts a brake. Each ends
 by itself. One that would refuse much of the traffic only holds when a second person has approved it.
@@ -18,7 +18,7 @@ from bartizan.model.attributes import text_problem
 from bartizan.model.fields import network
 from bartizan.secrets.envelope import Envelope
 
-What: TypeAlias = Literal["ip", "consumer", "key", "path"]
+What: TypeAlias = Literal["ip", "consumer", "key", "token", "session", "path"]
 KINDS: tuple[What, ...] = get_args(What)
 LONGEST_S = 30 * 86400.0
 """A brake isn't a policy: it holds for thirty days at most."""

@@ -95,6 +95,8 @@ def _meets(brake: Brake, stream: Stream) -> bool:
         return stream.principal == brake.value or (len(stream.principal) >= _LONGEST and brake.value.startswith(stream.principal))
     if brake.what == "ip":
         return _is_in(stream.source, brake.value)
+    if brake.what != "path":
+        return False  # which token it came with isn't told of a stream
     wanted, path = brake.value.lower(), stream.path.lower()
     return wanted in {"/", path} or path.startswith(f"{wanted}/")
 

@@ -27,7 +27,8 @@ gives one (many want the scope `offline_access`), as long as it is used at least
 block who it is.
 
 The client's secret also encrypts the cookies: every node reads them, and another secret ends all sessions. It has 16 characters at least.
-The policy can't be put in shadow. It runs in Envoy: 30 microseconds for a session, nothing on other routes.
+The policy can't be put in shadow. It runs in Envoy: 30 microseconds for a session, 8 for
+another credential on these routes, and one or two on all others.
 """
 
 import hashlib

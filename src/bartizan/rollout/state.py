@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from bartizan.compile import Compiled, Resources, Stamped, discovered_body, live, resources, shared, stamp
-from bartizan.compile.brakes import Braked, refused
+from bartizan.compile.brakes import BY_CLAIM, Braked, refused
 from bartizan.compile.referring import towards
 from bartizan.compile.split import Split, beside, marking
 from bartizan.envoy import names
@@ -90,12 +90,17 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
 
 def _tokens(compiled: Compiled, alive: Live, bound: frozenset[str], before: State | None) -> bytes:
     """Whose tokens count. Envoy forgets those that it has checked whenever this is sent anew."""
-    issuers = compiled.snapshot.issuers
+    issuers, noted = compiled.snapshot.issuers, bound | _claims(alive)
     if before is not None and before.live.issuer_keys == alive.issuer_keys:
         earlier = before.compiled.snapshot
-        if earlier.issuers == issuers and bindings(earlier.policies) == bound:
+        if earlier.issuers == issuers and bindings(earlier.policies) | _claims(before.live) == noted:
             return before.live_resources[names.ECDS, names.TOKENS]
-    return discovered_body(names.TOKENS, live.tokens(issuers.values(), alive.issuer_keys, bound=bound))
+    return discovered_body(names.TOKENS, live.tokens(issuers.values(), alive.issuer_keys, noted=noted))
+
+
+def _claims(alive: Live) -> frozenset[str]:
+    """What some brake asks of tokens."""
+    return frozenset(one.what for one in alive.brakes if one.what in BY_CLAIM)
 
 
 def _of_logins(compiled: Compiled) -> Iterator[str]:

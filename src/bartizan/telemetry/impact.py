@@ -103,6 +103,8 @@ def met_by(what: str, value: str) -> Meets:
     if what == "path":
         low = value.rstrip("/").lower()
         return lambda record: _is_below(str(record.get("path", "")).lower(), low)
+    if what in {"token", "session"}:
+        return lambda _: False  # one token's: no record tells which one it was
     field = {"consumer": "principal", "key": "key"}[what]
     return lambda record: record.get(field) == value
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from dataclasses import asdict
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
@@ -13,7 +13,7 @@ from bartizan.admin.asked import Approver, Editor, The, Viewer
 from bartizan.admin.bodies import JsonRoute
 from bartizan.admin.teams import check_whole
 from bartizan.errors import Forbidden
-from bartizan.identity.brake import Brake
+from bartizan.identity.brake import Brake, What
 
 Ident = Annotated[str, Path(pattern=r"^brk_[0-9a-f]{1,32}$")]
 
@@ -22,7 +22,7 @@ class Block(BaseModel):
     """What is blocked."""
 
     id: str
-    what: Literal["ip", "consumer", "key", "path"]
+    what: What
     value: str
     reason: str
     by: str
@@ -35,7 +35,7 @@ class Block(BaseModel):
 class WantedBlock(BaseModel):
     """What is to be blocked."""
 
-    what: Literal["ip", "consumer", "key", "path"]
+    what: What
     value: str = Field(min_length=1, max_length=512)
     seconds: float = Field(gt=0, le=30 * 86400, allow_inf_nan=False, description="For how long.")
     reason: str = Field(min_length=1, max_length=256)
@@ -65,7 +65,7 @@ async def listed(plane: The, _: Viewer) -> list[Block]:
 
 @router.post("/v1/blocks", operation_id="block", responses=documented())
 async def block(plane: The, wanted: WantedBlock, caller: Editor) -> Impact:
-    """Blocks an address, a consumer, a key or a path, on every node within a second, for a while."""
+    """Blocks an address, a consumer, a key, a token, a session or a path, on every node within a second, for a while."""
     check_whole(caller.team, "a block")
     if wanted.emergency and not caller.may("administer"):
         raise Forbidden("An emergency needs an admin.", code="role-too-low")

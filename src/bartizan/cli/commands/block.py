@@ -8,6 +8,7 @@ from urllib.parse import quote
 from bartizan.cli.arguments import as_json, lasting
 from bartizan.cli.output import painted, printable, say, show_json
 from bartizan.cli.remote import called, remote
+from bartizan.identity.brake import KINDS
 
 NAME = "block"
 HELP = "Refuse an address, a consumer, a key or a path for a while, on every node within a second, whatever the policies say."
@@ -26,6 +27,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--ip", metavar="NETWORK", help="an address or a network")
     what.add_argument("--consumer", metavar="ID", help="a consumer, or the principal of a token as records name it")
     what.add_argument("--key", metavar="ID", help="an API key by its id, as `bartizan key list` shows it")
+    what.add_argument("--token", metavar="JTI", help="a token by its own id (its claim `jti`)")
+    what.add_argument("--session", metavar="SID", help="all tokens of a session at their issuer (their claim `sid`)")
     what.add_argument("--path", metavar="PATH", help="a path, with all that lies below")
     what.add_argument("--lift", metavar="ID", help="end a block before its time")
     what.add_argument("--approve", metavar="ID", help="let a block hold that waits for a second person")
@@ -40,7 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(read: argparse.Namespace) -> int:
     """Blocks, lifts, approves, or lists. Exit status 2 if a block waits for a second person."""
-    for name in ("ip", "consumer", "key", "path"):
+    for name in KINDS:
         if getattr(read, name) is not None:
             return _block(read, name, getattr(read, name))
     if read.lift is not None:
