@@ -16,7 +16,7 @@ from pathlib import Path
 from bartizan import __version__
 from bartizan.envoy import binary
 from bartizan.node.envoy_process import checked_version
-from bench import fleet, measures, proofs, releases, replays, rollouts
+from bench import fleet, identities, measures, proofs, releases, replays, rollouts
 from bench.measures import FULL, QUICK, Effort, Figures, World
 from bench.programs import Missing, found
 from bench.world import Size, chain_kinds
@@ -43,6 +43,8 @@ MUST: dict[str, float] = {
     "brake_ms_p99": 250,
     "wrong_answers_during_rollouts": 0,
     "shadow_active_latency_ratio": 1.10,
+    "revocation_ms_p99": 1000,
+    "key_creation_ms_p99": 1000,
 }
 AT_LEAST: dict[str, float] = {"replay_per_s": 5000, "replay_self_agreement": 1, "dpop_per_core_s": 1500}
 _ON_BIG: dict[str, Callable[[World, Effort, bool], Figures]] = {
@@ -102,9 +104,18 @@ def _measured(run: _Run) -> None:
         run.measure("policies_100", lambda: measures.policies_100(folder, effort))
     if run.wants("tls_full_chain"):
         run.measure("tls_full_chain", lambda: measures.tls(folder, effort))
+    _of_identities(run)
+    _of_releases(run)
+
+
+def _of_identities(run: _Run) -> None:
+    """Who is asking: what a proof costs, and how fast a credential counts, or doesn't any more."""
+    folder, effort = run.folder, run.effort
     if run.wants("dpop"):
         run.measure("dpop", lambda: proofs.proofs(folder / "proofs", effort))
-    _of_releases(run)
+    if run.wants("revocation", "key_creation"):
+        keys = 20_000 if run.quick else 100_000
+        run.measure("revocation and key_creation", lambda: identities.identities(folder / "identities", effort, keys))
 
 
 def _of_releases(run: _Run) -> None:

@@ -1,21 +1,24 @@
 """When the last of several Envoys answered as it should."""
 
+import ssl
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import httpx
 
 _BETWEEN_S = 0.002
+_LAST_S = 15.0
 
 
-def answered(ports: Sequence[int], path: str, status: int, key: str, seconds: float = 15) -> float:
+def answered(ports: Sequence[int], path: str, status: int, headers: Mapping[str, str], tls: ssl.SSLContext | None = None) -> float:
     """The moment, by the monotonic clock, at which the last of them first answered `path` with `status`."""
     at = [0.0] * len(ports)
+    scheme, seconds = "https" if tls else "http", _LAST_S
 
     def ask(which: int) -> None:
         deadline = time.monotonic() + seconds
-        with httpx.Client(base_url=f"http://127.0.0.1:{ports[which]}", headers={"x-api-key": key}) as client:
+        with httpx.Client(base_url=f"{scheme}://127.0.0.1:{ports[which]}", headers=dict(headers), verify=tls or True) as client:
             while client.get(path).status_code != status:
                 if time.monotonic() > deadline:
                     return

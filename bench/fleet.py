@@ -84,10 +84,11 @@ def _simulated(folder: Path, port: int, tokens: list[str]) -> Iterator[_Simulate
 
 
 @contextmanager
-def real_node(folder: Path, name: str, control: int, token: str) -> Iterator[int]:
-    """A node with its Envoy. Yields the port that it serves on."""
+def real_node(folder: Path, name: str, control: int, token: str, safe: int = 0) -> Iterator[int]:
+    """A node with its Envoy. Yields the port that it serves on; `safe` is that of its listener of this name, if there is one."""
     port = free_port()
     where = ("--control", f"127.0.0.1:{control}", "--join", token, "--state", str(folder / name), "--listen", f"web=127.0.0.1:{port}")
+    where += ("--listen", f"safe=127.0.0.1:{safe}") if safe else ()
     with (folder / f"{name}.log").open("wb") as log:
         argv = [sys.executable, "-m", "bartizan.cli.main", "node", "run", *where, "--concurrency", "1"]
         process = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
@@ -146,7 +147,7 @@ def _edits(fleet: _Fleet, count: int) -> Figures:
         before = fleet.gateway.status()["revision"]
         (fleet.gateway.files / "apis" / f"api-{api:04}.yaml").write_text(text)
         settled = time.monotonic() + _QUIET_S
-        enforced = answered(fleet.ports, fleet.size.path(api), 403 if closed else 200, fleet.keys.texts[0])
+        enforced = answered(fleet.ports, fleet.size.path(api), 403 if closed else 200, {"x-api-key": fleet.keys.texts[0]})
         now = fleet.gateway.until(lambda now, before=before: now["revision"] != before)  # type: ignore[misc]
         had = fleet.many.when(now["sequence"])
         acknowledged.append((had - settled) * 1000)

@@ -6,74 +6,21 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from bench.everywhere import answered
-from bench.fleet import join_tokens, real_node
 from bench.load import burst, script
 from bench.measures import Effort, Figures
-from bench.programs import Gateway, first_answer, free_port, gateway, nginx
-from bench.world import DEPARTMENTS, Keys, Size, Tokens, write_files, write_keys
+from bench.programs import first_answer, free_port, gateway, nginx
+from bench.trio import NODES, OK, Later, Trio, three_nodes
+from bench.world import DEPARTMENTS, Size, Tokens, write_files, write_keys
 
-NODES = 3
-_OK, _FORBIDDEN = 200, 403
-_LAST_S = 15.0
+_FORBIDDEN = 403
 _WORKERS = 3
 _SAMPLE = 0.1
-
-
-@dataclass(slots=True)
-class _Trio:
-    """A control plane with its own node and two of other machines."""
-
-    gateway: Gateway
-    size: Size
-    keys: Keys
-    ports: list[int]
-    folder: Path
-
-    def call(self, method: str, path: str, body: Any = None) -> Any:
-        """The admin API's answer, as the owner of the state's folder gets it."""
-        answer = self.gateway.control.request(method, f"http://control{path}", json=body)
-        if not answer.is_success:
-            raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
-        return answer.json()
-
-    def put(self, api: int, departments: tuple[str, ...], note: str) -> str:
-        """Lets only these call the API; the revision that says so."""
-        allow = f"principal.department in {json.dumps(departments)}"
-        document = {"target": {"api": f"api-{api:04}"}, "allow": allow, "description": note}
-        return str(self.call("PUT", f"/v1/resources/Authorize/staff-{api:04}", document)["revision"])
-
-    def all_answer(self, path: str, status: int, key: str) -> float:
-        """When the last of the three nodes answered so."""
-        return answered(self.ports, path, status, key, _LAST_S)
-
-
-@contextmanager
-def _trio(folder: Path, size: Size, releases: str = "") -> Iterator[_Trio]:
-    port, upstream, door = free_port(), free_port(), free_port()
-    folder.mkdir(parents=True, exist_ok=True)
-    write_files(folder / "files", size, port, upstream, Tokens())
-    if releases:
-        file = folder / "files" / "gateway.yaml"
-        file.write_text(file.read_text().replace("name: edge\n", f"name: edge\nreleases: {releases}\n", 1))
-    keys = write_keys(folder / "state", size, folder)
-    tokens = join_tokens(folder / "state", NODES - 1)
-    with ExitStack() as stack:
-        stack.enter_context(nginx(folder / "upstream", upstream))
-        made = stack.enter_context(gateway(folder, port, more=("--nodes", f"127.0.0.1:{door}")))
-        first_answer(made, size.path(0), {"x-api-key": keys.texts[0]})
-        others = [stack.enter_context(real_node(folder, f"real-{one}", door, token)) for one, token in enumerate(tokens)]
-        made.until(lambda now: sum(node["acknowledged"] for node in now["nodes"]) == NODES, 120)
-        trio = _Trio(made, size, keys, [port, *others], folder)
-        trio.all_answer(size.path(0), _OK, keys.texts[0])
-        yield trio
 
 
 def _p99(took: list[float]) -> float:
@@ -83,7 +30,7 @@ def _p99(took: list[float]) -> float:
 def ways_back(folder: Path, effort: Effort) -> Figures:
     """From the order until three real nodes do as ordered: a rollback; and a block of a path, a consumer or a key."""
     size = Size(keys=1_000, consumers=1_000)
-    with _trio(folder, size) as trio:
+    with three_nodes(folder, size) as trio:
         back = [_rolled_back(trio, one) for one in range(effort.edits)]
         held = [_braked(trio, one) for one in range(effort.edits)]
     return {
@@ -94,53 +41,29 @@ def ways_back(folder: Path, effort: Effort) -> Figures:
     }
 
 
-def _rolled_back(trio: _Trio, number: int) -> float:
+def _rolled_back(trio: Trio, number: int) -> float:
     api, key = (number * 37) % trio.size.apis, trio.keys.texts[0]
     trio.put(api, ("nobody",), f"edit {number}")
     trio.all_answer(trio.size.path(api), _FORBIDDEN, key)
     ordered = time.monotonic()
-    waiting = _Later(lambda: trio.all_answer(trio.size.path(api), _OK, key))
+    waiting = Later(lambda: trio.all_answer(trio.size.path(api), OK, key))
     trio.call("POST", "/v1/rollback", {"reason": "measured"})
     return (waiting.result() - ordered) * 1000
 
 
-def _braked(trio: _Trio, number: int) -> float:
+def _braked(trio: Trio, number: int) -> float:
     which = number % len(trio.keys.texts[:900])
     what = ("path", "consumer", "key")[number % 3]
     api, key = (number * 41) % trio.size.apis, trio.keys.texts[which]
     value = {"path": trio.size.path(api), "consumer": f"consumer-{which:05}", "key": trio.keys.ids[which]}[what]
-    trio.all_answer(trio.size.path(api), _OK, key)
+    trio.all_answer(trio.size.path(api), OK, key)
     body = {"what": what, "value": value, "seconds": 600, "reason": "measured", "emergency": True}
     ordered = time.monotonic()
-    waiting = _Later(lambda: trio.all_answer(trio.size.path(api), 401 if what == "key" else _FORBIDDEN, key))
+    waiting = Later(lambda: trio.all_answer(trio.size.path(api), 401 if what == "key" else _FORBIDDEN, key))
     ident = trio.call("POST", "/v1/blocks", body)["block"]["id"]
     held = waiting.result()
     trio.call("DELETE", f"/v1/blocks/{ident}")
     return (held - ordered) * 1000
-
-
-class _Later:
-    """Something that is found out meanwhile."""
-
-    def __init__(self, find: Callable[[], float]) -> None:
-        self._found = 0.0
-        self._error: Exception | None = None
-
-        def run() -> None:
-            try:
-                self._found = find()
-            except RuntimeError as error:
-                self._error = error
-
-        self._thread = threading.Thread(target=run)
-        self._thread.start()
-
-    def result(self) -> float:
-        """What was found."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        return self._found
 
 
 @dataclass(slots=True)
@@ -155,7 +78,7 @@ def rollouts_under_load(folder: Path, count: int) -> Figures:
     """Rollouts, each with a canary; some are aborted on it, some taken back when they are everywhere. All the while callers of every
     department ask all nodes. Every answer is held against what the revision says that its record names."""
     size = Size(apis=5, keys=100, consumers=100, networks=100)
-    with _trio(folder, size, "{stages: [{canary: {nodes: 1, for: 500ms}}]}") as trio:
+    with three_nodes(folder, size, "{stages: [{canary: {nodes: 1, for: 500ms}}]}") as trio:
         rules = {trio.gateway.status()["revision"]: {api: frozenset(DEPARTMENTS) for api in range(size.apis)}}
         seen, stop = _Seen(), threading.Event()
         load = threading.Thread(target=lambda: asyncio.run(_asking(trio, seen, stop)))
@@ -170,7 +93,7 @@ def rollouts_under_load(folder: Path, count: int) -> Figures:
     return _judged(seen, records, rules, ended)
 
 
-def _one_rollout(trio: _Trio, number: int, rules: dict[str, dict[int, frozenset[str]]]) -> str:
+def _one_rollout(trio: Trio, number: int, rules: dict[str, dict[int, frozenset[str]]]) -> str:
     """A rollout and its end: done, aborted on the canary, or done and rolled back."""
     # A node that a canary has left connects anew, and only connected ones are chosen.
     now = trio.gateway.until(lambda now: sum(node["connected"] and node["acknowledged"] for node in now["nodes"]) == NODES, 30)
@@ -190,7 +113,7 @@ def _one_rollout(trio: _Trio, number: int, rules: dict[str, dict[int, frozenset[
     return "done"
 
 
-def _until(trio: _Trio, holds: Callable[[dict[str, Any]], bool]) -> None:
+def _until(trio: Trio, holds: Callable[[dict[str, Any]], bool]) -> None:
     deadline = time.monotonic() + 30
     while not holds(now := trio.call("GET", "/v1/rollout")):
         if now["status"] in {"failed", "paused"} or time.monotonic() > deadline:
@@ -199,7 +122,7 @@ def _until(trio: _Trio, holds: Callable[[dict[str, Any]], bool]) -> None:
         time.sleep(0.02)
 
 
-async def _asking(trio: _Trio, seen: _Seen, stop: threading.Event) -> None:
+async def _asking(trio: Trio, seen: _Seen, stop: threading.Event) -> None:
     """Callers of every department, on every node, on every API, one after the other."""
 
     async def caller(port: int, first: int) -> None:
@@ -238,7 +161,7 @@ def _judged(seen: _Seen, records: dict[str, tuple[str, int]], rules: dict[str, d
         revision, recorded = records[ident]
         revisions.add(revision)
         allowed = revision in rules and department in rules[revision][api]
-        wrong += revision not in rules or recorded != status or status != (_OK if allowed else _FORBIDDEN)
+        wrong += revision not in rules or recorded != status or status != (OK if allowed else _FORBIDDEN)
     return {
         "wrong_answers_during_rollouts": wrong + seen.failed,
         "rollouts": len(ended),
@@ -264,7 +187,7 @@ def shadow_cost(folder: Path, effort: Effort) -> Figures:
     keys = write_keys(folder / "state", size, folder)
     with nginx(folder / "upstream", upstream), gateway(folder, port) as made:
         first_answer(made, size.path(0), {"x-api-key": keys.texts[0]})
-        trio = _Trio(made, size, keys, [port], folder)
+        trio = Trio(made, size, keys, [port], folder)
         paths = [size.path(api) for api in range(size.apis)]
         paced = script(folder / "paced.lua", paths, keys.texts, delay_ms=32)
         burst(port, paced, 2)
