@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from cryptography import x509
 
 from tests.certificates import authority
 from tests.e2e.agreement import agrees
@@ -219,6 +220,13 @@ async def test_a_device_that_is_trusted_or_lost_is_so_within_a_second(world: Wor
         return await world.status("phone", "/orders/refunds") == 403
 
     await world.gw.eventually(back)
+
+
+async def test_the_record_tells_when_the_certificate_ends(world: World) -> None:
+    record = await world.gw.record(await world.ask("laptop", "/orders"))
+    ends = x509.load_pem_x509_certificate(PAIRS["laptop"].pem).not_valid_after_utc
+    assert record["certificate_ends"] == str(int(ends.timestamp()))
+    assert "certificate_ends" not in await world.gw.record(await world.ask("", "/orders"))
 
 
 async def test_a_certificate_of_two_devices_is_a_problem(world: World) -> None:

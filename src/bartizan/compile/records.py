@@ -40,6 +40,7 @@ def _route(key: str) -> str:
 _TLS = {
     "ja4": "%TLS_JA4_FINGERPRINT%",
     "certificate": "%DOWNSTREAM_PEER_FINGERPRINT_256%",
+    "certificate_ends": "%DOWNSTREAM_PEER_CERT_V_END(%s)%",
     "tls": "%DOWNSTREAM_TLS_VERSION%",
     **{name: _principal(name) for name in DEVICE},
 }

@@ -239,7 +239,7 @@ class Living:
     def warnings(self) -> list[str]:
         """What needs somebody's attention."""
         keys = scopes.warnings(self.tables.store.scoped(), self._snapshot) if self._snapshot is not None else ()
-        consumers = [*self.tables.timed_warnings(time.time()), *keys]
+        consumers = [*self.tables.timed_warnings(time.time()), *keys, *self.uses.warnings(time.time())]
         failed = self.failed.warnings() if self.failed else []
         if self._jumped is not None and time.monotonic() < self._jumped[0] + _JUMP_TOLD_S:
             failed = [*failed, self._jumped[1]]

@@ -155,3 +155,42 @@ def test_ten_thousand_requests_a_second_cost_little(rig: Rig) -> None:
     began = time.process_time()
     rig.uses.look()
     assert time.process_time() - began < 1.0  # a tenth of a second for each of these ten: it is a tenth of that
+
+
+def shown(letter: str, days: float, **more: str) -> str:
+    """A record of a request that came with a client certificate which ends in so many days."""
+    told = {"auth_method": "mtls", "certificate": letter * 64, "certificate_ends": str(int(time.time() + days * 86400))}
+    return (
+        json.dumps({"time": "2026-11-20T10:00:12.345Z", "principal": f"fleet|{letter}", **told, **more}, separators=(",", ":")) + "\n"
+    )
+
+
+def warned(uses: LastUse) -> list[str]:
+    """Whose certificates are told to end."""
+    return [one.partition(" of ")[2].partition(" expires")[0] for one in uses.warnings(time.time())]
+
+
+def test_certificates_that_end_soon_are_told_the_next_to_end_first(rig: Rig) -> None:
+    rig.write(shown("a", 10) + shown("b", 20) + shown("c", 3) + shown("d", -1) + line("2026-11-20T10:00", A))
+    assert rig.told() == {A: at("2026-11-20T10:00")}
+    assert warned(rig.uses) == ["fleet|c", "fleet|a"]
+    assert "certificate cccccccccccccccc..." in rig.uses.warnings(time.time())[0]
+    rig.uses.end()
+    assert warned(rig.begun()) == ["fleet|c", "fleet|a"]
+    assert rig.begun().warnings(time.time() + 5 * 86400)[0].startswith("the client certificate aaaaaaaaaaaaaaaa...")
+
+
+def test_one_that_was_refused_is_nobodys_and_one_of_a_device_is_told(rig: Rig) -> None:
+    rig.write(shown("a", 3, auth_method="") + shown("b", 3, auth_method="api_key", principal="acme", device_id="laptop"))
+    rig.write(shown("c", 3, certificate_ends="soon") + shown("d", 3, certificate_ends=""))
+    rig.uses.look()
+    assert warned(rig.uses) == ["acme"]
+
+
+def test_many_are_told_as_a_number_and_nothing_unprintable_is(rig: Rig) -> None:
+    for number in range(25):
+        rig.write(shown("a", 3, certificate=f"{number:064}", principal=f"fleet|\u202e{number}\n"))
+    rig.uses.look()
+    found = rig.uses.warnings(time.time())
+    assert len(found) == 21 and found[-1] == "5 more client certificates expire soon"
+    assert all(one.isprintable() for one in found)
