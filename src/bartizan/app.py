@@ -24,6 +24,8 @@ from bartizan.admin.server import serve
 from bartizan.compile import Compiled
 from bartizan.compile.records import FAILURES, REQUESTS
 from bartizan.errors import BartizanError, Invalid, Unavailable
+from bartizan.identity.accounts import FILE as ACCOUNTS
+from bartizan.identity.accounts import Accounts
 from bartizan.identity.declared import DECLARED, Declared
 from bartizan.identity.operators import FIRST, Operators, forget_first
 from bartizan.identity.unnoted import Unnoted
@@ -95,9 +97,10 @@ class ControlPlane:
         self.canary = Canary(self.publisher, self.living, options.state)
         self.rollouts = Rollouts(self.desk, self.publisher, checks, self.canary)
         operators = Operators(store, seal)
+        accounts = Accounts(options.state / ACCOUNTS, load_or_create(options.state / "control.key"))
         declaring = Declaring(self.declared, self.desk, self.folder, self.living.problems)
         parts = (self.desk, self.living, self.publisher, self.rollouts, self.envoy)
-        self.operations = Operations(*parts, store, operators, options.state, options.files, self.status, self.noting, declaring)
+        self.operations = Operations(*parts, store, operators, accounts, options.state, options.files, self.status, self.noting, declaring)
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
+from typing import TypeVar
 
 from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,6 +21,7 @@ ATTEMPTS = 10
 WINDOW_S = 60.0
 LOCKED_S = 60.0
 _MOST = 10_000
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Lockout:
         if (until := self._until.get(source)) is None:
             return
         if until > self._clock():
-            raise TooMany("Too many wrong tokens came from your address. Wait a minute.", code="locked-out")
+            raise TooMany("Too many wrong attempts. Wait a minute.", code="locked-out")
         del self._until[source]
 
     def wrong(self, origin: str) -> None:
@@ -92,22 +94,48 @@ class Access:
 
     def __init__(self, operators: Operators, *, local: bool) -> None:
         self._operators = operators
-        self._lockout = Lockout()
+        self.lockout = Lockout()
         self._owner = f"local:{getpass.getuser()}" if local else ""
+
+    def origin(self, request: Request) -> str:
+        """From where somebody asks. TooMany if that is locked out."""
+        if self._owner:
+            return "local"
+        origin = request.client.host if request.client else "unknown"
+        self.lockout.check(origin)
+        return origin
 
     async def caller(self, request: Request) -> Caller:
         """Who asks. Unauthenticated or TooMany."""
         if self._owner:
             return Caller(self._owner, "local", None)
-        origin = request.client.host if request.client else "unknown"
-        self._lockout.check(origin)
+        origin = self.origin(request)
         token = _token(request)
         try:
             operator = await asyncio.to_thread(self._operators.who, token)
         except Unauthenticated:
-            self._lockout.wrong(origin)
+            self.lockout.wrong(origin)
             raise
         return Caller(operator.name, origin, operator)
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Somebody who isn't known yet, and tries to become so."""
+
+    origin: str
+    lockout: Lockout
+
+    async def tries(self, name: str, attempt: Callable[[], T]) -> T:
+        """What the attempt comes to. Those that fail count against the address and against the name, whoever may be called so."""
+        named = f"name {name}"
+        self.lockout.check(named)
+        try:
+            return await asyncio.to_thread(attempt)
+        except Unauthenticated:
+            self.lockout.wrong(self.origin)
+            self.lockout.wrong(named)
+            raise
 
 
 def _token(request: Request) -> str:
@@ -118,15 +146,20 @@ def _token(request: Request) -> str:
 
 
 class Known:
-    """Lets nobody in who isn't known: before a path is looked up, and before anything of a body is read."""
+    """Lets nobody in who isn't known: before a path is looked up, and before anything of a body is read. `public`: paths for anybody;
+    `logins`: those where somebody tries to become known."""
 
-    def __init__(self, app: ASGIApp, access: Access, public: frozenset[str]) -> None:
-        self._app, self._access, self._public = app, access, public
+    def __init__(self, app: ASGIApp, access: Access, public: frozenset[str], logins: frozenset[str]) -> None:
+        self._app, self._access, self._public, self._logins = app, access, public, logins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in self._public:
+            state, request = scope.setdefault("state", {}), Request(scope)
             try:
-                scope.setdefault("state", {})["caller"] = await self._access.caller(Request(scope))
+                if scope["path"] in self._logins:
+                    state["stranger"] = Unknown(self._access.origin(request), self._access.lockout)
+                else:
+                    state["caller"] = await self._access.caller(request)
             except BartizanError as error:
                 await answer_to(error)(scope, receive, send)
                 return

@@ -16,6 +16,8 @@ from bartizan.admin.refused import Refused
 from bartizan.admin.routes import ROUTERS
 
 _DOCUMENT = "/openapi.json"
+_LOGINS = frozenset({"/v1/login", "/v1/login/factor", "/v1/login/enrolment"})
+"""For those who have no token yet."""
 _log = logging.getLogger(__name__)
 _TITLE = "Bartizan's admin API"
 _TOLD = "Everything that can be changed or looked at. Errors are RFC 9457 problems; `problems` says where what was given is wrong."
@@ -30,7 +32,7 @@ def api(plane: Plane, access: Access) -> FastAPI:
     answers_for(app)
     app.add_exception_handler(Exception, _bug)
     app.add_middleware(Bounded)
-    app.add_middleware(Known, access=access, public=frozenset({_DOCUMENT}))
+    app.add_middleware(Known, access=access, public=frozenset({_DOCUMENT}), logins=_LOGINS)
     app.add_middleware(Refused, tell=plane.refused)
     app.add_middleware(Ending)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
@@ -52,6 +54,8 @@ def document(app: FastAPI) -> dict[str, Any]:
         components.setdefault("schemas", {}).update({"Trouble": schema, **inner})
         components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         made["security"] = [{"token": []}]
+        for path in _LOGINS:
+            made["paths"][path]["post"]["security"] = []
         for operation in (one for path in made["paths"].values() for one in path.values()):
             if "requestBody" in operation:
                 operation["responses"].update({str(status): told for status, told in documented(*OF_BODIES).items() if status in OF_BODIES})

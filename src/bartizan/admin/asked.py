@@ -4,7 +4,7 @@ from typing import Annotated, TypeAlias
 
 from fastapi import Depends, Request
 
-from bartizan.admin.access import Caller, allowed
+from bartizan.admin.access import Caller, Unknown, allowed
 from bartizan.admin.plane import Plane
 from bartizan.admin.teams import check_whole
 
@@ -14,12 +14,24 @@ def _plane(request: Request) -> Plane:
     return found
 
 
+def _stranger(request: Request) -> Unknown:
+    found: Unknown = request.state.stranger
+    return found
+
+
+def _whoever(request: Request) -> Caller:
+    found: Caller = request.state.caller
+    return found
+
+
 async def _overseer(caller: Annotated[Caller, Depends(allowed("view"))]) -> Caller:
     check_whole(caller.team, "the audit log")
     return caller
 
 
 The: TypeAlias = Annotated[Plane, Depends(_plane)]
+Stranger: TypeAlias = Annotated[Unknown, Depends(_stranger)]
+Whoever: TypeAlias = Annotated[Caller, Depends(_whoever)]
 Viewer: TypeAlias = Annotated[Caller, Depends(allowed("view"))]
 Overseer: TypeAlias = Annotated[Caller, Depends(_overseer)]
 Editor: TypeAlias = Annotated[Caller, Depends(allowed("edit"))]

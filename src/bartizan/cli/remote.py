@@ -56,23 +56,25 @@ def remote(parser: argparse.ArgumentParser) -> None:
     server(parser)
 
 
-def server(parser: argparse.ArgumentParser, ca: str = "--ca") -> None:
+def server(parser: argparse.ArgumentParser, ca: str = "--ca", *, tokens: bool = True) -> None:
     """`--server` and `--token-file`: the control plane of another machine. `ca`: another name for that option."""
     parser.add_argument("--server", metavar="URL", help="the admin API of another machine, such as https://gateway.example:9181")
-    parser.add_argument("--token-file", type=Path, metavar="FILE", help=f"the file with its token (else the variable {TOKEN})")
+    if tokens:
+        told = f"the file with its token (else the variable {TOKEN}, or the session that `bartizan login` began)"
+        parser.add_argument("--token-file", type=Path, metavar="FILE", help=told)
     parser.add_argument(ca, type=Path, dest="server_ca", metavar="FILE", help="the certificates of whoever issued its certificate (PEM)")
 
 
-def called(read: argparse.Namespace, method: str, path: str, body: Any = None) -> Any:
-    """What the control plane that is meant answers. The errors that it tells are raised, with their problems."""
+def called(read: argparse.Namespace, method: str, path: str, body: Any = None, *, known: bool = True) -> Any:
+    """What the control plane that is meant answers. The errors that it tells are raised, with their problems. `known`: says who asks."""
     if read.server is None:
         return _call(_local(read.state), method, path, body, f"No gateway runs with the state in {read.state}.")
     import httpx
 
     _check_private(read.server)
-    token = _token(read.token_file)
+    headers = {"authorization": f"Bearer {_token(read)}"} if known else {}
     verify: Any = _trusting(read.server_ca) if read.server_ca is not None else True
-    client = httpx.Client(base_url=read.server, headers={"authorization": f"Bearer {token}"}, verify=verify, timeout=60)
+    client = httpx.Client(base_url=read.server, headers=headers, verify=verify, timeout=60)
     return _call(client, method, path, body, f"The admin API at {read.server} can't be reached.")
 
 
@@ -96,13 +98,18 @@ def _trusting(ca: Path) -> Any:
         raise Unavailable(f"The certificates in {ca} can't be used: {error}.") from error
 
 
-def _token(file: Path | None) -> str:
+def _token(read: argparse.Namespace) -> str:
+    file: Path | None = getattr(read, "token_file", None)
     try:
         text = file.read_text(encoding="ascii") if file is not None else os.environ.get(TOKEN, "")
     except (OSError, UnicodeDecodeError) as error:
         raise Unavailable(f"The token in {file} can't be read.") from error
+    if not text.strip() and file is None:
+        from bartizan.cli.sessions import token_of
+
+        text = token_of(read.server)
     if not text.strip():
-        raise Unauthenticated(f"A token is needed: give --token-file, or set {TOKEN}.")
+        raise Unauthenticated(f"A token is needed: `bartizan login NAME --server {read.server}`, or give --token-file, or set {TOKEN}.")
     return text.strip()
 
 

@@ -98,9 +98,9 @@ def consumers(snapshot: Snapshot, soon: Soon) -> Iterator[Problem]:
 
 
 def tokens(operators: Iterable[Operator], soon: Soon) -> Iterator[Problem]:
-    """Operators' tokens, without their text. The first token is meant to end."""
+    """Operators' tokens, without their text. The first one and sessions are meant to end."""
     for one in operators:
-        if not one.once and (told := soon.told(one.expires)) is not None:
+        if not (one.once or one.session) and (told := soon.told(one.expires)) is not None:
             hint = f"`bartizan token new {one.name} --role {one.role}` makes another; `bartizan token end {one.id}` ends it."
             yield Problem(Place("tokens", 0, one.id), "token-expires", f"the token {one.id} of {one.name} ({one.role}) {told}", hint)
 

@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -56,6 +56,8 @@ class Operator:
     """It only makes another, and ends with that."""
     team: str | None = None
     """The team whose things alone it may change; None: everybody's."""
+    session: bool = False
+    """It was given to somebody who logged in."""
 
     def may(self, what: str) -> bool:
         """Whether its role allows this."""
@@ -71,17 +73,21 @@ class Operators:
         self._seal = seal
         self._clock = clock
 
-    def new(
-        self, name: str, role: Role, expires: float | None = None, *, once: bool = False, team: str | None = None
-    ) -> tuple[Operator, Secret]:
+    def new(self, name: str, role: Role, expires: float | None = None, *, team: str | None = None) -> tuple[Operator, Secret]:
         """Makes a token: what it is, and its text."""
-        if not once and (name in _TAKEN or name.startswith(("local:", "node:"))):
-            raise Invalid(f"The name {name!r} is taken: the audit log means something else by it.", code="token-invalid")
-        _check(name, role, team)
+        check_name(name, role, team)
+        return self._made(Operator("", name, role, 0.0, expires, team=team))
+
+    def session(self, name: str, role: Role, expires: float, *, team: str | None = None) -> tuple[Operator, Secret]:
+        """Makes the token of somebody who has logged in."""
+        check_name(name, role, team)
+        return self._made(Operator("", name, role, 0.0, expires, team=team, session=True))
+
+    def _made(self, wanted: Operator) -> tuple[Operator, Secret]:
         now = float(self._clock())
-        if expires is not None and not now < expires < 1e11:
+        if wanted.expires is not None and not now < wanted.expires < 1e11:
             raise Invalid("A token has to expire in the future.", code="token-invalid")
-        made = Operator(f"tok_{secrets.token_hex(6)}", name, role, now, expires, once, team)
+        made = replace(wanted, id=f"tok_{secrets.token_hex(6)}", created=now)
         text = _PREFIX + secrets.token_urlsafe(32)
         self._put(made.id, {**_told(made), "hash": _digest(text)})
         return made, Secret(text)
@@ -128,6 +134,14 @@ class Operators:
         self._put(ident, {**_told(_operator(note)), "hash": "", "ended": float(self._clock())}, note.version)
         return _operator(note)
 
+    def end_sessions(self, name: str) -> int:
+        """Ends all sessions of somebody. How many there were."""
+        held = [one for one in self.all() if one.session and one.name == name]
+        for one in held:
+            with suppress(NotFound, Conflict):  # somebody else was faster
+                self.end(one.id)
+        return len(held)
+
     def exchange(
         self, first: Operator, name: str, role: Role, expires: float | None, *, team: str | None = None
     ) -> tuple[Operator, Secret]:
@@ -150,7 +164,7 @@ class Operators:
         if self._notes.get("operators") is not None or _served_before(self._store, state):
             return None
         self._notes.put("operators", {"first": float(self._clock())})
-        _, text = self.new("first", "admin", self._clock() + _FIRST_S, once=True)
+        _, text = self._made(Operator("", "first", "admin", 0.0, self._clock() + _FIRST_S, once=True))
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as opened:
             opened.write(text.reveal() + "\n")
@@ -168,8 +182,10 @@ def _served_before(store: Store, state: Path) -> bool:
     return store.revisions.head() is not None or any((state / name).exists() for name in _OF_EARLIER)
 
 
-def _check(name: str, role: str, team: str | None) -> None:
-    """Invalid if no token can be called so, have this role, or be of this team."""
+def check_name(name: str, role: str, team: str | None) -> None:
+    """Invalid if nobody can be called so, have this role, or be of this team."""
+    if name in _TAKEN or name.startswith(("local:", "node:")):
+        raise Invalid(f"The name {name!r} is taken: the audit log means something else by it.", code="token-invalid")
     if problem := text_problem(name):
         raise Invalid(f"The name of a token {problem}.", code="token-invalid")
     if role not in ROLES:
@@ -182,13 +198,13 @@ def _check(name: str, role: str, team: str | None) -> None:
 
 def _told(one: Operator) -> dict[str, Any]:
     told = {"name": one.name, "role": one.role, "created": one.created, "expires": one.expires, "once": one.once}
-    return {**told, "team": one.team}
+    return {**told, "team": one.team, **({"session": True} if one.session else {})}
 
 
 def _operator(note: Note) -> Operator:
     kept: Any = note.value
     fields = {name: kept[name] for name in ("name", "role", "created", "expires", "once")}
-    return Operator(note.key.removeprefix(_UNDER), **fields, team=kept.get("team"))
+    return Operator(note.key.removeprefix(_UNDER), **fields, team=kept.get("team"), session=bool(kept.get("session")))
 
 
 def _has_ended(note: Note) -> bool:

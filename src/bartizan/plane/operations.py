@@ -10,6 +10,7 @@ from typing import Any
 from bartizan.admin.plane import Documents, Envoy
 from bartizan.admin.teams import check_team, check_touched, check_whole
 from bartizan.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
+from bartizan.identity.accounts import Accounts
 from bartizan.identity.brake import Brake, Brakes
 from bartizan.identity.operators import Operators
 from bartizan.model.edits import digests
@@ -51,6 +52,7 @@ class Operations:
     envoy: Envoy
     store: Store
     operators: Operators
+    accounts: Accounts
     folder: Path
     files: Path
     told: Callable[[], dict[str, Any]]
@@ -69,6 +71,11 @@ class Operations:
     def brakes(self) -> Brakes:
         """The emergency brakes."""
         return self.living.brakes
+
+    def gateway_name(self) -> str:
+        """As the Gateway is called; empty as long as nothing is active."""
+        compiled = self.desk.compiled
+        return compiled.snapshot.gateway.name if compiled is not None else ""
 
     @property
     def rollout(self) -> Rollout | None:

@@ -30,6 +30,7 @@ CONTROL = (
     Sealed("secrets.journal", "journal", "secrets"),
     Sealed("declared.journal", "journal", "declared"),
     Sealed("brakes.journal", "journal", "brakes"),
+    Sealed("accounts.journal", "journal", "accounts"),
     Sealed("fleet.journal", "journal", "fleet"),
     Sealed("unnoted.journal", "journal", "unnoted"),
     Sealed("signing.key", "whole", "signing-key"),

@@ -85,7 +85,8 @@ def test_the_text_is_nowhere_in_the_store(operators: Operators, store: Store) ->
         {"role": "admin"},
         {"name": "ann"},
         {"expires": None},
-        {"once": False},
+        {"once": True},
+        {"session": False},
         {"hash": "0" * 64},
         {"signature": ""},
         {"signature": "zz"},
@@ -93,7 +94,7 @@ def test_the_text_is_nowhere_in_the_store(operators: Operators, store: Store) ->
     ],
 )
 def test_a_note_that_was_changed_in_the_database_counts_for_nothing(operators: Operators, store: Store, change: dict[str, str]) -> None:
-    made, text = operators.new("eve", "viewer", 2000.0, once=True)
+    made, text = operators.session("eve", "viewer", 2000.0)
     note = store.notes.get(f"operator/{made.id}")
     assert note is not None
     store.notes.put(note.key, {**dict(note.value), **change}, note.version)  # type: ignore[arg-type]

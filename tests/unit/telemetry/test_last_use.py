@@ -160,9 +160,7 @@ def test_ten_thousand_requests_a_second_cost_little(rig: Rig) -> None:
 def shown(letter: str, days: float, **more: str) -> str:
     """A record of a request that came with a client certificate which ends in so many days."""
     told = {"auth_method": "mtls", "certificate": letter * 64, "certificate_ends": str(int(time.time() + days * 86400))}
-    return (
-        json.dumps({"time": "2026-11-20T10:00:12.345Z", "principal": f"fleet|{letter}", **told, **more}, separators=(",", ":")) + "\n"
-    )
+    return json.dumps({"time": "2026-11-20T10:00:12.345Z", "principal": f"fleet|{letter}", **told, **more}, separators=(",", ":")) + "\n"
 
 
 def warned(uses: LastUse) -> list[str]:

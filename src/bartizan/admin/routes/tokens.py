@@ -27,6 +27,7 @@ class Token(BaseModel):
     expires: float | None
     once: bool = Field(description="It only makes another, and ends with that.")
     team: str | None = Field(description="The team whose things alone it may change; null: everybody's.")
+    session: bool = Field(description="It was given to somebody who logged in.")
 
 
 class NewToken(Token):

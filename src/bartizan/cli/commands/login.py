@@ -1,0 +1,65 @@
+"""`bartizan login`: a session with the admin API of another machine."""
+
+import argparse
+import getpass
+import sys
+from typing import Any
+
+from bartizan.cli.output import printable, say
+from bartizan.cli.remote import called, server
+from bartizan.cli.sessions import FILE, keep
+from bartizan.errors import Invalid
+
+NAME = "login"
+HELP = "Log in to the admin API with a password and a second factor. The other commands use the session from then on."
+EXAMPLES = (
+    "bartizan login ann --server https://gateway.example:9181",
+    "bartizan login ann --server https://gateway.example:9181 --invitation Xw3...",
+)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("name", help="what you are called there")
+    parser.add_argument("--invitation", metavar="TEXT", help="the invitation that an admin gave you: choose a password and a second factor")
+    server(parser, tokens=False)
+
+
+def run(read: argparse.Namespace) -> int:
+    """Asks for what is needed, on the terminal or, line by line, from the input."""
+    if not read.server:
+        raise Invalid("Say where: --server URL. On the gateway's own machine nobody has to log in.", code="server-missing")
+    session = _enrolled(read) if read.invitation else _logged_in(read)
+    keep(read.server, session)
+    say(f"logged in as {printable(session['name'])} ({session['role']}); kept in {FILE}")
+    return 0
+
+
+def _logged_in(read: argparse.Namespace) -> Any:
+    password, code = _secret("Password: "), _plain("Code: ")
+    return called(read, "POST", "/v1/login", {"name": read.name, "password": password, "code": code}, known=False)
+
+
+def _enrolled(read: argparse.Namespace) -> Any:
+    who = {"name": read.name, "invitation": read.invitation}
+    offered = called(read, "POST", "/v1/login/factor", who, known=False)
+    say("Take this into an authenticator app, as a link or by hand:")
+    say(f"  {offered['uri']}")
+    say(f"  secret {offered['secret']}, six digits, 30 seconds")
+    password = _secret("A new password: ")
+    if _secret("The same again: ") != password:
+        raise Invalid("The two passwords differ. Nothing was changed.", code="password-unlike")
+    shown = {**who, "password": password, "code": _plain("Code: ")}
+    made = called(read, "POST", "/v1/login/enrolment", shown, known=False)
+    say("These count once each in the place of a code, if you lose the device. Print them; they aren't shown again:")
+    for one in made["recovery_codes"]:
+        say(f"  {one}")
+    return made
+
+
+def _secret(prompt: str) -> str:
+    return getpass.getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+
+
+def _plain(prompt: str) -> str:
+    return input(prompt).strip() if sys.stdin.isatty() else sys.stdin.readline().strip()
