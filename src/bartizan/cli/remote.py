@@ -5,6 +5,7 @@ The client is imported when it is used: it takes longer than most commands.
 
 import argparse
 import os
+from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -63,17 +64,24 @@ def server(parser: argparse.ArgumentParser, ca: str = "--ca") -> None:
     parser.add_argument(ca, type=Path, dest="server_ca", metavar="FILE", help="the certificates of whoever issued its certificate (PEM)")
 
 
-def called(read: argparse.Namespace, method: str, path: str, body: Any = None) -> Any:
+def called(read: argparse.Namespace, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
     """What the control plane that is meant answers. The errors that it tells are raised, with their problems."""
+    client, missing = _client(read)
+    client.headers.update(headers or {})
+    return _call(client, method, path, body, missing)
+
+
+def _client(read: argparse.Namespace) -> tuple[Any, str]:
+    """How to ask it, and what to say if nobody answers."""
     if read.server is None:
-        return _call(_local(read.state), method, path, body, f"No gateway runs with the state in {read.state}.")
+        return _local(read.state), f"No gateway runs with the state in {read.state}."
     import httpx
 
     _check_private(read.server)
     token = _token(read.token_file)
     verify: Any = _trusting(read.server_ca) if read.server_ca is not None else True
     client = httpx.Client(base_url=read.server, headers={"authorization": f"Bearer {token}"}, verify=verify, timeout=60)
-    return _call(client, method, path, body, f"The admin API at {read.server} can't be reached.")
+    return client, f"The admin API at {read.server} can't be reached."
 
 
 def _check_private(server: str) -> None:
