@@ -95,11 +95,11 @@ class Asking:
 
 
 @asynccontextmanager
-async def agent(admin: Admin, token: str, mode: Any = "auto") -> AsyncIterator[Asking]:
+async def agent(admin: Admin, token: str, mode: Any = "auto", verify: Any = True) -> AsyncIterator[Asking]:
     """An agent that comes in with this token."""
     headers = {"authorization": f"Bearer {token}"}
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=30) as http,
+        httpx2.AsyncClient(headers=headers, timeout=30, verify=verify) as http,
         Client(streamable_http_client(f"{admin.url}/mcp", http_client=http), mode=mode) as client,
     ):
         yield Asking(client)

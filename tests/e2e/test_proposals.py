@@ -111,6 +111,8 @@ async def _now(status: Any, wanted: int) -> bool:
 async def test_who_proposes_applies_with_none_of_her_tokens(tmp_path: Path, upstream: int) -> None:
     async with watched(tmp_path, upstream) as (admin, ann):
         async with agent(admin, ann) as asking:
+            inside = {"kind": "Api", "name": "steal", "paths": ["/steal"], "upstream": "http://127.0.0.1:9180"}
+            assert (await asking.refused("propose_change", put=[inside], message=WHY))["code"] == "reaches-inside"
             ident = await _propose(asking, GOLD)
         for role in ("admin", "editor"):
             _is(await _apply(admin, await admin.token(ann, "ann", role), ident), 403, "second-person-needed")

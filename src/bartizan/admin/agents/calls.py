@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from bartizan.admin.access import Caller, check_may
 from bartizan.admin.agents.bounds import Rate
-from bartizan.admin.agents.tools import TOOLS, Agent, Tool
+from bartizan.admin.agents.tools import TOOLS, Agent, Answer, Tool
 from bartizan.admin.agents.untrusted import clean, plain
 from bartizan.admin.options import Agents
 from bartizan.admin.plane import Plane
@@ -19,6 +19,8 @@ from bartizan.store import Event
 
 CALLS, LOOKS, DRAFTS = (120, 600), (30, 60), (20, 60)
 """Of one operator, and of all, in a minute: calls, looks at recorded requests, drafts that are judged."""
+AT_ONCE, MOST_RUNNING = 2, 32
+"""So many looks, and so many drafts, go on at the same time; so many calls begun in all."""
 _TAKES_S = 30.0
 LARGEST = 256 << 10
 """Bytes of an answer."""
@@ -35,6 +37,8 @@ class Calls:
             "look": Rate(*LOOKS, "Agents may look at recorded requests"),
             "draft": Rate(*DRAFTS, "Agents may have drafts looked at"),
         }
+        self._turns = {what: asyncio.Semaphore(AT_ONCE) for what in self._of}
+        self._running: set[asyncio.Task[Answer]] = set()
 
     def listed(self, caller: Caller) -> list[Tool]:
         """The tools that this caller may use."""
@@ -61,15 +65,34 @@ class Calls:
             raise Forbidden("Nobody proposes here: `bartizan up --mcp propose` would let agents.", code="proposing-off")
         if tool.costs:
             self._of[tool.costs].take(caller.name)
-        wanted = _wanted(tool, arguments)
-        try:
-            async with asyncio.timeout(_TAKES_S):
-                answer = orjson.dumps(await tool.answer(Agent(self._plane, caller), wanted), option=orjson.OPT_NON_STR_KEYS)
-        except TimeoutError:
-            raise Unavailable(f"It takes longer than {_TAKES_S:.0f} s. Try again later.", code="agents-too-slow") from None
+        answer = orjson.dumps(await self._done(tool, Agent(self._plane, caller), _wanted(tool, arguments)), option=orjson.OPT_NON_STR_KEYS)
         if len(answer) > LARGEST:
             raise Unavailable(f"The answer is larger than {LARGEST >> 10} KiB: ask for less.", code="answer-too-large")
         return answer
+
+    async def _done(self, tool: Tool, agent: Agent, wanted: Any) -> Answer:
+        """What the tool answers. If whoever asked doesn't wait for it any longer, it comes to its end all the same: what it has begun in a
+        thread can't be stopped, and another isn't to be begun beside it."""
+        if len(self._running) >= MOST_RUNNING:
+            raise TooMany("Too much is being looked at already. Try again in a moment.", code="agents-busy")
+        task = asyncio.create_task(self._in_turn(tool, agent, wanted))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        done, _ = await asyncio.wait({task}, timeout=_TAKES_S)
+        if not done:
+            raise Unavailable(f"It takes longer than {_TAKES_S:.0f} s. Try again later.", code="agents-too-slow")
+        return task.result()
+
+    async def _in_turn(self, tool: Tool, agent: Agent, wanted: Any) -> Answer:
+        if not tool.costs:
+            return await tool.answer(agent, wanted)
+        async with self._turns[tool.costs]:
+            return await tool.answer(agent, wanted)
+
+    def _ended(self, task: asyncio.Task[Answer]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever still waits for it is told
 
 
 def _wanted(tool: Tool, arguments: Mapping[str, Any]) -> Any:

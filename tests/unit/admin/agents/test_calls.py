@@ -1,5 +1,6 @@
 """Which tools there are for whom, and what is told if one can't be called."""
 
+import asyncio
 from typing import Any, cast
 
 import orjson
@@ -73,6 +74,34 @@ async def test_wrong_arguments_are_told_without_what_they_hold() -> None:
     assert b"s3cret" not in answer
     answer, _ = await made.call(caller("viewer"), "x\u202e" * 500, {})
     assert orjson.loads(answer)["error"]["code"] == "tool-unknown" and len(answer) < 1000 and b"\xe2\x80\xae" not in answer
+
+
+async def test_what_takes_too_long_goes_on_and_holds_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, began = asyncio.Event(), []
+
+    async def slow(*_: object) -> dict[str, Any]:
+        began.append(1)
+        await gate.wait()
+        return {}
+
+    async def quick(*_: object) -> dict[str, Any]:
+        return {}
+
+    own = {"slow": Tool("slow", "", Takes, slow, costs="look"), "quick": Tool("quick", "", Takes, quick)}
+    monkeypatch.setattr(calls_module, "_BY_NAME", own)
+    monkeypatch.setattr(calls_module, "_TAKES_S", 0.05)
+    made, _ = calls()
+    for _ in range(4):
+        answer, good = await made.call(caller("viewer"), "slow", {})
+        assert not good and b"agents-too-slow" in answer
+    assert len(began) == calls_module.AT_ONCE  # the others wait for them still
+    assert (await made.call(caller("viewer"), "quick", {}))[1]
+    monkeypatch.setattr(calls_module, "MOST_RUNNING", 4)
+    assert b"agents-busy" in (await made.call(caller("viewer"), "quick", {}))[0]
+    gate.set()
+    await asyncio.sleep(0.05)
+    assert len(began) == 4 and not made._running
+    assert (await made.call(caller("viewer"), "slow", {}))[1]
 
 
 async def test_an_answer_is_bounded_and_calls_are_few(monkeypatch: pytest.MonkeyPatch) -> None:

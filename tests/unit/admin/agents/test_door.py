@@ -61,5 +61,23 @@ async def test_names_of_its_own_address_are_known(host: str) -> None:
     door._server = None
 
 
+@pytest.mark.parametrize("version", ["2025-11-25", "2026-07-28"])
+async def test_a_bug_is_told_as_nothing_but_that(version: str, caplog: pytest.LogCaptureFixture) -> None:
+    door = agents_door(NOBODY, Door("127.0.0.1:9181"))
+    assert door is not None
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": version,
+        "io.modelcontextprotocol/clientInfo": {"name": "x", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    params = {"name": "gateway_status", "arguments": {}, "_meta": meta}
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    headers = {"mcp-protocol-version": version, "mcp-method": "tools/call", "mcp-name": "gateway_status"}
+    answer = await ask(door, caller(), body=json.dumps(call), **headers)
+    told = answer.json()["result"]
+    assert (told["isError"], told["structuredContent"]["error"]["code"]) == (True, "internal"), answer.text
+    assert "NoneType" not in answer.text and "a bug in the tool gateway_status" in caplog.text
+
+
 def test_off_there_is_none() -> None:
     assert agents_door(NOBODY, Door("127.0.0.1:9181", agents="off")) is None
