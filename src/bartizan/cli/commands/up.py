@@ -38,9 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--api", type=_address, metavar="ADDRESS:PORT", help="where the admin API is served over TCP")
     parser.add_argument("--api-certificate", type=Path, metavar="FILE", help="its certificate (PEM); needed beyond loopback")
     parser.add_argument("--api-private-key", type=Path, metavar="FILE", help="the certificate's private key (PEM)")
-    parser.add_argument(
-        "--mcp", choices=AGENTS, default="read", help="what agents may do over MCP, at /mcp of the admin API (default: read)"
-    )
+    parser.add_argument("--mcp", choices=AGENTS, help="what agents may do over MCP, at /mcp of the admin API (default: read)")
     told = f"where revisions are kept: postgresql://HOST/DATABASE (default: ${STORE}, else a file in the state)"
     parser.add_argument("--store", default="", metavar="URL", help=told)
     key_folder(parser)
@@ -53,7 +51,10 @@ def run(read: argparse.Namespace) -> int:
     if not read.files.exists():
         complain(f"{read.files} doesn't exist. Give a YAML file or a folder of them with -f.")
         return 1
-    door = Door(read.api, read.api_certificate, read.api_private_key, read.mcp) if read.api else None
+    if read.mcp and not read.api:
+        complain("--mcp says what agents may do at the admin API: give --api, too")
+        return 1
+    door = Door(read.api, read.api_certificate, read.api_private_key, read.mcp or "read") if read.api else None
     if door is not None and (wrong := door.problem()):
         complain(wrong)
         return 1
