@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bartizan import __version__
-from bartizan.admin.options import ADMIN, ControlOptions, Door, api_socket
+from bartizan.admin.options import ADMIN, AGENTS, ControlOptions, Door, api_socket
 from bartizan.admin.server import serve
 from bartizan.compile import Compiled
 from bartizan.compile.records import FAILURES, REQUESTS
@@ -349,6 +349,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--api", default="", metavar="HOST:PORT", help="where the admin API is served over TCP")
     parser.add_argument("--api-certificate", type=Path, metavar="FILE", help="its certificate (PEM)")
     parser.add_argument("--api-private-key", type=Path, metavar="FILE", help="its private key (PEM)")
+    parser.add_argument("--mcp", choices=AGENTS, default="read", help="what agents may do over MCP at the admin API")
     parser.add_argument(
         "--store", default="", metavar="URL", help="where revisions are kept: postgresql://...; by default a file in the state"
     )
@@ -369,7 +370,7 @@ def main(arguments: Sequence[str]) -> int:
     if read.tell is not None and not _may_start(drafts, read.state, read.tell):
         return CANNOT_RUN
     with contextlib.suppress(KeyboardInterrupt):
-        door = Door(read.api, read.api_certificate, read.api_private_key) if read.api else None
+        door = Door(read.api, read.api_certificate, read.api_private_key, read.mcp) if read.api else None
         return asyncio.run(_until_signalled(ControlOptions(read.files, read.state, read.admin, read.store, read.nodes, door), drafts))
     return 0
 

@@ -116,7 +116,13 @@ async def test_two_who_use_the_first_token_at_once_get_one_token(admin: Admin) -
 
 async def test_each_role_may_do_its_own(admin: Admin) -> None:
     ann = await admin.token(admin.first, "ann", "admin")
-    may = {"viewer": (200, 403, 403), "editor": (200, 200, 403), "approver": (200, 403, 403), "admin": (200, 200, 200)}
+    may = {
+        "viewer": (200, 403, 403),
+        "proposer": (200, 403, 403),
+        "editor": (200, 200, 403),
+        "approver": (200, 403, 403),
+        "admin": (200, 200, 200),
+    }
     for role, (view, edit, administer) in may.items():
         token = await admin.token(ann, role, role)
         assert (await admin.call("GET", "/v1/resources", token)).status_code == view

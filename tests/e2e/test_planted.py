@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from bartizan.secrets.keyring import Keyring, load_or_create
 from bartizan.secrets.places import CONTROL, NODE, ids_in
 from tests.certificates import authority
+from tests.e2e.agents import agent
 from tests.e2e.gateway import Gateway, TokenIssuer, free_port
 from tests.e2e.gateway import upstream as serving
 from tests.e2e.test_admin import Admin, administered
@@ -344,6 +345,7 @@ async def _told(one: World, when: str, *, commands: bool = True) -> None:
         *("/v1/audit", "/v1/blocks", "/v1/rollout", "/openapi.json"),
     ):
         planted.answered(f"{path} {when}", await one.admin.call("GET", path, one.ann))
+    await _agents(one, when)
     transport = httpx.AsyncHTTPTransport(uds=str(one.gw.state / "run" / "admin.sock"))
     async with httpx.AsyncClient(transport=transport, base_url="http://envoy") as envoy:
         for path in (
@@ -361,6 +363,28 @@ async def _told(one: World, when: str, *, commands: bool = True) -> None:
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{one.gw.admin}") as health:
         for path in ("metrics", "readyz", "healthz"):
             planted.answered(path, await health.get(f"/{path}"))
+
+
+async def _agents(one: World, when: str) -> None:
+    """What an agent is told with the token of an admin, and what it is told is wrong."""
+    found = [str(record["request_id"]) for record in one.gw.records() if record.get("request_id")][-6:]
+    asked: list[tuple[str, dict[str, Any]]] = [
+        *((name, {}) for name in ("list_resources", "gateway_status", "list_revisions", "list_findings", "list_proposals")),
+        *(
+            ("read_resource", {"kind": kind, "name": name})
+            for kind, name in (("Api", "partner"), ("Consumer", "acme"), ("Issuer", "corp"), ("Tls", "secure"))
+        ),
+        *((tool, {"request_id": ident}) for tool in ("explain_request", "request_context") for ident in found),
+        (
+            "check_change",
+            {"put": [{"kind": "Api", "name": "eve", "upstream": {"tls": {"private_key": one.planted.text(f"a key in a draft {when}")}}}]},
+        ),
+    ]
+    async with agent(one.admin, one.ann) as asking:
+        for name, arguments in asked:
+            answer = await asking.client.call_tool(name, arguments)
+            assert answer.is_error == (name == "check_change"), answer
+            one.planted.hear(f"an agent's {name} {when}", answer.model_dump_json())
 
 
 async def _crashes(one: World) -> None:

@@ -166,15 +166,20 @@ class Known:
         await self._app(scope, receive, send)
 
 
+def check_may(caller: Caller, what: str) -> None:
+    """Forbidden if this isn't allowed to whoever asks."""
+    if caller.operator is not None and caller.operator.once and what != "make-token":
+        raise Forbidden("The first token only makes another: POST /v1/tokens.", code="first-token")
+    if not caller.may("administer" if what == "make-token" else what):
+        raise Forbidden("Your token's role doesn't allow this.", code="role-too-low")
+
+
 def allowed(what: str) -> Callable[[Request], Awaitable[Caller]]:
     """A dependency of an operation: who asks, if that is allowed."""
 
     async def who(request: Request) -> Caller:
         caller: Caller = request.state.caller
-        if caller.operator is not None and caller.operator.once and what != "make-token":
-            raise Forbidden("The first token only makes another: POST /v1/tokens.", code="first-token")
-        if not caller.may("administer" if what == "make-token" else what):
-            raise Forbidden("Your token's role doesn't allow this.", code="role-too-low")
+        check_may(caller, what)
         return caller
 
     return who

@@ -6,9 +6,12 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from bartizan import __version__
 from bartizan.admin.access import Access, Known
+from bartizan.admin.agents.door import PATH
 from bartizan.admin.answers import OF_BODIES, Trouble, answers_for, documented, trouble
 from bartizan.admin.limits import Bounded, Ending
 from bartizan.admin.plane import Plane
@@ -23,12 +26,14 @@ _TITLE = "Bartizan's admin API"
 _TOLD = "Everything that can be changed or looked at. Errors are RFC 9457 problems; `problems` says where what was given is wrong."
 
 
-def api(plane: Plane, access: Access) -> FastAPI:
-    """The application."""
+def api(plane: Plane, access: Access, agents: ASGIApp | None = None) -> FastAPI:
+    """The application; `agents`: where these come in, which is no operation and stands in no document."""
     app = FastAPI(title=_TITLE, version=__version__, docs_url=None, redoc_url=None, openapi_url=_DOCUMENT)
     app.state.plane = plane
     for router in ROUTERS:
         app.include_router(router)
+    if agents is not None:
+        app.router.routes.append(Route(PATH, agents))
     answers_for(app)
     app.add_exception_handler(Exception, _bug)
     app.add_middleware(Bounded)

@@ -4,11 +4,17 @@ import ssl
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Literal, TypeAlias, get_args
 
 from bartizan.lib.sockets import socket_folder
 
 ADMIN = "127.0.0.1:9180"
 """Where health and metrics are served unless someone says otherwise."""
+
+
+Agents: TypeAlias = Literal["off", "read", "propose"]
+"""What agents may do over MCP at the admin API's door: nothing, read, or propose changes too, if their role lets them."""
+AGENTS: tuple[Agents, ...] = get_args(Agents)
 
 
 def api_socket(state: Path) -> Path:
@@ -23,6 +29,7 @@ class Door:
     address: str
     certificate: Path | None = None
     private_key: Path | None = None
+    agents: Agents = "read"
 
     def problem(self) -> str | None:
         """What is wrong with it."""

@@ -9,10 +9,12 @@ from bartizan.identity.accounts import Accounts
 from bartizan.identity.brake import Brake, Brakes
 from bartizan.identity.key_record import WantedKey
 from bartizan.identity.operators import Operators
+from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Key, Snapshot
 from bartizan.rollout.asking import By
 from bartizan.rollout.stages import Asked, Rollout
-from bartizan.store import Commit, Event, Store
+from bartizan.store import Commit, Event, Proposal, Store
+from bartizan.telemetry.callers import History, Sees
 
 Documents: TypeAlias = Mapping[tuple[str, str], bytes | None]
 
@@ -78,8 +80,32 @@ class Keys(Protocol):
     async def revoke(self, ident: str, by: By) -> dict[str, Any]: ...
 
 
+class Proposals(Protocol):
+    """Changes that somebody proposes. None of them decides anything; `team`: whose alone are seen, None for all."""
+
+    async def make(self, documents: Documents, by: By) -> Proposal: ...
+    async def all(self, team: str | None) -> tuple[Proposal, ...]: ...
+    async def one(self, ident: str, team: str | None) -> Proposal: ...
+    async def stale(self, one: Proposal) -> tuple[str, list[str]]: ...
+    async def diff(self, one: Proposal) -> dict[str, Any]: ...
+    async def apply(self, one: Proposal, by: By, on: str) -> Commit: ...
+    async def discard(self, one: Proposal, by: By) -> None: ...
+
+
+class Hygiene(Protocol):
+    """What is no good any more of what is active."""
+
+    async def findings(self) -> tuple[Problem, ...]: ...
+
+
 class Plane(Protocol):
     """The control plane."""
+
+    @property
+    def proposals(self) -> Proposals: ...
+
+    @property
+    def hygiene(self) -> Hygiene: ...
 
     @property
     def keys(self) -> Keys: ...
@@ -133,6 +159,14 @@ class Plane(Protocol):
     ) -> Commit:
         """Documents put or, with None, taken away, as one change of what is newest; and contents of files that policies name. `seen`: the
         revision on which all was looked at; Conflict if it isn't the newest any more."""
+        ...
+
+    async def judged(self, documents: Documents, by: By) -> tuple[Snapshot, Snapshot]:
+        """What is newest, and what these documents would make of it; nothing is kept. Invalid with every problem."""
+        ...
+
+    async def met_again(self, record: Mapping[str, Any], sees: Sees) -> History:
+        """What else the caller of this recorded request did of late, as far as whoever asks may see it."""
         ...
 
     async def declare(self, key: Key, body: bytes | None, by: By) -> int:

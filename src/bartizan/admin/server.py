@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from bartizan import __version__
 from bartizan.admin.access import Access
+from bartizan.admin.agents.door import agents_door
 from bartizan.admin.api import api
 from bartizan.admin.options import Door
 from bartizan.admin.plane import Plane
@@ -37,7 +38,7 @@ async def serve(plane: Plane, private: Path, public: str, door: Door | None = No
         group.create_task(_server(_private_app(plane)).serve([inside]))
         group.create_task(_server(_public_app(plane)).serve([outside]))
         if door is not None:
-            app = api(plane, Access(plane.operators, local=False))
+            app = api(plane, Access(plane.operators, local=False), agents_door(plane, door))
             certificate = (
                 {"ssl_certfile": door.certificate, "ssl_keyfile": door.private_key, "ssl_ciphers": "ECDHE+AESGCM"}
                 if door.certificate

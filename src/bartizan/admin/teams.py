@@ -51,6 +51,11 @@ def check_touched(team: str | None, before: Snapshot, documents: Mapping[Key, by
                 raise Forbidden(f"{why}.", code=CODE)
 
 
+def is_teams(team: str | None, resource: Resource, snapshot: Snapshot) -> bool:
+    """Whether this is the team's alone; everything is to whom no team bounds."""
+    return team is None or not any(_not_the_teams(team, resource, snapshot))
+
+
 def _beyond(team: str, before: Snapshot, after: Snapshot) -> Iterator[str]:
     for key in sorted(before.resources.keys() | after.resources.keys()):
         old, new = before.resources.get(key), after.resources.get(key)

@@ -18,7 +18,7 @@ from bartizan.identity.brake import Brakes
 from bartizan.identity.keys import KeyStore
 from bartizan.identity.operators import Operators
 from bartizan.meaning import wide
-from bartizan.meaning.dead import Idle, idle
+from bartizan.meaning.dead import idle, problem_of
 from bartizan.model.covering import Covering
 from bartizan.model.problem import Problem
 from bartizan.policies import PolicyKind
@@ -29,7 +29,6 @@ from bartizan.telemetry.last_use import used
 from bartizan.telemetry.met import Met
 
 _MOST_ENTRIES = 20
-_MOST_NAMED = 3
 
 
 @dataclass(slots=True)
@@ -55,7 +54,7 @@ def lint(read: argparse.Namespace) -> int:
         return 1
     found = Found(made.snapshot.revision)
     now = datetime.now(UTC)
-    found.problems += [_told(made, one) for one in idle(made)]
+    found.problems += [problem_of(made, one) for one in idle(made)]
     found.problems += wide.wide(made.snapshot)
     found.problems += wide.expiring(made.snapshot, now, within)
     _by_records(found, made, read.state / "records", Window(now - last))
@@ -68,23 +67,6 @@ def lint(read: argparse.Namespace) -> int:
     else:
         _show(found)
     return 1 if read.strict and found.problems else 0
-
-
-def _told(made: Compiled, one: Idle) -> Problem:
-    at = made.snapshot.resource(one.policy).place()
-    if one.why == "allows everything":
-        return Problem(
-            at, "rule-allows-everything", "it lets everything through that comes to it", "Say whom it may let through, or take it out."
-        )
-    if one.why == "covers nothing":
-        return Problem(at, "rule-covers-nothing", "no request can come to it", "Look at its target: no route is left of it.")
-    others = ", ".join(one.covered_by[:_MOST_NAMED])
-    if len(one.covered_by) == 1:
-        told = f"it is dead: {others} refuses all that it would refuse"
-    else:
-        more = f" and {len(one.covered_by) - _MOST_NAMED} more" if len(one.covered_by) > _MOST_NAMED else ""
-        told = f"it is dead: {others}{more} together refuse all that it would refuse"
-    return Problem(at, "rule-dead", told, "Take it out, or mend what it says: without it nothing changes for anybody.")
 
 
 def _by_records(found: Found, made: Compiled, folder: Path, window: Window) -> None:

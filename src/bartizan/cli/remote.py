@@ -5,6 +5,7 @@ The client is imported when it is used: it takes longer than most commands.
 
 import argparse
 import os
+from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -65,17 +66,30 @@ def server(parser: argparse.ArgumentParser, ca: str = "--ca", *, tokens: bool = 
     parser.add_argument(ca, type=Path, dest="server_ca", metavar="FILE", help="the certificates of whoever issued its certificate (PEM)")
 
 
-def called(read: argparse.Namespace, method: str, path: str, body: Any = None, *, known: bool = True) -> Any:
-    """What the control plane that is meant answers. The errors that it tells are raised, with their problems. `known`: says who asks."""
+def called(read: argparse.Namespace, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
+    """What the control plane that is meant answers. The errors that it tells are raised, with their problems."""
+    client, missing = _client(read)
+    client.headers.update(headers or {})
+    return _call(client, method, path, body, missing)
+
+
+def tried(read: argparse.Namespace, path: str, body: Any) -> Any:
+    """The same, of somebody who isn't known there yet: what a POST is answered."""
+    client, missing = _client(read, known=False)
+    return _call(client, "POST", path, body, missing)
+
+
+def _client(read: argparse.Namespace, *, known: bool = True) -> tuple[Any, str]:
+    """How to ask it, and what to say if nobody answers. `known`: it is told who asks."""
     if read.server is None:
-        return _call(_local(read.state), method, path, body, f"No gateway runs with the state in {read.state}.")
+        return _local(read.state), f"No gateway runs with the state in {read.state}."
     import httpx
 
     _check_private(read.server)
     headers = {"authorization": f"Bearer {_token(read)}"} if known else {}
     verify: Any = _trusting(read.server_ca) if read.server_ca is not None else True
     client = httpx.Client(base_url=read.server, headers=headers, verify=verify, timeout=60)
-    return _call(client, method, path, body, f"The admin API at {read.server} can't be reached.")
+    return client, f"The admin API at {read.server} can't be reached."
 
 
 def _check_private(server: str) -> None:

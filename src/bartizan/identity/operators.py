@@ -22,7 +22,7 @@ from bartizan.store import Note, Seal, Store
 from bartizan.store.model import canonical
 from bartizan.store.opening import HEAD
 
-Role: TypeAlias = Literal["viewer", "editor", "approver", "admin"]
+Role: TypeAlias = Literal["viewer", "proposer", "editor", "approver", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 """Each may do what those before it may, but for one thing: an approver changes nothing."""
 FIRST = "first-token"
@@ -35,9 +35,10 @@ _TAKEN = frozenset({"files", "rollout", "first", "control", "unknown"})
 """Names by which the audit log calls what isn't a person."""
 _MAY: dict[Role, frozenset[str]] = {
     "viewer": frozenset({"view"}),
-    "editor": frozenset({"view", "edit"}),
+    "proposer": frozenset({"view", "propose"}),
+    "editor": frozenset({"view", "propose", "edit"}),
     "approver": frozenset({"view", "approve"}),
-    "admin": frozenset({"view", "edit", "approve", "administer"}),
+    "admin": frozenset({"view", "propose", "edit", "approve", "administer"}),
 }
 
 

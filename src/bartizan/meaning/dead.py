@@ -19,11 +19,13 @@ from bartizan.meaning.people import ANONYMOUS, KEY, Known, People, Person, clien
 from bartizan.meaning.settle import settled
 from bartizan.meaning.values import UNKNOWN, Begins, Value
 from bartizan.meaning.world import Where, World
+from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
 from bartizan.policies import Phase, PolicyKind
 
 Why = Literal["dead", "allows everything", "covers nothing"]
 _SOMEONE = "someone"
+_MOST_NAMED = 3
 _DECIDING = frozenset({Phase.BEFORE_AUTHENTICATION, Phase.AUTHORIZATION})
 
 
@@ -55,6 +57,24 @@ class _Spot:
 def idle(compiled: Compiled) -> tuple[Idle, ...]:
     """All that decide nothing, in the order of their ids. Of two that say the same, the one with the narrower target is dead."""
     return tuple(sorted(_Finder(compiled).found(), key=lambda one: one.policy.id))
+
+
+def problem_of(made: Compiled, one: Idle) -> Problem:
+    """What there is to say of it, and where it stands."""
+    at = made.snapshot.resource(one.policy).place()
+    if one.why == "allows everything":
+        return Problem(
+            at, "rule-allows-everything", "it lets everything through that comes to it", "Say whom it may let through, or take it out."
+        )
+    if one.why == "covers nothing":
+        return Problem(at, "rule-covers-nothing", "no request can come to it", "Look at its target: no route is left of it.")
+    others = ", ".join(one.covered_by[:_MOST_NAMED])
+    if len(one.covered_by) == 1:
+        told = f"it is dead: {others} refuses all that it would refuse"
+    else:
+        more = f" and {len(one.covered_by) - _MOST_NAMED} more" if len(one.covered_by) > _MOST_NAMED else ""
+        told = f"it is dead: {others}{more} together refuse all that it would refuse"
+    return Problem(at, "rule-dead", told, "Take it out, or mend what it says: without it nothing changes for anybody.")
 
 
 @dataclass(slots=True)

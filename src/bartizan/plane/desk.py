@@ -121,7 +121,9 @@ class Desk:
             return
         releases = snapshot_of(await self.line.content(active), self.files).gateway.releases
         stages, implied = stages_of(releases, tests=self._around.has_tests())
-        begun = Rollout(commit.number, commit.revision, active.revision, commit.author, stages, implied)
+        # It may be a proposal that was just applied, and isn't removed yet: nobody whose it may be approves it.
+        also = await asyncio.to_thread(self.line.store.proposals.authors)
+        begun = Rollout(commit.number, commit.revision, active.revision, commit.author, stages, implied, also=tuple(sorted(also)))
         await self.line.begin(replace(begun, began=time.time(), since=time.time()))
 
     def _counts(self, files: Snapshot) -> Counts:
@@ -218,9 +220,10 @@ class Desk:
         return commit
 
     def _brings_along(self, by: By) -> tuple[str, ...]:
-        """Who made the changes that are on their way out still: the next one is made on top of them."""
+        """Who else made this one, and the changes that are on their way out still: it is made on top of them."""
         last = self.rollout
-        return () if last is None or last.ended or self.candidate is None else tuple(sorted({last.author, *last.also} - {by.author}))
+        under_way = set() if last is None or last.ended or self.candidate is None else {last.author, *last.also}
+        return tuple(sorted({*under_way, *by.beside} - {by.author}))
 
     async def _supersede(self, why: str) -> None:
         """What was on its way out isn't any more."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from bartizan.admin.plane import Documents, Envoy
 from bartizan.admin.teams import check_team, check_touched, check_whole
+from bartizan.compile import compile
 from bartizan.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from bartizan.identity.accounts import Accounts
 from bartizan.identity.brake import Brake, Brakes
@@ -18,10 +19,12 @@ from bartizan.model.snapshot import Key, Snapshot
 from bartizan.plane.changed import changed
 from bartizan.plane.declaring import Declaring
 from bartizan.plane.desk import Desk, Wanted
+from bartizan.plane.hygiene import Hygiene
 from bartizan.plane.keys import Keys
 from bartizan.plane.living import Living
 from bartizan.plane.named import Named
 from bartizan.plane.noting import Noting
+from bartizan.plane.proposals import Proposals
 from bartizan.plane.publishing import Publisher
 from bartizan.plane.rollouts import Rollouts
 from bartizan.plane.trials import Trials, explained
@@ -30,6 +33,7 @@ from bartizan.rollout.covering import told_of_route
 from bartizan.rollout.kept import snapshot_of
 from bartizan.rollout.stages import Asked, Rollout
 from bartizan.store import Commit, Event, Store
+from bartizan.telemetry.callers import History, Sees, history
 from bartizan.telemetry.explained import of_route
 from bartizan.telemetry.impact import impact, met_by
 from bartizan.telemetry.search import record
@@ -61,11 +65,15 @@ class Operations:
     trials: Trials = field(init=False)
     named: Named = field(init=False)
     keys: Keys = field(init=False)
+    proposals: Proposals = field(init=False)
+    hygiene: Hygiene = field(init=False)
 
     def __post_init__(self) -> None:
         self.named = Named(self.desk, self.living, self.publisher)
         self.keys = Keys(self.desk, self.living, lambda: self.declaring.declared)
         self.trials = Trials(self.desk, self.store, self.files, self.folder, self.active, self.newest, changed)
+        self.proposals = Proposals(self.store, self.newest, self.judged, self.change, self.trials.diff)
+        self.hygiene = Hygiene(lambda: self.desk.compiled)
 
     @property
     def brakes(self) -> Brakes:
@@ -148,18 +156,26 @@ class Operations:
         before = await self.newest()
         if seen is not None and seen != before.revision:
             raise Conflict(f"Somebody was faster: revision {before.revision} is the newest now. Look again.", code="commit-conflict")
-        try:
-            after = changed(before, documents, files)
-        except Invalid:
-            check_touched(by.team, before, documents)  # who may not touch it isn't told what would be wrong with that
-            raise
-        check_team(by.team, before, after)
+        after = _made_of(before, documents, files, by)
         if after.revision == before.revision and parent is None:
             return await asyncio.to_thread(self.store.revisions.find, before.revision)
         problems = self.living.problems(after, before)
         if problems:
             raise Invalid("The change can't be taken.", problems=problems)
         return await self.desk.change(after, Wanted(by, parent=parent, on=on))
+
+    async def judged(self, documents: Documents, by: By) -> tuple[Snapshot, Snapshot]:
+        """What is newest, and what these documents would make of it; nothing is kept. Invalid with every problem, as a change has them."""
+        before = await self.newest()
+        after = _made_of(before, documents, _NO_FILES, by)
+        made = await asyncio.to_thread(compile, after, before=self.desk.compiled)
+        if problems := (*made.problems, *self.living.problems(after, before)):
+            raise Invalid("The change can't be taken.", problems=problems)
+        return before, after
+
+    async def met_again(self, record: Mapping[str, Any], sees: Sees) -> History:
+        """What else the caller of this recorded request did of late, as far as whoever asks may see it."""
+        return await asyncio.to_thread(history, self.folder / "records", record, sees)
 
     async def declare(self, key: Key, body: bytes | None, by: By) -> int:
         """A consumer or an issuer declared or, with None, taken away. It holds within a second; the generation that holds it."""
@@ -238,3 +254,14 @@ class Operations:
         made = await asyncio.to_thread(self.brakes.brake, checked, waits=waits)
         self.living.take_brakes()
         return made
+
+
+def _made_of(before: Snapshot, documents: Documents, files: Mapping[str, bytes], by: By) -> Snapshot:
+    """What these documents make of what is newest. Invalid with every problem; Forbidden if that isn't all the team's of who asks."""
+    try:
+        after = changed(before, documents, files)
+    except Invalid:
+        check_touched(by.team, before, documents)  # who may not touch it isn't told what would be wrong with that
+        raise
+    check_team(by.team, before, after)
+    return after

@@ -15,3 +15,5 @@ class By:
     """Approval, windows and stages are passed by: loud, and in the audit log."""
     team: str | None = None
     """The team whose things alone may be changed; None: everybody's."""
+    beside: tuple[str, ...] = ()
+    """Who else made it, such as whoever proposed it: none of them may approve it either."""

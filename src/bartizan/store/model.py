@@ -149,6 +149,39 @@ class Note:
     version: int
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A change that somebody would like: who, why, made of which revision, and of what."""
+
+    author: str
+    team: str
+    """The team whose token it was; empty: of no team."""
+    origin: str
+    message: str
+    base: str
+    """The newest revision when it was made."""
+    put: Mapping[tuple[str, str], bytes]
+    """By kind and name: the documents that it puts, as canonical JSON."""
+    delete: tuple[tuple[str, str], ...] = ()
+    """What it takes away."""
+    seen: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """The digests of what it touches, as they were; none for what wasn't there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A draft that is kept until somebody applies or discards it, or it expires. It is never changed."""
+
+    id: str
+    draft: Draft
+    time_ms: int
+    """Milliseconds since 1970, as is `expires_ms`."""
+    expires_ms: int
+    signer: str
+    signature: bytes = field(repr=False)
+    """Over all the rest, so that who can write the database can't give it another author."""
+
+
 def canonical(value: object) -> bytes:
     """JSON with sorted keys, UTF-8, without spaces: the same bytes for the same value. Numbers beyond 64 bits have none."""
     try:

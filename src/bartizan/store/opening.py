@@ -10,6 +10,7 @@ from bartizan.store.audit import Audit
 from bartizan.store.database import Database
 from bartizan.store.model import Finding, Head, Seal
 from bartizan.store.notes import Notes
+from bartizan.store.proposals import Proposals
 from bartizan.store.revisions import Revisions
 
 FILE = "store.db"
@@ -52,6 +53,7 @@ class Store:
     revisions: Revisions
     audit: Audit
     notes: Notes
+    proposals: Proposals
     database: Database
 
     def __enter__(self) -> Self:
@@ -85,4 +87,4 @@ def open_store(
     Without `seal` nothing can be committed or appended, and signatures aren't checked. `head` is the file that tells how far the audit log
     went; whoever appends keeps it. Without `create` a store that isn't there is NotFound."""
     database = Database(url, create=create, clock=clock)
-    return Store(Revisions(database, seal), Audit(database, seal, head), Notes(database), database)
+    return Store(Revisions(database, seal), Audit(database, seal, head), Notes(database), Proposals(database, seal), database)

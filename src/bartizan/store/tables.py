@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Row, Table, Text
 
-SCHEMA = "0001"
+SCHEMA = "0002"
 """The newest migration."""
 
 METADATA = MetaData()
@@ -58,6 +58,22 @@ NOTES = Table(
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
     Column("version", Integer, nullable=False),
+)
+
+PROPOSALS = Table(
+    "proposals",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("author", Text, nullable=False),
+    Column("team", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("base", Text, nullable=False),
+    Column("time_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("signer", Text, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
 )
 
 

@@ -3,8 +3,9 @@
 import orjson
 import pytest
 
+from bartizan.admin import trusted
 from bartizan.admin.access import Caller
-from bartizan.admin.trusted import check_trusted
+from bartizan.admin.trusted import check_inside, check_trusted
 from bartizan.compile.read import assemble, read
 from bartizan.errors import Forbidden
 from bartizan.identity.operators import Operator, Role
@@ -156,3 +157,21 @@ async def test_what_is_the_owners_of_the_gateway(there: Snapshot, field: str, va
     assert f"only an admin may change `{field}`" in await why(there, {**now, field: value})
     assert f"only an admin may change `{field}`" in await why(there, {**now, "name": "other", field: value})
     assert await why(there, {**now, field: value}, "admin") == ""
+
+
+async def test_without_resolving_nobodys_name_server_is_asked(there: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def leads_near(host: str) -> bool:
+        asked.append(host)
+        return True
+
+    monkeypatch.setattr(trusted, "leads_near", leads_near)
+    await check_inside([orjson.dumps(api("http://told.example.com"))], there, resolve=False)
+    assert not asked
+    with pytest.raises(Forbidden):
+        await check_inside([orjson.dumps(api("http://told.example.com"))], there)
+    assert asked == ["told.example.com"]
+    for upstream in ("http://127.0.0.1:1", "http://localhost", "http://2130706433"):
+        with pytest.raises(Forbidden):
+            await check_inside([orjson.dumps(api(upstream))], there, resolve=False)

@@ -20,7 +20,7 @@ from bartizan.rollout.standing import Standing
 from bartizan.secrets.keyring import load_or_create
 from bartizan.secrets.seal import Signatures
 from bartizan.secrets.signing import SigningKey
-from bartizan.store import Change, Store, embedded, open_store
+from bartizan.store import Change, Draft, Store, embedded, open_store
 
 FILES = """
 kind: Gateway
@@ -157,6 +157,7 @@ async def test_a_change_that_was_kept_goes_its_way_though_a_crash_came_before_it
         first = Rig(store)
         keeping = asyncio.create_task(first.desk.line.run())
         began = await first.began(*files)
+        store.proposals.add(Draft("bob", "", "api", "m", began.snapshot.revision, {}))  # of which the commit may have been made
         await first.desk.line.commit(content_of(declared(*shut)), Change(None, "ann", "m", "api"), any_parent=True)
         keeping.cancel()
         again = Rig(store)
@@ -165,4 +166,4 @@ async def test_a_change_that_was_kept_goes_its_way_though_a_crash_came_before_it
         assert now is not None and candidate is not None and again.desk.compiled is not None
         assert again.desk.compiled.snapshot.revision == now.before == began.snapshot.revision
         assert candidate.snapshot.revision == now.revision == declared(*shut).revision
-        assert (now.author, now.stages, now.status) == ("ann", ("shadow", "everywhere"), "running")
+        assert (now.author, now.also, now.stages, now.status) == ("ann", ("bob",), ("shadow", "everywhere"), "running")

@@ -1,7 +1,21 @@
 """The operations of the admin API, a file for each thing they are about: a `router`, and a line in `ROUTERS`."""
 
-from bartizan.admin.routes import accounts, audit, blocks, explain, keys, resources, revisions, rollouts, secrets, status, tokens, trials
+from bartizan.admin.routes import (
+    accounts,
+    audit,
+    blocks,
+    explain,
+    keys,
+    proposals,
+    resources,
+    revisions,
+    rollouts,
+    secrets,
+    status,
+    tokens,
+    trials,
+)
 
-_ALL = (status, resources, revisions, rollouts, trials, explain, blocks, keys, secrets, audit, tokens, accounts)
+_ALL = (status, resources, proposals, revisions, rollouts, trials, explain, blocks, keys, secrets, audit, tokens, accounts)
 ROUTERS = tuple(one.router for one in _ALL)
 """In the order of the published document."""

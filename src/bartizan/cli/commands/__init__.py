@@ -15,6 +15,7 @@ NAMES = (
     "bisect",
     "lint",
     "apply",
+    "proposal",
     "rollout",
     "rollback",
     "status",

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from bartizan.cli.output import printable, say
-from bartizan.cli.remote import called, server
+from bartizan.cli.remote import server, tried
 from bartizan.cli.sessions import FILE, keep
 from bartizan.errors import Invalid
 
@@ -37,12 +37,12 @@ def run(read: argparse.Namespace) -> int:
 
 def _logged_in(read: argparse.Namespace) -> Any:
     password, code = _secret("Password: "), _plain("Code: ")
-    return called(read, "POST", "/v1/login", {"name": read.name, "password": password, "code": code}, known=False)
+    return tried(read, "/v1/login", {"name": read.name, "password": password, "code": code})
 
 
 def _enrolled(read: argparse.Namespace) -> Any:
     who = {"name": read.name, "invitation": read.invitation}
-    offered = called(read, "POST", "/v1/login/factor", who, known=False)
+    offered = tried(read, "/v1/login/factor", who)
     say("Take this into an authenticator app, as a link or by hand:")
     say(f"  {offered['uri']}")
     say(f"  secret {offered['secret']}, six digits, 30 seconds")
@@ -50,7 +50,7 @@ def _enrolled(read: argparse.Namespace) -> Any:
     if _secret("The same again: ") != password:
         raise Invalid("The two passwords differ. Nothing was changed.", code="password-unlike")
     shown = {**who, "password": password, "code": _plain("Code: ")}
-    made = called(read, "POST", "/v1/login/enrolment", shown, known=False)
+    made = tried(read, "/v1/login/enrolment", shown)
     say("These count once each in the place of a code, if you lose the device. Print them; they aren't shown again:")
     for one in made["recovery_codes"]:
         say(f"  {one}")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bartizan.admin.options import ADMIN, ControlOptions, Door
+from bartizan.admin.options import ADMIN, AGENTS, ControlOptions, Door
 from bartizan.cli.arguments import STORE, endpoint, files, state
 from bartizan.cli.keeping import keep_keys, key_folder
 from bartizan.cli.output import complain, say, show_problems
@@ -38,6 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--api", type=_address, metavar="ADDRESS:PORT", help="where the admin API is served over TCP")
     parser.add_argument("--api-certificate", type=Path, metavar="FILE", help="its certificate (PEM); needed beyond loopback")
     parser.add_argument("--api-private-key", type=Path, metavar="FILE", help="the certificate's private key (PEM)")
+    parser.add_argument("--mcp", choices=AGENTS, help="what agents may do over MCP, at /mcp of the admin API (default: read)")
     told = f"where revisions are kept: postgresql://HOST/DATABASE (default: ${STORE}, else a file in the state)"
     parser.add_argument("--store", default="", metavar="URL", help=told)
     key_folder(parser)
@@ -50,7 +51,10 @@ def run(read: argparse.Namespace) -> int:
     if not read.files.exists():
         complain(f"{read.files} doesn't exist. Give a YAML file or a folder of them with -f.")
         return 1
-    door = Door(read.api, read.api_certificate, read.api_private_key) if read.api else None
+    if read.mcp and not read.api:
+        complain("--mcp says what agents may do at the admin API: give --api, too")
+        return 1
+    door = Door(read.api, read.api_certificate, read.api_private_key, read.mcp or "read") if read.api else None
     if door is not None and (wrong := door.problem()):
         complain(wrong)
         return 1
@@ -118,7 +122,14 @@ def _own(control: ControlOptions) -> tuple[str, ...]:
     if (door := control.door) is None:
         return own
     files = (("--api-certificate", door.certificate), ("--api-private-key", door.private_key))
-    return (*own, "--api", door.address, *(text for name, file in files if file is not None for text in (name, os.fspath(file.absolute()))))
+    return (
+        *own,
+        "--api",
+        door.address,
+        "--mcp",
+        door.agents,
+        *(text for name, file in files if file is not None for text in (name, os.fspath(file.absolute()))),
+    )
 
 
 async def _whole(pipe: int) -> bytes:
