@@ -37,7 +37,8 @@ def use_of(api: Api) -> Use:
 
 
 def references(snapshot: Snapshot) -> Iterator[Reference]:
-    """Every reference to a named secret. Only an API has a team, and only its upstream is a destination: all else is the owner's own."""
+    """Every reference to a named secret. Only an API has a team. Its upstream is a destination, and so is an issuer's introspection
+    endpoint; all else goes nowhere."""
     yield from towards(snapshot)
     for consumer in snapshot.consumers.values():
         for at, credential in enumerate(consumer.credentials):
@@ -58,6 +59,9 @@ def _of_listeners_and_issuers(snapshot: Snapshot) -> Iterator[Reference]:
     for issuer in snapshot.issuers.values():
         if isinstance(issuer.jwks, SecretRef) and issuer.jwks.secret is not None:
             yield Reference(issuer.kind, issuer.name, ("jwks", "secret"), issuer.jwks.secret, OWN)
+        if issuer.introspection is not None and issuer.introspection.client_secret.secret is not None:
+            path = ("introspection", "client_secret", "secret")
+            yield Reference(issuer.kind, issuer.name, path, issuer.introspection.client_secret.secret, issuer.introspection.use)
     for policy in snapshot.policies:
         if isinstance(policy, Tls):
             yield from _of_listener(policy)

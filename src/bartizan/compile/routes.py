@@ -32,6 +32,8 @@ class Scope:
     """envoy.config.route.v3.RouteConfiguration"""
     public: bool = False
     """Whether some route here is served without authentication."""
+    accepts: frozenset[str] = frozenset()
+    """The issuers whose tokens some route here takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,12 @@ def _fragments(piece: Slice, api: Api, setting: Setting) -> Covered:
 def _scopes(api: Api, path: str, pieces: Sequence[tuple[Slice, Covered]], cluster: str) -> Iterator[Scope]:
     routes = [_route(api, path, piece, fragments, cluster) for piece, fragments in pieces]
     public = any(is_public(piece) for piece, _ in pieces)
+    accepts = frozenset().union(*(accepted(piece) for piece, _ in pieces))
     for host in api.hosts:
         name = names.scope(host, path)
         virtual_hosts = [{"name": api.name, "domains": ["*"], "routes": routes}]
         config = message("envoy.config.route.v3.RouteConfiguration", name=name, virtual_hosts=virtual_hosts)
-        yield Scope(name, host, path, api.name, config, public)
+        yield Scope(name, host, path, api.name, config, public, accepts)
 
 
 def _asked(scopes: Sequence[Scope], gateway: Gateway) -> frozenset[str]:
@@ -125,6 +128,13 @@ def is_public(piece: Slice) -> bool:
     """Whether the slice is served without authentication."""
     enforced = [type(policy) for policy in piece.policies if policy.mode == "enforce"]
     return Public in enforced and Authenticate not in enforced
+
+
+def accepted(piece: Slice) -> frozenset[str]:
+    """The issuers whose tokens every Authenticate of the slice takes."""
+    demands = [policy for policy in piece.policies if isinstance(policy, Authenticate) and policy.mode == "enforce"]
+    taken = [frozenset(method.jwt for method in policy.any if method.jwt is not None) for policy in demands]
+    return frozenset.intersection(*taken) if taken else frozenset()
 
 
 def _route(api: Api, scope_path: str, piece: Slice, fragments: Covered, cluster: str) -> Any:
@@ -173,6 +183,9 @@ def _metadata(api: Api, scope_path: str, piece: Slice, covered: Covered) -> dict
     found: dict[str, Any] = {"bartizan": message("google.protobuf.Struct", fields=fields)}
     if is_public(piece):
         found[names.GATE] = message("google.protobuf.Struct", fields={"public": {"bool_value": True}})
+    elif issuers := accepted(piece):
+        taken = {"struct_value": dict.fromkeys(sorted(issuers), True)}
+        found[names.GATE] = message("google.protobuf.Struct", fields={"accepts": taken})
     return {"filter_metadata": found}
 
 

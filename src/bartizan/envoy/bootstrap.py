@@ -21,7 +21,7 @@ class Bootstrap:
     ads_socket: str
     admin_socket: str
     callout_socket: str = ""
-    """Where proofs of possession are checked; empty: nowhere."""
+    """Where proofs of possession are checked and issuers are asked about tokens; empty: nowhere."""
     cluster: str = "bartizan"
     max_connections: int = 50_000
     """Connections from callers, over all listeners. More are refused, so that a flood of them can't exhaust memory and files."""
@@ -51,7 +51,7 @@ class Bootstrap:
     def _clusters(self) -> Iterator[dict[str, object]]:
         yield _by_socket(_ADS_CLUSTER, self.ads_socket)
         if self.callout_socket:
-            yield _by_socket(CALLOUT, self.callout_socket)
+            yield _by_socket(CALLOUT, self.callout_socket, "http_protocol_options")
 
 
 # The node may restart at any time; its successor is to be found at once. Envoy's own default waits up to 30 s.
@@ -67,17 +67,17 @@ def _named(part: str) -> dict[str, object]:
     return {"prefix": part} if part.endswith(".") and not part.startswith(".") else {"contains": part}
 
 
-def _by_socket(name: str, socket: str) -> dict[str, object]:
+def _by_socket(name: str, socket: str, protocol: str = "http2_protocol_options") -> dict[str, object]:
     endpoint = {"endpoint": {"address": {"pipe": {"path": socket}}}}
-    http2 = {
+    options = {
         "@type": _TYPE + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-        "explicit_http_config": {"http2_protocol_options": {}},
+        "explicit_http_config": {protocol: {}},
     }
     return {
         "name": name,
         "type": "STATIC",
         "connect_timeout": "1s",
-        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2},
+        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options},
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
     }
 
