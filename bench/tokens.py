@@ -77,27 +77,36 @@ def _written(folder: Path, how: str, port: int, upstream: int) -> None:
     (folder / "files" / "secret").write_text("secret-of-the-bench")
 
 
+def _with_and_without(folder: Path, envoy: int, port: int, tokens: list[str]) -> dict[str, Target]:
+    """The same requests where their tokens are demanded, and where they are taken out unseen."""
+    scripts = {name: script(folder / f"{name}.lua", [f"/{name}/1"] * _USERS, tokens=tokens) for name in ("open", "orders")}
+    return {name: Target(envoy, port, one) for name, one in scripts.items()}
+
+
 def introspection(folder: Path, effort: Effort) -> Figures:
     """`introspection_cached_per_core_s`: requests in a second of a core through the process beside Envoy, with opaque tokens that are
-    known; what Envoy itself needs is told beside it."""
+    known; what Envoy itself needs is told beside it, and beyond the very same request where its token is taken out unseen."""
     port, upstream = free_port(), free_port()
     tokens = [f"opaque-token-of-the-benchmark-{user}" for user in range(_USERS)]
     with _issuer() as idp, nginx(folder / "upstream", upstream):
         _written(folder, _ASKED.replace("IDP", str(idp)), port, upstream)
         with gateway(folder, port) as made:
             first_answer(made, "/orders/1", {"authorization": f"Bearer {tokens[0]}"})
-            load = script(folder / "opaque.lua", ["/orders/1"] * _USERS, tokens=tokens)
-            burst(port, load, 5)  # until all are known
             pids = made.pids()
+            targets = _with_and_without(folder, pids["envoy"], port, tokens)
+            load = targets["orders"].script
+            burst(port, load, 5)  # until all are known
             before = {name: cpu_s(pids[name]) for name in ("callout", "envoy")}
             seen = burst(port, load, effort.load_s)
             used = {name: cpu_s(pids[name]) - before[name] for name in before}
+            compared = compare("open", targets, effort.rounds, effort.seconds)
     if seen.failed or seen.refused:
         raise RuntimeError(f"{seen.refused} of {seen.requests} requests were refused, {seen.failed} failed")
     return {
         "introspection_cached_per_core_s": seen.requests / used["callout"],
         "introspection_callout_us": used["callout"] * 1e6 / seen.requests,
         "introspection_envoy_us": used["envoy"] * 1e6 / seen.requests,
+        "introspection_envoy_extra_us": compared.extra_us["orders"],
         "introspection_p99_ms": seen.p99_ms,
     }
 
@@ -111,9 +120,5 @@ def signed(folder: Path, effort: Effort) -> Figures:
     texts = [tokens.of(user) for user in range(_USERS)]
     with nginx(folder / "upstream", upstream), gateway(folder, port) as made:
         first_answer(made, "/orders/1", {"authorization": f"Bearer {texts[0]}"})
-        envoy = made.pids()["envoy"]
-        targets = {
-            name: Target(envoy, port, script(folder / f"{name}.lua", [f"/{name}/1"] * _USERS, tokens=texts)) for name in ("open", "orders")
-        }
-        seen = compare("open", targets, effort.rounds, effort.seconds)
+        seen = compare("open", _with_and_without(folder, made.pids()["envoy"], port, texts), effort.rounds, effort.seconds)
     return {"jwt_rs256_cached_extra_us": seen.extra_us["orders"], "jwt_rs256_us": seen.us["orders"], "jwt_without_us": seen.us["open"]}
