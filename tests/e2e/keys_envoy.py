@@ -178,7 +178,7 @@ def tokens_filter() -> dict[str, Any]:
     provider = {
         "issuer": "idp",
         "local_jwks": {"inline_string": json.dumps(jwks)},
-        "from_headers": [{"name": "x-bartizan-verdict"}],
+        "from_headers": [{"name": "x-bartizan-token"}],
         "claim_to_headers": claims,
     }
     requires = {"requires_any": {"requirements": [{"provider_name": "corp"}, {"allow_missing": {}}]}}

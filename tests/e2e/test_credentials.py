@@ -675,7 +675,7 @@ async def test_trailers_carry_no_identity(world: World) -> None:
 
 
 async def test_connection_cannot_take_our_headers_away(world: World) -> None:
-    named = "close, x-caller, x-how, x-bartizan-key, x-bartizan-principal, x-bartizan-verdict, x-bartizan-scope"
+    named = "close, x-caller, x-how, x-bartizan-key, x-bartizan-principal, x-bartizan-token, x-bartizan-scope"
     answer = await world.gw.get("/orders", headers={"x-api-key": world.globex, "connection": named, "x-caller": "root"})
     assert dict(answer.json()["headers"])["x-caller"] == "globex"
     # Naming the credential takes it away, which can only close.

@@ -49,7 +49,7 @@ def issue(gateway: Gateway, consumer: str, text: str = "") -> dict[str, str]:
 
 def token(**claims: Any) -> dict[str, str]:
     payload = {"iss": "idp", "sub": "ann", "exp": int(time.time()) + 600, **claims}
-    return {"x-bartizan-verdict": pyjwt.encode(payload, SECRET, "HS256")}
+    return {"x-bartizan-token": pyjwt.encode(payload, SECRET, "HS256")}
 
 
 def test_a_key_becomes_its_consumer_with_every_attribute_in_its_type(gateway: Gateway, acme: dict[str, str]) -> None:

@@ -19,8 +19,8 @@ _log = logging.getLogger(__name__)
 _LONGEST = 64 * 1024
 """Bytes of an answer."""
 _AT_ONCE = 32
-_WAITING = 256
-"""So many tokens are asked about, and waited for, at once."""
+WAITING = 256
+"""So many requests wait for one issuer at once, whatever their tokens: more would hold up those of others."""
 _TOLD_EVERY_S = 10.0
 _CONFIG_S = 1.0
 """How long a request waits for its issuer to be known, as just after a start."""
@@ -53,6 +53,7 @@ class Asker:
         self._known = Known(issuer.cache_s)
         self._bucket = Bucket(issuer.per_second)
         self._asked: dict[bytes, asyncio.Task[Verdict]] = {}
+        self._waiting = 0
         self._told = -_TOLD_EVERY_S
         limits = httpx.Limits(max_connections=_AT_ONCE, max_keepalive_connections=_AT_ONCE)
         self._client = httpx.AsyncClient(timeout=issuer.timeout_s, limits=limits, follow_redirects=False, headers=_headers(issuer))
@@ -67,12 +68,16 @@ class Asker:
         if (known := self._known.get(digest, self._clock())) is not None:
             return known
         task = self._asked.get(digest)
+        if self._waiting >= WAITING or (task is None and (self.issuer.client_secret is None or not self._bucket.take())):
+            return Refused.UNASKED
         if task is None:
-            if self.issuer.client_secret is None or len(self._asked) >= _WAITING or not self._bucket.take():
-                return Refused.UNASKED
             task = self._asked[digest] = asyncio.create_task(self._ask(token))
             task.add_done_callback(lambda _: self._asked.pop(digest, None))
-        return await asyncio.shield(task)  # whoever goes away leaves it to the others
+        self._waiting += 1
+        try:
+            return await asyncio.shield(task)  # whoever goes away leaves it to the others
+        finally:
+            self._waiting -= 1
 
     async def end(self) -> None:
         """Asks no more."""

@@ -51,11 +51,14 @@ class Bootstrap:
     def _clusters(self) -> Iterator[dict[str, object]]:
         yield _by_socket(_ADS_CLUSTER, self.ads_socket)
         if self.callout_socket:
-            yield _by_socket(CALLOUT, self.callout_socket, "http_protocol_options")
+            yield {**_by_socket(CALLOUT, self.callout_socket, "http_protocol_options"), "circuit_breakers": _QUEUE}
 
 
 # The node may restart at any time; its successor is to be found at once. Envoy's own default waits up to 30 s.
 _RETRY: dict[str, object] = {"retry_back_off": {"base_interval": "0.05s", "max_interval": "0.5s"}}
+
+# A burst waits for the call-out rather than being refused: each of its answers takes far less than a millisecond.
+_QUEUE: dict[str, object] = {"thresholds": [{"max_connections": 1024, "max_pending_requests": 16_384}]}
 
 _RUNTIME: dict[str, object] = {
     # A pattern that an operator wrote is checked when it is written; Envoy's default of 100 would refuse reasonable ones.

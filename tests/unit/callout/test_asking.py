@@ -6,6 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
+import pytest
+
+from bartizan.callout import asking
 from bartizan.callout.asking import Asker, Askers, Bucket
 from bartizan.callout.verdict import Refused, Told
 from tests.unit.callout.issuers import CORP
@@ -91,6 +94,18 @@ async def test_without_a_secret_beyond_its_bound_or_too_slow_it_isnt_asked() -> 
         one = asker(made, per_second=2)
         found = [await one.verdict(str(i)) for i in range(5)]
         assert found[2:] == [Refused.UNASKED] * 3 and len(made.asked) == 2
+        await one.end()
+
+
+async def test_only_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each request that waits holds a connection of Envoy's, be it for the same token."""
+    monkeypatch.setattr(asking, "WAITING", 3)
+    async with server() as made:
+        made.wait_s = 0.1
+        one = asker(made)
+        found = await asyncio.gather(*(one.verdict("t") for _ in range(5)))
+        assert [each is Refused.UNASKED for each in found] == [False] * 3 + [True] * 2
+        assert isinstance(await one.verdict("u"), Told), "there is room again"
         await one.end()
 
 
