@@ -23,6 +23,7 @@ from tests.e2e.gateway import Gateway, TokenIssuer, gateway, upstream
 from tests.e2e.introspecting import SECRET, AuthorizationServer, authorization_server, good
 from tests.e2e.node_rig import children
 from tests.e2e.test_dpop import encoded, jkt, jwk
+from tests.e2e.test_secrets import bartizan
 
 FILES = """
 kind: Gateway
@@ -53,7 +54,7 @@ kind: Issuer
 name: partner
 issuer: "https://partner.example.com"
 audiences: [orders]
-introspection: {url: "ENDPOINT", client_id: gw, client_secret: {file: secret.txt}, authentication: post, prefix: pt_, per_second: 5}
+introspection: {url: "ENDPOINT", client_id: gw, client_secret: {secret: partner}, authentication: post, prefix: pt_, per_second: 5}
 ---
 kind: Issuer
 name: signed
@@ -119,12 +120,21 @@ class World:
         return str((await self.gw.record(answer))["details"])
 
 
+async def grant(state: Path, port: int) -> None:
+    """Gives the gateway its secret at the partner, for this port alone."""
+    to = ("--to", f"127.0.0.1:{port}")
+    status, _, err = await bartizan("secret", "set", "partner", *to, "--state", str(state), value=SECRET)
+    assert status == 0, err
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     with upstream() as port, authorization_server() as idp:
         text = FILES.replace("UPSTREAM", str(port)).replace("ENDPOINT", idp.url)
         files = {"all.yaml": text, "corp.json": CORP.jwks(), "secret.txt": SECRET + "\n"}
-        async with gateway(tmp_path_factory.mktemp("introspection"), files) as gw:
+        folder = tmp_path_factory.mktemp("introspection")
+        await grant(folder / "state", idp.port)
+        async with gateway(folder, files) as gw:
             made = World(gw, idp)
             first = made.token()
 
@@ -472,6 +482,25 @@ async def test_a_secret_that_changes_is_used_at_once(world: World) -> None:
         return (await world.ask(world.token())).status_code == 200
 
     await world.gw.eventually(back, 5)
+
+
+async def test_a_named_secret_goes_where_it_was_granted(world: World) -> None:
+    async def status() -> int:
+        return (await world.ask(world.token("pt_", iss="https://partner.example.com"), "/orders/partner")).status_code
+
+    async def is_status(wanted: int) -> bool:
+        await asyncio.sleep(0.25)  # five tokens a second are asked about
+        return await status() == wanted
+
+    await world.gw.eventually(lambda: is_status(200), 5)
+    refused = world.idp.refused
+    await grant(world.gw.state, 9)
+    await world.gw.until(lambda now: any("client_secret" in one for one in now["warnings"]))
+    await world.gw.eventually(lambda: is_status(503), 5)
+    before = sum(world.idp.asked.values())
+    assert await status() == 503 and sum(world.idp.asked.values()) == before and world.idp.refused == refused, "nobody is asked without it"
+    await grant(world.gw.state, world.idp.port)
+    await world.gw.eventually(lambda: is_status(200), 5)
 
 
 async def test_what_cant_ask_refuses_and_comes_back(world: World) -> None:
