@@ -59,3 +59,15 @@ def test_the_newest_answer_counts() -> None:
     kept.put(digest(1), GOOD, 103.0)
     assert kept.get(digest(1), 104.0) is GOOD
     assert kept.get(digest(1), 112.0) is GOOD
+
+
+def test_long_ones_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known, "MOST_BYTES", 100)
+    kept = Known(30.0)
+    for number in range(5):
+        kept.put(digest(number), Told(b"x" * 40, math.inf, "", ""), 100.0)
+        kept.put(digest(number), Told(b"x" * 40, math.inf, "", ""), 100.0)
+    assert [number for number in range(5) if kept.get(digest(number), 101.0)] == [3, 4]
+    assert kept.get(digest(3), 131.0) is None
+    kept.put(digest(5), Told(b"x" * 60, math.inf, "", ""), 101.0)
+    assert [number for number in range(6) if kept.get(digest(number), 102.0)] == [4, 5], "what has ended takes no room"
