@@ -46,7 +46,7 @@ issuer: "https://idp.example.com"
 audiences: [orders]
 jwks: {file: corp.json}
 types: [JWT]
-introspection: {url: "ENDPOINT", client_id: gw, client_secret: {file: secret.txt}, cache: 1s, timeout: 500ms}
+introspection: {url: "ENDPOINT", client_id: gw, client_secret: {file: secret.txt}, cache: 2s, timeout: 1s}
 attributes: {department: department, scopes: scope, level: user.level, staff: staff, teams: teams}
 groups: roles
 ---
@@ -195,8 +195,8 @@ async def test_none_wrong_and_revoked_are_refused_alike(world: World) -> None:
     async def refused() -> bool:
         return (await world.ask(token)).status_code == 401
 
-    await world.gw.eventually(refused, 3)
-    assert time.monotonic() - began < 1.5
+    await world.gw.eventually(refused, 6)
+    assert time.monotonic() - began < 4, "and not much longer"
     tampered = world.token()
     for wrong in (tampered[:-1], tampered + "x", tampered.upper()):
         assert (await world.ask(wrong)).status_code == 401
@@ -413,12 +413,12 @@ async def test_an_outage_ends_nothing_that_is_known(world: World) -> None:
     world.idp.down = True
     assert (await world.ask(token)).status_code == 200
     assert (await world.ask(world.token())).status_code == 503
-    await asyncio.sleep(1.1)
+    await asyncio.sleep(2.1)
     assert (await world.ask(token)).status_code == 503, "it is known no longer than `cache`"
-    world.idp.down, world.idp.slow_s = False, 1.0
+    world.idp.down, world.idp.slow_s = False, 3.0
     began = time.monotonic()
     assert (await world.ask(world.token())).status_code == 503
-    assert time.monotonic() - began < 0.9, "it has a time in which to answer"
+    assert time.monotonic() - began < 2.5, "it has a time in which to answer"
     world.idp.slow_s = 0.0
     assert (await world.ask(token)).status_code == 200
 
@@ -434,9 +434,9 @@ async def test_garbage_doesnt_become_a_flood(world: World) -> None:
 
 async def test_expiry_ends_what_is_known(world: World) -> None:
     """Tokens expire by the issuer's clock and `clock_skew`; what is known of them lasts no longer."""
-    token = world.token(exp=int(time.time()) - 29)
+    token = world.token(exp=int(time.time()) - 28)
     assert (await world.ask(token)).status_code == 200
-    await asyncio.sleep(1.2)
+    await asyncio.sleep(2.2)
     assert (await world.ask(token)).status_code == 401
 
 
@@ -466,22 +466,21 @@ async def test_a_token_bound_to_a_key_needs_its_proof(world: World) -> None:
 
 async def test_a_secret_that_changes_is_used_at_once(world: World) -> None:
     file = world.gw.files / "secret.txt"
-    file.write_text("another")
+    file.write_text("s0me-other-secret")
 
     async def refused() -> bool:
-        return (await world.ask(world.token())).status_code == 503
+        return (await world.ask(world.token())).status_code == 503 and world.idp.refused > 0
 
-    await world.gw.eventually(refused, 5)
-    assert world.idp.refused > 0
+    await world.gw.eventually(refused, 10)
     file.unlink()
     await world.gw.until(lambda now: any("client_secret" in one for one in now["warnings"]))
-    assert SECRET not in world.gw.log() and "another" not in world.gw.log()
+    assert SECRET not in world.gw.log() and "s0me-other" not in world.gw.log()
     file.write_text(SECRET)
 
     async def back() -> bool:
         return (await world.ask(world.token())).status_code == 200
 
-    await world.gw.eventually(back, 5)
+    await world.gw.eventually(back, 10)
 
 
 async def test_a_named_secret_goes_where_it_was_granted(world: World) -> None:
