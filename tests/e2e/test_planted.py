@@ -62,6 +62,7 @@ name: corp
 issuer: https://idp.example.com
 audiences: [orders]
 jwks: JWKS
+introspection: {url: "https://127.0.0.1:9/introspect", client_id: gateway, client_secret: {secret: asks}}
 ---
 kind: Consumer
 name: acme
@@ -189,6 +190,7 @@ async def world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
         for name, value, more in (
             ("partner", pair, ("--team", "orders", "--to", "127.0.0.1:9")),
             ("acme-key", planted.text("the consumer's key as a named secret"), ()),
+            ("asks", planted.text("the gateway's secret at an issuer"), ("--to", "127.0.0.1:9")),
         ):
             status, out, err = await bartizan("secret", "set", name, *more, *state, value=value)
             assert status == 0, err
@@ -250,6 +252,7 @@ async def _callers(one: World) -> None:
     for what, token in tokens.items():
         planted.note(f"a token that is {what}", token.split(".")[2])
         planted.note(f"the claims of a token that is {what}", token.split(".")[1])
+    tokens["opaque"] = planted.text("an opaque token")
     cases = [{"authorization": f"Bearer {token}"} for token in tokens.values()]
     cases += [
         {"x-api-key": text.decode()} for what, text in planted.texts.items() if "key" in what and text.startswith((b"bz_", b"planted"))

@@ -1,4 +1,5 @@
-"""`python -m bartizan.callout --state DIR [--nonce]`: waits, with next to nothing in memory, until the node says that a policy needs it."""
+"""`python -m bartizan.callout --socket PATH --told PATH --wanted FILE [--nonce]`: waits, with next to nothing in memory, until the node
+says that it is needed."""
 
 import os
 import sys

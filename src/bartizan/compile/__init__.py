@@ -134,7 +134,7 @@ def shared(compiled: Compiled, before: Compiled | None = None, held: Resources |
     if before is not None and held is not None and _table(before) == table:
         found[names.ECDS, names.GATE] = held[names.ECDS, names.GATE]
     else:
-        gate = live.gate(compiled.scopes(), compiled.snapshot.gateway, table.certificates, table.longest_url, table.paths)
+        gate = live.gate(compiled.scopes(), compiled.snapshot.gateway, table.credentials, table.longest_url, table.paths)
         found[names.ECDS, names.GATE] = discovered_body(names.GATE, gate)
     found.update(buckets_of(bucket for part in parts for bucket in part.buckets))
     found.update(lists_of((*parts, *(before.parts.values() if before else ())), compiled.sources))
@@ -171,9 +171,9 @@ def lists_of(served: Iterable[Part], sources: Sources) -> Resources:
 class _Table:
     """All that the gate's table depends on."""
 
-    scopes: tuple[tuple[str, str, str, bool, bool], ...]
+    scopes: tuple[tuple[str, str, str, bool, bool, frozenset[str]], ...]
     gateway: Gateway
-    certificates: live.ClientCertificates
+    credentials: live.Credentials
     longest_url: int
     paths: frozenset[str]
 
@@ -188,11 +188,12 @@ def _table(compiled: Compiled) -> _Table:
     paths = {path for api in snapshot.apis.values() for path in api.paths}
     for policy in snapshot.policies:
         paths.update(policy.target.paths, policy.target.exclude)
-    scopes = tuple((scope.host, scope.path, scope.name, scope.public, scope.login) for scope in compiled.scopes())
+    asked = live.Asked.of(snapshot.issuers.values())
+    scopes = tuple((one.host, one.path, one.name, one.public, one.login, one.accepts & asked.names) for one in compiled.scopes())
     certificates = live.ClientCertificates(
         cas, listed(snapshot) if cas else {}, enrolled(snapshot) if cas else {}, bindings(snapshot.policies)
     )
-    return _Table(scopes, snapshot.gateway, certificates, protect.longest_url, frozenset(paths))
+    return _Table(scopes, snapshot.gateway, live.Credentials(certificates, asked), protect.longest_url, frozenset(paths))
 
 
 @functools.lru_cache(maxsize=2 * names.LIMIT_SHARDS)

@@ -35,6 +35,8 @@ ANSWERS: tuple[Answer, ...] = (
     Answer("$ in ['request_header_timeout', 'request_overall_timeout']", 408, "too-slow", "The request took too long to arrive."),
     Answer("$ == 'upstream_reset_before_response_started{overflow}'", 503, "overloaded", "Too many requests are being served. Try again."),
     Answer("$ == 'direct_response' && response.code == 403", 403, "https-only", "This is served over HTTPS only."),
+    # An issuer couldn't be asked about a token: not the caller's fault.
+    Answer(_denied("unasked-token"), 503, "unavailable", "The service is not available."),
     Answer(_denied("no-api"), 404, "not-found", "There is nothing here."),
     Answer("$ == 'route_not_found'", 404, "not-found", "There is nothing here."),
     Answer(_denied("blocked-source"), 429, "too-many-attempts", "Too many failed attempts. Try again later."),
@@ -43,7 +45,9 @@ ANSWERS: tuple[Answer, ...] = (
     Answer("$.startsWith('jwt_authn_access_denied')", 401, "unauthenticated", "A valid credential is needed.", 'error="invalid_token"'),
     Answer(
         "$ in ['unknown_api_key', 'missing_api_key'] || "
-        + _denied("malformed-credential", "ambiguous-credential", "wrong-token-type", "unproven-token", "unbound-token", "lost-device"),
+        + _denied("malformed-credential", "ambiguous-credential", "wrong-token-type", "inactive-token", "unproven-token")
+        + " || "
+        + _denied("unbound-token", "lost-device"),
         401,
         "unauthenticated",
         "A valid credential is needed.",

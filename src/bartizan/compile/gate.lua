@@ -7,6 +7,8 @@
 --        bound = bool: tokens may be bound to certificates, dpop = bool: to keys of which proofs come, longest = bytes of a URL,
 --        public = {scope = true}: some route there is for everyone, login = {scope = true}: people log in on some route there,
 --        session = how the cookies of their sessions begin, or false if nobody logs in anywhere,
+--        asks = {scope = true}: some route there takes tokens that are asked about,
+--        opaque = {{beginning, issuer}, ...}: whose tokens these are, longest first, keyed = {issuer = true}: those with keys,
 --        prefix = bytes of the longest path that is declared, spelled = {path in small letters = path as declared, or {path = true} of several},
 --        capitals = bool: some declared path holds capitals, literal = {code = true}: other characters of declared paths
 local T = --[[TABLE]]
@@ -222,6 +224,33 @@ local function token_of(authorization, scheme)
   return token
 end
 
+-- Whether a token has the form of a signed one (RFC 7519): three parts, of which the first begins as JSON does in base64.
+local function is_signed(token)
+  local first = byte(token, 1) == 101 and find(token, ".", 1, true)
+  local second = first and find(token, ".", first + 1, true)
+  return second and not find(token, ".", second + 1, true)
+end
+
+-- The issuer that is to be asked about a token: of those with the longest beginning that fits the one of which the route takes tokens. A
+-- signed token is left to the token filter, where the route takes tokens of an issuer with keys.
+local function asked(token, accepts)
+  if not accepts then return nil end
+  if is_signed(token) then
+    for issuer in pairs(accepts) do
+      if T.keyed[issuer] then return nil end
+    end
+  end
+  local fits
+  for _, one in ipairs(T.opaque) do
+    if fits and #one[1] < fits then return nil end
+    if sub(token, 1, #one[1]) == one[1] then
+      if accepts[one[2]] then return one[2] end
+      fits = #one[1]
+    end
+  end
+  return nil
+end
+
 -- Says in which of sixteen tables a key of another form would be, by its last six characters: keys begin alike, and few end so.
 -- What has fewer than sixteen is in none.
 local function shard(headers)
@@ -233,17 +262,18 @@ local function shard(headers)
 end
 
 -- Looks at the credentials: an API key's header was copied to ours before we are asked, a token stays where it is. `get` tells several
--- values of a header joined by commas. Returns how many there are, and what is wrong with them.
+-- values of a header joined by commas. Returns how many there are, what is wrong with them, and the token.
 local function credentials(headers)
-  local count, wrong = 0, nil
+  local count, wrong, token = 0, nil, nil
   local authorization = headers:get("authorization")
   if authorization then
     count = 1
-    local token = token_of(authorization, BEARER)
+    token = token_of(authorization, BEARER)
     local bound = not token and T.dpop and token_of(authorization, DPOP)
     if bound then
       headers:add("x-bartizan-scheme", "dpop") -- so that its proof is asked for
       headers:replace("authorization", "Bearer " .. bound)
+      token = bound
     elseif not token then wrong = "malformed-credential"
     elseif sub(authorization, 1, 7) ~= "Bearer " or #token + 7 ~= #authorization then headers:replace("authorization", "Bearer " .. token) end
   end
@@ -262,7 +292,7 @@ local function credentials(headers)
     count = count + #keys
     if #keys > 0 then headers:replace("x-bartizan-key", (keys[1] == "" or sub(keys[1], 1, 12) == "certificate:") and "-" or keys[1]) end
   end
-  return count, wrong
+  return count, wrong, token
 end
 
 function envoy_on_request(handle)
@@ -290,11 +320,12 @@ function envoy_on_request(handle)
     headers:replace("x-bartizan-refusal", "no-api")
     return
   end
-  local count, wrong = credentials(headers)
+  local count, wrong, token = credentials(headers)
   local tls = T.certificates and certificate(handle)
   headers:replace("x-bartizan-scope", scope) -- Envoy looks for the route anew when we are done
   local some_public, some_login = T.public[scope], T.login[scope]
-  if some_public or some_login then handle:clearRouteCache() end
+  local asks = token and T.asks[scope]
+  if some_public or some_login or asks then handle:clearRouteCache() end
   local login = some_login and handle:metadata():get("login")
   if T.session and not login then
     local all = cookies_of(headers)
@@ -307,6 +338,8 @@ function envoy_on_request(handle)
     headers:remove("x-bartizan-scheme")
     return
   end
+  local issuer = asks and asked(token, handle:metadata():get("accepts"))
+  if issuer then headers:add("x-bartizan-asks", issuer) end
   if tls then
     headers:replace("x-bartizan-refusal", "malformed-credential") -- until it is known to be good
     local lost, enrolled = device(tls, headers)

@@ -14,7 +14,7 @@ from bartizan.compile.routes import Scope
 from bartizan.condition import Sources
 from bartizan.condition.syntax import call, emitted, index, name
 from bartizan.envoy import extension, message, names
-from bartizan.envoy.filters import execute, in_turn, nothing, refuse, set_metadata, typed, where
+from bartizan.envoy.filters import in_turn, nothing, refuse, set_metadata, typed, where
 from bartizan.envoy.matching import all_of, any_of, cel, header, metadata, negated, principal, source_in
 from bartizan.envoy.names import H_LOGIN_STATUS, H_SOURCE, SESSION_COOKIE
 from bartizan.model.consumer import Issuer
@@ -57,15 +57,50 @@ def _lua(value: Any) -> str:
     return text
 
 
-def gate(scopes: Iterable[Scope], gateway: Gateway, certificates: ClientCertificates, longest_url: int, paths: Iterable[str]) -> Any:
-    """The gate's table of hosts and paths, and of whom client certificates mean. `paths`: all that any API or policy names."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which issuers are asked about tokens."""
+
+    opaque: tuple[tuple[str, str], ...] = ()
+    """What tokens of each begin with, and its name. The longest beginnings come first."""
+    keyed: frozenset[str] = frozenset()
+    """Those that have keys."""
+
+    @classmethod
+    def of(cls, issuers: Iterable[Issuer]) -> "Asked":
+        """Out of all issuers. Nothing if none of them is asked."""
+        found = tuple(issuers)
+        opaque = [(one.introspection.prefix, one.name) for one in found if one.introspection is not None]
+        keyed = frozenset(one.name for one in found if one.has_keys) if opaque else frozenset[str]()
+        return cls(tuple(sorted(opaque, key=lambda one: (-len(one[0]), one))), keyed)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The issuers that are asked."""
+        return frozenset(name for _, name in self.opaque)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the gate has to know of credentials."""
+
+    certificates: ClientCertificates
+    asked: Asked = Asked()
+
+
+def gate(scopes: Iterable[Scope], gateway: Gateway, credentials: Credentials, longest_url: int, paths: Iterable[str]) -> Any:
+    """The gate's table of hosts and paths, of whom client certificates mean, and of who is asked about tokens. `paths`: all that any API or
+    policy names."""
     by_host: dict[str, dict[str, str]] = {}
     public: dict[str, bool] = {}
     login: dict[str, bool] = {}
+    asks: dict[str, bool] = {}
+    certificates, asked = credentials.certificates, credentials.asked
     for scope in scopes:
         by_host.setdefault(scope.host, {})[scope.path] = scope.name
         public |= {scope.name: True} if scope.public else {}
         login |= {scope.name: True} if scope.login else {}
+        asks |= {scope.name: True} if scope.accepts & asked.names else {}
     table = {
         "hosts": {host: paths for host, paths in by_host.items() if not host.startswith("*")},
         "suffixes": {host[1:]: paths for host, paths in by_host.items() if host.startswith("*.")},
@@ -80,6 +115,9 @@ def gate(scopes: Iterable[Scope], gateway: Gateway, certificates: ClientCertific
         "devices": certificates.devices if certificates.cas else {},
         "bound": "certificate" in certificates.bound and bool(certificates.cas),
         "dpop": "dpop" in certificates.bound,
+        "asks": asks,
+        "opaque": asked.opaque,
+        "keyed": dict.fromkeys(sorted(asked.keyed), True),
         "longest": longest_url,
         **_spellings(sorted(set(paths))),
     }
@@ -103,15 +141,19 @@ def _spellings(paths: Sequence[str]) -> dict[str, Any]:
 
 def tokens(issuers: Iterable[Issuer], keys: Mapping[str, Sequence[Mapping[str, Any]]], *, noted: Collection[str] = ()) -> Any:
     """Whose tokens count. `keys`: each issuer's JWKs, already filtered to the algorithms allowed; none yet refuses with 503. `noted`: what
-    is noted of them beside attributes: what they are bound to (`certificate`, `dpop`), and whose they are (`token`, `session`)."""
-    providers = {issuer.name: _provider(issuer, keys.get(issuer.name, ()), noted) for issuer in sorted(issuers, key=lambda one: one.name)}
+    is noted of them beside attributes: what they are bound to (`certificate`, `dpop`), and whose they are (`token`, `session`). Tokens
+    about which an issuer is asked aren't looked at."""
+    declared = sorted(issuers, key=lambda one: one.name)
+    providers = {issuer.name: _provider(issuer, keys.get(issuer.name, ()), noted) for issuer in declared if issuer.has_keys}
     if not providers:
         return message(f"{_HTTP}.jwt_authn.v3.JwtAuthentication")
     # Who brings a token brings a good one; without one nobody is asked here.
     alternatives = [{"provider_name": name} for name in providers]
     wanted = alternatives[0] if len(alternatives) == 1 else {"requires_any": {"requirements": alternatives}}
-    brought = {"prefix": "/", "headers": [{"name": "authorization", "present_match": True}]}
-    rule = {"match": brought, "requires": wanted}
+    headers: list[dict[str, Any]] = [{"name": "authorization", "present_match": True}]
+    if any(issuer.introspection is not None for issuer in declared):
+        headers.append({"name": names.H_ASKS, "present_match": True, "invert_match": True})
+    rule = {"match": {"prefix": "/", "headers": headers}, "requires": wanted}
     # Why a token is refused is the record's matter; the challenge is the answer's.
     return message(f"{_HTTP}.jwt_authn.v3.JwtAuthentication", providers=providers, rules=[rule], strip_failure_response=True)
 
@@ -145,7 +187,8 @@ def mistyped(issuers: Iterable[Issuer]) -> list[tuple[str, Any]]:
         named = "|".join(re.escape(one.lower().removeprefix("application/")) for one in issuer.types)
         regex = {"regex": f"(?i)(?:application/)?(?:{named})"}
         fits = metadata(names.JWT, (_header_key(issuer), "typ"), string_match={"safe_regex": regex})
-        found.append((names.WRONG_TYPE, all_of([principal("method", "jwt"), principal("issuer", issuer.name), negated(fits)])))
+        signed = [negated(header(names.H_ASKS, **_PRESENT))] if issuer.introspection is not None else []
+        found.append((names.WRONG_TYPE, all_of([principal("method", "jwt"), principal("issuer", issuer.name), *signed, negated(fits)])))
     return found
 
 
@@ -156,10 +199,18 @@ def login(anywhere: bool) -> Any:
     source = importlib.resources.files("bartizan.compile").joinpath("session.lua").read_text(encoding="utf-8")
     code = source.replace("--[[PREFIX]]", SESSION_COOKIE.replace("-", "%-"))
     strip = message(f"{_HTTP}.lua.v3.Lua", default_source_code={"inline_string": code})
-    brought = any_of([header("cookie", contains=SESSION_COOKIE), header(H_LOGIN_STATUS, safe_regex={"google_re2": {}, "regex": r"\C*"})])
+    brought = any_of([header("cookie", contains=SESSION_COOKIE), header(H_LOGIN_STATUS, **_PRESENT)])
     return in_turn([typed(names.LOGIN, message(f"{_HTTP}.oauth2.v3.OAuth2")), typed(names.SESSION, where(brought, "strip", strip))])
 
 
+def unasked(issuers: Iterable[Issuer]) -> list[tuple[str, Any]]:
+    """What refuses tokens of which an issuer says that they don't count, and those about which it couldn't be asked."""
+    if not any(one.introspection is not None for one in issuers):
+        return []
+    return [(names.INACTIVE, header(names.H_VERDICT, exact="inactive")), (names.UNASKED, header(names.H_VERDICT, exact="unasked"))]
+
+
+_PRESENT = {"safe_regex": {"google_re2": {}, "regex": r"\C*"}}
 _NOTED = (
     ("certificate", names.H_CONFIRMATION, "cnf.x5t#S256"),
     ("dpop", names.H_JKT, "cnf.jkt"),
@@ -169,40 +220,55 @@ _NOTED = (
 """Claims that aren't attributes: what for, into which header, and which."""
 
 
-def proofs(bound: Collection[str]) -> Any:
-    """Asks the process beside Envoy about requests that bring a proof, and about no others. What it can't be asked is refused."""
-    if "dpop" not in bound:
+def callout(bound: Collection[str], issuers: Iterable[Issuer]) -> Any:
+    """Asks the process beside Envoy about requests that bring a proof, or a token about which an issuer is to be asked, and about no
+    others. What it can't be asked is refused."""
+    wanted = [header(names.H_SCHEME, exact="dpop")] if "dpop" in bound else []
+    wanted += [header(names.H_ASKS, **_PRESENT)] if any(one.introspection is not None for one in issuers) else []
+    if not wanted:
         return nothing()
-    asked = message(
+    return where(any_of(wanted), names.CALLOUT, _asking(bound))
+
+
+def _asking(bound: Collection[str]) -> Any:
+    """It is told what it needs of a request, and may say what a token means, and nothing else."""
+    told = ("dpop", names.H_SCHEME, names.H_JKT, names.H_ASKS, "x-forwarded-proto")
+    said = [{"exact": one} for one in (names.H_PROOF, names.H_JKT, names.H_CONFIRMATION, names.H_VERDICT, names.H_JTI, names.H_SID)]
+    said += [{"prefix": one} for one in (names.H_SUBJECT, names.H_CLAIM)]
+    return message(
         f"{_HTTP}.ext_authz.v3.ExtAuthz",
         transport_api_version="V3",
-        grpc_service={"envoy_grpc": {"cluster_name": names.CALLOUT}, "timeout": {"seconds": 2}},
+        http_service={
+            "server_uri": {"uri": "http://callout/", "cluster": names.CALLOUT, "timeout": {"seconds": names.CALLOUT_S}},
+            "authorization_request": {"headers_to_add": [{"key": names.H_BINDING, "value": ",".join(sorted(bound)) or "-"}]},
+            "authorization_response": {
+                "allowed_upstream_headers": {"patterns": said},
+                "allowed_client_headers": {"patterns": [{"exact": "www-authenticate"}, {"exact": "dpop-nonce"}]},
+            },
+        },
+        allowed_headers={"patterns": [{"exact": one} for one in told]},
         status_on_error={"code": 503},
         stat_prefix=names.PROOFS,
     )
-    matchers = [{"predicate": header(names.H_SCHEME, exact="dpop"), "on_match": {"action": execute("dpop", asked)}}]
-    return message(f"{_HTTP}.composite.v3.Composite", matcher={"matcher_list": {"matchers": matchers}})
 
 
 def unproven(bound: Collection[str]) -> list[tuple[str, Any]]:
     """What refuses tokens that are bound to something which wasn't proven, whatever the policies say."""
-    present = {"safe_regex": {"google_re2": {}, "regex": r"\C*"}}
     found = _uncertified() if "certificate" in bound else []
     if "dpop" in bound:
         proven = header(names.H_PROOF, exact="dpop")
-        found.append((names.UNPROVEN, all_of([header(names.H_JKT, **present), negated(proven)])))
+        found.append((names.UNPROVEN, all_of([header(names.H_JKT, **_PRESENT), negated(proven)])))
     return found
 
 
 def _uncertified() -> list[tuple[str, Any]]:
     """Tokens bound to another certificate than came with them (RFC 8705, section 3); and certificates beside tokens that are bound to none:
     those are a second credential, unless they are a device's."""
-    present = {"safe_regex": {"google_re2": {}, "regex": r"\C*"}}
-    bound, shown = header(names.H_CONFIRMATION, **present), header(names.H_THUMBPRINT, **present)
+    bound, shown = header(names.H_CONFIRMATION, **_PRESENT), header(names.H_THUMBPRINT, **_PRESENT)
     headers = name("request.headers")
     same = call("_==_", index(headers, names.H_THUMBPRINT), index(headers, names.H_CONFIRMATION))
     proven = all_of([shown, cel(emitted(same, "cel.expr.Expr"))])
-    beside = all_of([shown, negated(bound), negated(header(names.H_DEVICE, **present))])
+    beside = all_of([shown, negated(bound), negated(header(names.H_DEVICE, **_PRESENT))])
     return [(names.UNPROVEN, all_of([bound, negated(proven)])), (names.UNBOUND, beside)]
 
 

@@ -38,8 +38,8 @@ def use_of(api: Api) -> Use:
 
 
 def references(snapshot: Snapshot) -> Iterator[Reference]:
-    """Every reference to a named secret. Only an API has a team; only its upstream and the token
-    endpoint of a Login are destinations: all else is the owner's own."""
+    """Every reference to a named secret. Only an API has a team. Its upstream is a destination, and so are an issuer's introspection
+    endpoint and the token endpoint of a Login; all else goes nowhere."""
     yield from towards(snapshot)
     for consumer in snapshot.consumers.values():
         for at, credential in enumerate(consumer.credentials):
@@ -60,6 +60,9 @@ def _of_listeners_and_issuers(snapshot: Snapshot) -> Iterator[Reference]:
     for issuer in snapshot.issuers.values():
         if isinstance(issuer.jwks, SecretRef) and issuer.jwks.secret is not None:
             yield Reference(issuer.kind, issuer.name, ("jwks", "secret"), issuer.jwks.secret, OWN)
+        if issuer.introspection is not None and issuer.introspection.client_secret.secret is not None:
+            path = ("introspection", "client_secret", "secret")
+            yield Reference(issuer.kind, issuer.name, path, issuer.introspection.client_secret.secret, issuer.introspection.use)
     for policy in snapshot.policies:
         if isinstance(policy, Tls):
             yield from _of_listener(policy)

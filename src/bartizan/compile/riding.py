@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from bartizan.compile import Compiled, compile
 from bartizan.compile.routes import Scope
@@ -49,7 +49,11 @@ def _differs(active: Scope, candidate: Scope) -> bool:
     """Whether it judges otherwise somebody of whom it is known who they are: where all is public, nobody's credentials are looked at."""
     if active is candidate or active.config == candidate.config:
         return False
-    return any(names.GATE not in route.metadata.filter_metadata for host in active.config.virtual_hosts for route in host.routes)
+    return not all(_is_public(route.metadata.filter_metadata) for host in active.config.virtual_hosts for route in host.routes)
+
+
+def _is_public(metadata: Mapping[str, Any]) -> bool:
+    return names.GATE in metadata and "public" in metadata[names.GATE].fields
 
 
 def _apart(active: Compiled, candidate: Compiled) -> Iterator[str]:

@@ -35,6 +35,8 @@ class Scope:
     """Whether some route here is served without authentication."""
     login: bool = False
     """Whether people log in on some route here."""
+    accepts: frozenset[str] = frozenset()
+    """The issuers whose tokens some route here takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +92,12 @@ def _scopes(api: Api, path: str, pieces: Sequence[tuple[Slice, Covered]], cluste
     routes = [_route(api, path, piece, fragments, cluster) for piece, fragments in pieces]
     public = any(is_public(piece) for piece, _ in pieces)
     login = any(logs_in(piece) for piece, _ in pieces)
+    accepts = frozenset().union(*(accepted(piece) for piece, _ in pieces))
     for host in api.hosts:
         name = names.scope(host, path)
         virtual_hosts = [{"name": api.name, "domains": ["*"], "routes": routes}]
         config = message("envoy.config.route.v3.RouteConfiguration", name=name, virtual_hosts=virtual_hosts)
-        yield Scope(name, host, path, api.name, config, public, login)
+        yield Scope(name, host, path, api.name, config, public=public, login=login, accepts=accepts)
 
 
 def _asked(scopes: Sequence[Scope], gateway: Gateway) -> frozenset[str]:
@@ -136,6 +139,13 @@ def is_public(piece: Slice) -> bool:
 def logs_in(piece: Slice) -> bool:
     """Whether who opens a page there without a credential is sent to log in."""
     return not is_public(piece) and any(isinstance(policy, Login) and policy.mode == "enforce" for policy in piece.policies)
+
+
+def accepted(piece: Slice) -> frozenset[str]:
+    """The issuers whose tokens every Authenticate of the slice takes."""
+    demands = [policy for policy in piece.policies if isinstance(policy, Authenticate) and policy.mode == "enforce"]
+    taken = [frozenset(method.jwt for method in policy.any if method.jwt is not None) for policy in demands]
+    return frozenset.intersection(*taken) if taken else frozenset()
 
 
 def _route(api: Api, scope_path: str, piece: Slice, fragments: Covered, cluster: str) -> Any:
@@ -183,11 +193,19 @@ def _metadata(api: Api, scope_path: str, piece: Slice, covered: Covered) -> dict
         told["stripped"] = scope_path  # what the path of a stream that is open doesn't show any more
     fields = {name: {"string_value": value} for name, value in told.items()}
     found: dict[str, Any] = {"bartizan": message("google.protobuf.Struct", fields=fields)}
-    marks = {"public": is_public(piece), "login": logs_in(piece)}
-    if any(marks.values()):
-        marked = {name: {"bool_value": True} for name, value in marks.items() if value}
-        found[names.GATE] = message("google.protobuf.Struct", fields=marked)
+    if marks := _marks(piece):
+        found[names.GATE] = message("google.protobuf.Struct", fields=marks)
     return {"filter_metadata": found}
+
+
+def _marks(piece: Slice) -> dict[str, Any]:
+    """What the gate has to know of the route."""
+    if is_public(piece):
+        return {"public": {"bool_value": True}}
+    marks: dict[str, Any] = {"login": {"bool_value": True}} if logs_in(piece) else {}
+    if issuers := accepted(piece):
+        marks["accepts"] = {"struct_value": dict.fromkeys(sorted(issuers), True)}
+    return marks
 
 
 def _forwarding(api: Api, scope_path: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class Bootstrap:
     ads_socket: str
     admin_socket: str
     callout_socket: str = ""
-    """Where proofs of possession are checked; empty: nowhere."""
+    """Where proofs of possession are checked and issuers are asked about tokens; empty: nowhere."""
     cluster: str = "bartizan"
     max_connections: int = 50_000
     """Connections from callers, over all listeners. More are refused, so that a flood of them can't exhaust memory and files."""
@@ -51,11 +51,14 @@ class Bootstrap:
     def _clusters(self) -> Iterator[dict[str, object]]:
         yield _by_socket(_ADS_CLUSTER, self.ads_socket)
         if self.callout_socket:
-            yield _by_socket(CALLOUT, self.callout_socket)
+            yield {**_by_socket(CALLOUT, self.callout_socket, "http_protocol_options"), "circuit_breakers": _QUEUE}
 
 
 # The node may restart at any time; its successor is to be found at once. Envoy's own default waits up to 30 s.
 _RETRY: dict[str, object] = {"retry_back_off": {"base_interval": "0.05s", "max_interval": "0.5s"}}
+
+# A burst waits for the call-out rather than being refused: each of its answers takes far less than a millisecond.
+_QUEUE: dict[str, object] = {"thresholds": [{"max_connections": 1024, "max_pending_requests": 16_384}]}
 
 _RUNTIME: dict[str, object] = {
     # A pattern that an operator wrote is checked when it is written; Envoy's default of 100 would refuse reasonable ones.
@@ -67,17 +70,17 @@ def _named(part: str) -> dict[str, object]:
     return {"prefix": part} if part.endswith(".") and not part.startswith(".") else {"contains": part}
 
 
-def _by_socket(name: str, socket: str) -> dict[str, object]:
+def _by_socket(name: str, socket: str, protocol: str = "http2_protocol_options") -> dict[str, object]:
     endpoint = {"endpoint": {"address": {"pipe": {"path": socket}}}}
-    http2 = {
+    options = {
         "@type": _TYPE + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-        "explicit_http_config": {"http2_protocol_options": {}},
+        "explicit_http_config": {protocol: {}},
     }
     return {
         "name": name,
         "type": "STATIC",
         "connect_timeout": "1s",
-        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2},
+        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options},
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
     }
 

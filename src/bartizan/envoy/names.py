@@ -15,6 +15,8 @@ NOTE = "type.googleapis.com/bartizan.v1.Note"
 """What a node is told beside what its Envoy gets. No Envoy ever asks for it."""
 SETTINGS = "settings"
 """The note of what nodes are to do themselves."""
+ASKING = "asking"
+"""The note of which issuers are asked about tokens, where and as whom. It holds secrets."""
 
 OPEN = "records/open.jsonl"
 """Streams that are open, each again and again: who is behind it, and on which connection. Read as it comes, and never kept."""
@@ -44,6 +46,15 @@ H_SID = "x-bartizan-sid"
 """The session at the issuer that a token belongs to (OpenID Connect Front-Channel Logout, section 3), while some session is blocked."""
 H_PROOF = "x-bartizan-proof"
 """What was proven of a request by a call-out: `dpop`."""
+H_ASKS = "x-bartizan-asks"
+"""The issuer that is to be asked about the token, by its name."""
+H_BINDING = "x-bartizan-binding"
+"""What tokens may be bound to, told to the call-out."""
+H_VERDICT = "x-bartizan-verdict"
+"""What came of asking, if the token doesn't count: `inactive` or `unasked`."""
+H_SUBJECT = "x-bartizan-sub-"
+H_CLAIM = "x-bartizan-claim-"
+"""How the names of the headers begin that a token's subject and claims stand in."""
 H_DEVICE = "x-bartizan-device"
 H_TRUSTED = "x-bartizan-device-trusted"
 H_LOGIN_STATUS = "x-envoy-oauth-status"
@@ -74,13 +85,17 @@ HYGIENE = "hygiene"
 WRONG_TYPE = "wrong-token-type"
 UNPROVEN = "unproven-token"
 UNBOUND = "unbound-token"
+INACTIVE = "inactive-token"
+UNASKED = "unasked-token"
 CORS = "cors"
 BLOCKS = "blocks"
 KEYS = "keys"
 TOKENS = "tokens"
 PROOFS = "proofs"
 CALLOUT = "callout"
-"""The cluster of the process beside Envoy that checks proofs."""
+"""The cluster of the process beside Envoy that checks proofs, and asks issuers about tokens."""
+CALLOUT_S = 5
+"""How long it may take, in seconds."""
 LOGIN = "login"
 SESSION = "session"
 """What takes the session out of a request, behind the login."""
@@ -172,12 +187,12 @@ def place_file(database: str, file: str) -> str:
 
 def subject_header(issuer: str) -> str:
     """Where the token filter puts the subject of this issuer's tokens."""
-    return "x-bartizan-sub-" + _header_part(issuer)
+    return H_SUBJECT + _header_part(issuer)
 
 
 def claim_header(attribute: str) -> str:
     """Where the token filter puts the claim that becomes this attribute, or `groups`."""
-    return "x-bartizan-claim-" + _header_part(attribute)
+    return H_CLAIM + _header_part(attribute)
 
 
 def _header_part(name: str) -> str:

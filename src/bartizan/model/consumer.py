@@ -1,12 +1,14 @@
 """Consumer and Issuer: who may call, and whose tokens are believed."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from bartizan.lib.near import is_near
 from bartizan.model.fields import AsTuple, Declared, Duration, Moment, Name, SecretRef
+from bartizan.model.named import Destination, Use
 
 Attribute = str | int | float | bool | tuple[str, ...]
 _ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -70,6 +72,55 @@ class Consumer(Declared):
         return (self.starts is None or self.starts <= at) and (self.expires is None or at < self.expires)
 
 
+class Introspection(Declared):
+    """Where an issuer is asked about a token (RFC 7662), and as whom."""
+
+    url: str = Field(max_length=2048, description="The issuer's introspection endpoint: an https:// URL.")
+    client_id: str = Field(pattern=r"^[\x20-\x7e]{1,256}$", description="As whom the gateway asks.")
+    client_secret: SecretRef = Field(
+        description="The secret that goes with it: {secret: NAME}, granted for the endpoint, {env: NAME} or {file: PATH}."
+    )
+    authentication: Literal["basic", "post"] = Field(
+        default="basic", description="How both are sent: in a header (client_secret_basic), or in the form (client_secret_post)."
+    )
+    cache: Duration = Field(
+        default="30s",
+        validate_default=True,
+        description="How long an answer counts, at most until the token expires: a token that is revoked counts so long. Up to 10m.",
+    )
+    timeout: Duration = Field(default="2s", validate_default=True, description="How long an answer may take, up to 4s.")
+    per_second: int = Field(default=100, ge=1, le=10_000, description="How many tokens each node asks about in a second, at most.")
+    prefix: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9._~+/-]{0,64}$",
+        description="What its tokens begin with. A token that begins so is asked about at no other issuer.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _askable(cls, value: str) -> str:
+        parts = urlsplit(value) if _is_url(value) else None
+        if parts is None or "#" in value or "@" in parts.netloc or not (parts.scheme == "https" or is_near(parts.hostname or "")):
+            raise ValueError(
+                "an introspection endpoint is an https:// URL without a fragment, a user or a password; http:// only on loopback"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _bounded(self) -> "Introspection":
+        if self.cache > timedelta(minutes=10):
+            raise ValueError("`cache` is 10m at most: so long a revoked token counts")
+        if not timedelta(milliseconds=50) <= self.timeout <= timedelta(seconds=4):
+            raise ValueError("`timeout` is between 50ms and 4s")
+        return self
+
+    @property
+    def use(self) -> Use:
+        """What the secret is used for: it is sent to the endpoint."""
+        parts = urlsplit(self.url)
+        return Use(None, (Destination(parts.hostname or "", parts.port or {"http": 80}.get(parts.scheme, 443)),))
+
+
 class Issuer(Declared):
     """An authorization server whose tokens are believed."""
 
@@ -80,14 +131,19 @@ class Issuer(Declared):
     jwks: str | SecretRef | dict[str, Any] | None = Field(
         default=None,
         description="Its public keys: a URL, {file: PATH}, {secret: NAME}, or a JWK Set inline (RFC 7517). "
-        "By default they are where the issuer's own metadata says (OpenID Connect Discovery, RFC 8414).",
+        "By default they are where the issuer's own metadata says (OpenID Connect Discovery, RFC 8414); with `introspection`, it has none.",
+    )
+    introspection: Introspection | None = Field(
+        default=None,
+        description="Where it is asked about tokens that tell nothing themselves (RFC 7662): opaque ones, and without `jwks` all of its "
+        "tokens. A process beside Envoy does so, and keeps for `cache` what it learned.",
     )
     algorithms: Annotated[tuple[str, ...], AsTuple] = Field(
         default=("RS256", "ES256"), min_length=1, description="Signature algorithms allowed."
     )
     types: Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$&^_.+/-]{1,64}$")], ...], AsTuple] = Field(
         default=(),
-        description="The types (`typ`) that its tokens may have, such as at+jwt (RFC 9068); any if none is named.",
+        description="The types (`typ`) that its signed tokens may have, such as at+jwt (RFC 9068); any if none is named.",
     )
     attributes: dict[str, str] = Field(default_factory=dict, description="Attributes taken from claims: attribute, then the claim's name.")
     groups: str | None = Field(default=None, description="The claim that holds the groups.")
@@ -113,9 +169,16 @@ class Issuer(Declared):
 
     @model_validator(mode="after")
     def _discoverable(self) -> "Issuer":
-        if self.jwks is None and (not _is_url(self.issuer) or "?" in self.issuer or "#" in self.issuer):
+        if self.types and not self.has_keys:
+            raise ValueError("`types` are those of signed tokens, and without jwks this issuer has none")
+        if self.jwks is None and self.has_keys and (not _is_url(self.issuer) or "?" in self.issuer or "#" in self.issuer):
             raise ValueError("without jwks its keys are found by its metadata, so the issuer has to be an https:// URL")
         return self
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether there are keys by which Envoy checks its tokens itself."""
+        return self.jwks is not None or self.introspection is None
 
     @field_validator("jwks")
     @classmethod

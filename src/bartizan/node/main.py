@@ -17,13 +17,13 @@ from bartizan.lib.process import CANNOT_RUN
 from bartizan.lib.sockets import private_folder
 from bartizan.lib.supervise import supervised
 from bartizan.model.gateway import Records
-from bartizan.node.calling import call
+from bartizan.node.calling import call, tell
 from bartizan.node.ending import Ender
 from bartizan.node.hearing import Hearing
 from bartizan.node.last_good import LastGood
 from bartizan.node.listening import addresses, moved
 from bartizan.node.membership import connecting, kept_fresh
-from bartizan.node.options import NodeOptions, admin_socket, ads_socket, callout_wanted, control_socket
+from bartizan.node.options import NodeOptions, admin_socket, ads_socket, callout_told, callout_wanted, control_socket
 from bartizan.node.places import PlaceFiles
 from bartizan.node.relay import Relay
 from bartizan.node.resealing import Resealing
@@ -68,6 +68,7 @@ async def run_node(options: NodeOptions) -> None:
             group.create_task(_begin(server, relay))
             group.create_task(supervised("the look at how long ago the control plane was heard", hearing.run))
             group.create_task(supervised("the call of the call-out", lambda: call(server, callout_wanted(options.state))))
+            group.create_task(supervised("what the call-out is told", lambda: tell(server, callout_told(options.state))))
             group.create_task(supervised("the watch over open streams", watch.run))
             group.create_task(supervised("the watch over the keys", resealing.run))
             group.create_task(supervised("the look at databases of places", places.run))

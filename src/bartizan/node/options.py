@@ -26,8 +26,13 @@ def callout_socket(state: Path) -> Path:
     return socket_folder(state) / "callout.sock"
 
 
+def callout_told(state: Path) -> Path:
+    """Where the node tells the call-out which issuers are asked about tokens."""
+    return socket_folder(state) / "callout-told.sock"
+
+
 def callout_wanted(state: Path) -> Path:
-    """The file that is there once some policy needs the call-out."""
+    """The file that is there once the call-out is needed."""
     return socket_folder(state) / "callout.wanted"
 
 

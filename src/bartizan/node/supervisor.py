@@ -16,7 +16,7 @@ from bartizan.errors import BartizanError
 from bartizan.lib.process import Child, Command, Supervisor
 from bartizan.node.ending import pair, serve
 from bartizan.node.envoy_process import envoy_child
-from bartizan.node.options import EnvoyOptions, NodeOptions, callout_socket, callout_wanted
+from bartizan.node.options import EnvoyOptions, NodeOptions, callout_socket, callout_told, callout_wanted
 
 
 def python_child(name: str, module: str, *arguments: str) -> Child:
@@ -37,8 +37,9 @@ def node_children(node: NodeOptions, envoy: EnvoyOptions) -> tuple[Child, ...]:
         with its:  # kept open for a node that is started again
             await serve(ours, lambda: pids.get(envoys.name))
 
-    proofs = ("--socket", os.fspath(callout_socket(node.state)), "--wanted", os.fspath(callout_wanted(node.state)))
-    callout = python_child("The call-out", "bartizan.callout", *proofs, *(() if node.alone else ("--nonce",)))
+    places = {"--socket": callout_socket, "--told": callout_told, "--wanted": callout_wanted}
+    where = (word for option, path in places.items() for word in (option, os.fspath(path(node.state))))
+    callout = python_child("The call-out", "bartizan.callout", *where, *(() if node.alone else ("--nonce",)))
     return (envoys, callout, replace(made, command=replace(made.command, keeps=(its.fileno(),)), attended=attended))
 
 

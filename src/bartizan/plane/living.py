@@ -16,6 +16,7 @@ from bartizan.identity.certificates import Certificates
 from bartizan.identity.credentials import ALL, Tables
 from bartizan.identity.crls import Lists
 from bartizan.identity.databases import Databases
+from bartizan.identity.introspection import Introspections
 from bartizan.identity.jwks import KeySets
 from bartizan.identity.keys import KeyStore
 from bartizan.identity.logins import Logins
@@ -52,6 +53,7 @@ class Living:
         self.tables = Tables(KeyStore(state / "keys.journal", envelope), base, named=self.named)
         self.brakes = Brakes(state / "brakes.journal", envelope)
         self.issuers = KeySets(self.wake, base, self.named)
+        self.asking = Introspections(base, self.named)
         self.certificates = Certificates(base, self.named)
         self.lists = Lists(base, self.named)
         self.towards = Towards(self.named)
@@ -82,7 +84,8 @@ class Living:
         """Takes what is declared now: consumers, issuers, attributes, certificates and rules of blocking."""
         self._snapshot = new
         if old is None or old.issuers != new.issuers:
-            self.issuers.declare(new.issuers)
+            self.issuers.declare({name: one for name, one in new.issuers.items() if one.has_keys})
+            self.asking.declare(new.issuers)
         now = time.time()
         if old is None or list(old.gateway.attributes.items()) != list(new.gateway.attributes.items()):  # their order counts too
             self.tables.braked = self._braked_keys(now)
@@ -108,7 +111,8 @@ class Living:
         self.databases.declare(one.gateway for one in served)
         pairs = {**self.certificates.bodies(), **self.towards.bodies(served), **self.logins.bodies(served)}
         tables, lists = dict(self.tables.bodies), self.lists.bodies()
-        return Live(generation, self.issuers.keys(), tables, principal, blocked, braked, pairs, lists, self.notes())
+        notes = {**self.notes(), **self.asking.notes()}
+        return Live(generation, self.issuers.keys(), tables, principal, blocked, braked, pairs, lists, notes)
 
     def problems(self, snapshot: Snapshot, before: Snapshot | None) -> tuple[Problem, ...]:
         """What keeps a snapshot from being served, though it is in order by itself: no good pair, or secrets that aren't there."""
@@ -175,6 +179,7 @@ class Living:
                 self.tables.rebuild(self._snapshot, time.time())
             self.certificates.refresh()
             self.lists.refresh()
+            self.asking.refresh()
             self.issuers.look()
             self.wake()
 
@@ -203,10 +208,10 @@ class Living:
             await asyncio.to_thread(self.databases.refresh)
 
     async def watch_certificates(self) -> None:
-        """Follows the files of certificates, and of those that are revoked."""
+        """Follows the files of certificates, of those that are revoked, and of the gateway's secrets at issuers."""
         while True:
             await asyncio.sleep(_EVERY_S)
-            if any([self.certificates.refresh(), self.lists.refresh(), self.logins.refresh()]):
+            if any([self.certificates.refresh(), self.lists.refresh(), self.logins.refresh(), self.asking.refresh()]):
                 self.wake()
 
     async def tick(self) -> None:
@@ -246,7 +251,7 @@ class Living:
         return [*self.tables.warnings, *consumers, *self._issuer_warnings(), *self._file_warnings(), *failed]
 
     def _file_warnings(self) -> list[str]:
-        files = (self.certificates, self.lists, self.towards, self.logins, self.databases)
+        files = (self.certificates, self.lists, self.towards, self.logins, self.databases, self.asking)
         return [warning for one in files for warning in one.warnings()]
 
     def told(self) -> dict[str, Any]:

@@ -34,6 +34,8 @@ _CUT = 253
 _CUT_PATH = 1021
 _MALFORMED = ("authorization", "Basic -")
 _WRONG_TOKEN = ("authorization", "Bearer -")
+_OF_TOKENS = ("jwt_", "rbac_access_denied_matched_policy[inactive-token]")
+"""How the response code details begin that tell of a wrong token."""
 _PREFLIGHT = (("origin", "https://preflight.invalid"), ("access-control-request-method", "GET"))
 _UPGRADE = (("connection", "upgrade"), ("upgrade", "websocket"))
 _Caller = tuple[str, Principal | None, tuple[tuple[str, str], ...], bool, frozenset[str] | None]
@@ -211,7 +213,7 @@ class Asker:
         """A wrong credential of the same kind."""
         if recorded.by == "malformed-credential":
             return None, (_MALFORMED,)
-        if recorded.by == "credentials" and not str(record.get("details")).startswith("jwt_"):
+        if recorded.by == "credentials" and not str(record.get("details")).startswith(_OF_TOKENS):
             return UnknownKey(), ()
         key = (self.setting.key_header, "-") if self.setting.key_header else ("cookie", f"{self.setting.key_cookie}=-")
         return None, (_WRONG_TOKEN, key) if recorded.by == "ambiguous-credential" else (_WRONG_TOKEN,)

@@ -62,6 +62,7 @@ _LIVE = {
     "lost-device": "its device was lost",
     "wrong-token-type": "its token was of a type that its issuer doesn't name, and the type isn't recorded",
     "unbound-token": "a client certificate came with its token, which wasn't bound to any",
+    "unasked-token": "its token's issuer couldn't be asked about it",
     "unproven-token": "its token is bound to a certificate that didn't come with it",
     "url-too-long": f"its URL was too long, and {_SIZES}",
     "Login": "it was sent to log in, or came back from there",

@@ -72,7 +72,7 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
     bound = bindings(compiled.snapshot.policies)
     found: Resources = {(names.ECDS, f"keys/{shard}"): body for shard, body in alive.tables.items()}
     found[names.ECDS, names.TOKENS] = _tokens(compiled, alive, bound, before)
-    found[names.ECDS, names.PROOFS] = discovered_body(names.PROOFS, live.proofs(bound))
+    found[names.ECDS, names.PROOFS] = discovered_body(names.PROOFS, live.callout(bound, compiled.snapshot.issuers.values()))
     found[names.ECDS, names.PRINCIPAL_FILTER] = alive.principal
     braked = refused(alive.brakes)
     found[names.ECDS, names.BLOCKS] = discovered_body(names.BLOCKS, live.blocks(alive.blocked, braked.early))
@@ -111,7 +111,8 @@ def _of_logins(compiled: Compiled) -> Iterator[str]:
 
 def _late(compiled: Compiled, alive: Live, bound: frozenset[str]) -> list[tuple[str, Any]]:
     """What is refused when it is known who calls, whatever the policies say."""
-    return [*live.mistyped(compiled.snapshot.issuers.values()), *live.unproven(bound), *refused(alive.brakes).late]
+    issuers = compiled.snapshot.issuers.values()
+    return [*live.unasked(issuers), *live.mistyped(issuers), *live.unproven(bound), *refused(alive.brakes).late]
 
 
 def _trusted(compiled: Compiled, alive: Live) -> Resources:

@@ -8,7 +8,8 @@ from typing import Any
 from bartizan.compile import Resources, discovered_body, live
 from bartizan.compile.places import TRUTHS
 from bartizan.envoy import extension, message, message_type, names
-from bartizan.envoy.filters import fixed, in_turn, nothing, overwrite
+from bartizan.envoy.filters import fixed, in_turn, nothing, overwrite, refuse_all, where
+from bartizan.envoy.matching import header
 
 TOLD = "x-bartizan-told-"
 """Response headers in which a scratch instance tells what production would write into the record."""
@@ -88,8 +89,8 @@ def _gate(body: bytes) -> bytes:
     lua = message_type(_LUA).FromString(config.typed_config.value)  # type: ignore[attr-defined]
     given = {"given": H_GIVEN, "scope": names.H_SCOPE, "key": names.H_KEY, "refusal": names.H_REFUSAL}
     code = _GIVEN
-    for name, header in given.items():
-        code = code.replace("{" + name + "}", header)
+    for name, where_it_stands in given.items():
+        code = code.replace("{" + name + "}", where_it_stands)
     lua.default_source_code.inline_string += code  # type: ignore[attr-defined]
     return discovered_body(names.GATE, lua)
 
@@ -108,6 +109,15 @@ def _without(name: str) -> Callable[[bytes], bytes]:
     return lambda _: discovered_body(name, nothing())
 
 
+def _callout(body: bytes) -> bytes:
+    """No proof is looked at, and no issuer asked: whoever is known is given by the question, so a token about which an issuer would be
+    asked is a wrong one."""
+    if names.H_ASKS.encode() not in body:
+        return discovered_body(names.PROOFS, nothing())
+    wrong = where(header(names.H_ASKS, safe_regex={"google_re2": {}, "regex": r"\C*"}), names.INACTIVE, refuse_all(names.INACTIVE))
+    return discovered_body(names.PROOFS, wrong)
+
+
 def _places(body: bytes) -> bytes:
     """No database is asked: the question says where it comes from. What it doesn't call true is false as in production."""
     config = message_type(_CONFIG).FromString(body)
@@ -119,7 +129,7 @@ def _places(body: bytes) -> bytes:
 _CHANGED = {
     (names.ECDS, names.GATE): _gate,
     (names.ECDS, names.TOKENS): _tokens,
-    (names.ECDS, names.PROOFS): _without(names.PROOFS),
+    (names.ECDS, names.PROOFS): _callout,
     (names.ECDS, names.BRAKES): _without(names.BRAKES),
     (names.ECDS, names.PLACES): _places,
 }

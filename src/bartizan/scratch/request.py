@@ -8,16 +8,15 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
-import orjson
-
 from bartizan.envoy import names
+from bartizan.identity.claims import claim_text
 from bartizan.identity.credentials import view
 from bartizan.identity.principal import CA_HEADER, CERTIFICATE_HEADER
 from bartizan.identity.table import ConsumerView, fields_of, identity, order_mark
 from bartizan.model.consumer import Consumer, Issuer
 from bartizan.model.snapshot import Snapshot
 from bartizan.scratch.frame import H_GIVEN
-from bartizan.scratch.question import Certificate, Claim, Identified, Question, Token
+from bartizan.scratch.question import Certificate, Identified, Question, Token
 from bartizan.scratch.wire import Sent
 
 _METHOD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
@@ -257,20 +256,6 @@ def _token(token: Token, setting: Setting) -> Iterator[tuple[str, str]]:
         yield from (shown for claim, shown in _SHOWN.items() if confirmation.get(claim))  # with what it is bound to
     claims = {**issuer.attributes, **({"groups": issuer.groups} if issuer.groups else {})}
     for attribute, claim in claims.items():
-        text = _claim_text(token.claims.get(claim))
+        text = claim_text(token.claims.get(claim))
         if text:
             yield names.claim_header(attribute), text
-
-
-def _claim_text(value: Claim) -> str:
-    """A claim as the token filter writes it into a header; empty if it writes none."""
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "true" if value else "false"
-        case str():
-            return value
-        case int() | float():
-            return str(int(value)) if float(value).is_integer() and abs(value) < 2**63 else f"{value:f}"
-    return base64.b64encode(orjson.dumps(value)).decode()

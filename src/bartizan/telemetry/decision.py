@@ -24,7 +24,11 @@ _REASONS = {
         "credentials",
         "the proof beside the token (DPoP) isn't good, was used before, or lacks our nonce",
     ),
-    "ext_authz_error": ("credentials", "the process that checks proofs (DPoP) can't be reached"),
+    "ext_authz_error": ("credentials", "the process that checks proofs (DPoP) and asks issuers about tokens can't be reached"),
+    "rbac_access_denied_matched_policy[inactive-token]": (
+        "credentials",
+        "the issuer was asked about the token, and it doesn't count: it was revoked, has expired, or is for something else",
+    ),
     "path_normalization_failed": ("malformed-path", "the path holds an encoded slash, or leads above its beginning"),
     "route_not_found": (_DEFAULT_DENY, "no route of the API answers this"),
 }
@@ -37,6 +41,7 @@ _FRAME = {
     "ambiguous-credential": "there is more than one credential",
     "lost-device": "the device was lost",
     "unbound-token": "a client certificate came with a token that isn't bound to any: two credentials",
+    "unasked-token": "the token's issuer couldn't be asked about it: its introspection endpoint fails, or too many unknown tokens came",
     "unproven-token": "the token is bound to a certificate that didn't come with it",
     "wrong-token-type": "the token is of a type (`typ`) that its Issuer doesn't name",
     "blocked-source": "the source is blocked for too many failed attempts",
@@ -112,6 +117,8 @@ def _outcome(record: Mapping[str, Any]) -> tuple[bool, str, str]:
     details = str(record.get("details") or "")
     if details == "via_upstream":
         return False, "upstream", "every policy let it through"
+    if details in _KNOWN:
+        return _KNOWN[details]
     if (named := _NAMED.fullmatch(details)) is not None:
         by = _DEFAULT_DENY if named[1] in {"default-deny", "none"} else named[1]
         unmet = "the request shows no credential that it accepts" if by.startswith("Authenticate/") else "its condition didn't hold"
@@ -119,8 +126,6 @@ def _outcome(record: Mapping[str, Any]) -> tuple[bool, str, str]:
     if (token := _TOKEN.fullmatch(details)) is not None:
         trouble = "the issuer's keys aren't there" if _lacks_keys(token[1]) else "the token isn't good"
         return True, "credentials", f"{trouble}: {token[1].replace('_', ' ')}"
-    if details in _KNOWN:
-        return _KNOWN[details]
     if _LOGIN.match(details):
         return True, "Login", "what came back from the login isn't good, or belongs to no login of this browser's"
     reason = details.replace("_", " ")

@@ -13,13 +13,15 @@ from typing import Protocol
 import orjson
 
 from bartizan.xds.frames import Manifest, bodies, manifest, release_of
-from bartizan.xds.release import EXTENSION, SECRET, Release, Step
+from bartizan.xds.release import EXTENSION, NOTE, SECRET, Release, Step
 
 PURPOSE = "release"
 _DOMAIN = b"bartizan release v1\0"
 _ID, _LENGTH, _KEY, _SIGNATURE = 8, 4, 32, 64
 _KEY_TABLES = "keys/"
 """How the names of the resources begin that hold callers' keys."""
+_ASKING = "asking"
+"""The note that holds the gateway's secrets at issuers."""
 
 
 class Signer(Protocol):
@@ -117,4 +119,4 @@ def _digests(steps: Iterable[Step]) -> tuple[str, str]:
 
 
 def _is_secret(type_url: str, name: str) -> bool:
-    return type_url == SECRET or (type_url == EXTENSION and name.startswith(_KEY_TABLES))
+    return type_url == SECRET or (type_url == EXTENSION and name.startswith(_KEY_TABLES)) or (type_url == NOTE and name == _ASKING)

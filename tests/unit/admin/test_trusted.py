@@ -27,6 +27,12 @@ name: near
 paths: [/near]
 upstream: http://127.0.0.1:9000
 ---
+kind: Issuer
+name: corp
+issuer: https://203.0.113.7
+audiences: [orders]
+introspection: {url: "https://203.0.113.7/i", client_id: gw, client_secret: {file: corp.secret}}
+---
 kind: Public
 name: all
 reason: for these tests alone
@@ -175,3 +181,18 @@ async def test_without_resolving_nobodys_name_server_is_asked(there: Snapshot, m
     for upstream in ("http://127.0.0.1:1", "http://localhost", "http://2130706433"):
         with pytest.raises(Forbidden):
             await check_inside([orjson.dumps(api(upstream))], there, resolve=False)
+
+
+async def test_the_gateways_secret_at_an_issuer_goes_nowhere_else(there: Snapshot) -> None:
+    def issuer(url: str, name: str = "corp", **secret: str) -> dict[str, object]:
+        told = {"kind": "Issuer", "name": name, "issuer": "https://203.0.113.7", "audiences": ["orders"]}
+        return {**told, "introspection": {"url": url, "client_id": "gw", "client_secret": secret}}
+
+    assert not await why(there, issuer("https://203.0.113.7/i", file="corp.secret"))
+    assert "corp.secret" in await why(there, issuer("https://203.0.113.8/i", file="corp.secret"))
+    assert "corp.secret" in await why(there, issuer("https://203.0.113.7/i", "other", file="corp.secret"))
+    assert "another" in await why(there, issuer("https://203.0.113.7/i", file="another"))
+    assert "HOME" in await why(there, issuer("https://203.0.113.7/i", env="HOME"))
+    for near in ("http://127.0.0.1/i", "https://169.254.169.254/i", "https://[::1]:8443/i"):
+        assert near.split("/")[2].strip("[]").split("]")[0] in await why(there, issuer(near, secret="asks"))
+    assert not await why(there, issuer("https://203.0.113.9/i", secret="asks")), "where a named secret goes is for its grant"

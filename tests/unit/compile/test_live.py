@@ -1,10 +1,11 @@
 """Live data as filters: what there is none of costs no filter, and the gate's table says what is declared."""
 
-from bartizan.compile.live import ClientCertificates, blocks, brakes, gate, limits, lists
+from bartizan.compile.live import Asked, ClientCertificates, Credentials, blocks, brakes, callout, gate, limits, lists, tokens, unasked
 from bartizan.condition import Sources
 from bartizan.envoy import message_type
 from bartizan.envoy.filters import nothing
 from bartizan.envoy.matching import header
+from bartizan.model.consumer import Issuer
 from bartizan.model.gateway import Gateway
 from bartizan.policies import Bucket, IpList
 
@@ -49,7 +50,49 @@ def test_one_list_stands_alone_and_several_in_a_chain() -> None:
 
 
 def test_the_gates_table_of_spellings() -> None:
-    made = gate((), GATEWAY, ClientCertificates({}, {}), 8192, ["/orders", "/Items", "/items"])
+    made = gate((), GATEWAY, Credentials(ClientCertificates({}, {})), 8192, ["/orders", "/Items", "/items"])
     text = made.default_source_code.inline_string
     assert '["/orders"]="/orders"' in text
     assert '["/items"]={["/Items"]=true,["/items"]=true}' in text
+
+
+def issuer(name: str, prefix: str | None, **more: object) -> Issuer:
+    told = {"name": name, "issuer": f"https://{name}.example.com", "audiences": ["orders"], **more}
+    how = {"url": f"https://{name}.example.com/i", "client_id": "gw", "client_secret": {"file": "x"}, "prefix": prefix}
+    return Issuer.model_validate({**told, **({"introspection": how} if prefix is not None else {})})
+
+
+SIGNS, ASKS, BOTH = issuer("signs", None), issuer("asks", "a_"), issuer("both", "", jwks={"keys": []})
+
+
+def test_nobody_is_asked_where_nothing_wants_it() -> None:
+    assert callout((), [SIGNS]) == nothing() and unasked([SIGNS]) == []
+    assert Asked.of([SIGNS]) == Asked(), "without introspection the gate needs to know nothing of issuers"
+
+
+def test_who_is_asked_and_who_has_keys() -> None:
+    found = Asked.of([SIGNS, BOTH, ASKS])
+    assert found == Asked((("a_", "asks"), ("", "both")), frozenset({"signs", "both"}))
+    assert found.names == {"asks", "both"}
+
+
+def test_the_token_filter_leaves_alone_what_is_asked_about() -> None:
+    made = tokens([ASKS, BOTH, SIGNS], {})
+    assert set(made.providers) == {"both", "signs"}
+    (_, leaves) = made.rules[0].match.headers
+    assert (leaves.name, leaves.present_match, leaves.invert_match) == ("x-bartizan-asks", True, True)
+    assert len(tokens([SIGNS], {}).rules[0].match.headers) == 1
+
+
+def test_the_call_out_may_set_nothing_else() -> None:
+    """Were it every header of ours, what an issuer says could become anybody's identity."""
+    asked = callout({"dpop"}, [ASKS]).matcher.matcher_list.matchers[0].on_match.action
+    inner = message_type(_EXECUTE).FromString(asked.typed_config.value).typed_config.typed_config.value  # type: ignore[attr-defined]
+    made = message_type("envoy.extensions.filters.http.ext_authz.v3.ExtAuthz").FromString(inner)
+    said = made.http_service.authorization_response  # type: ignore[attr-defined]
+    patterns = [one.exact or f"{one.prefix}*" for one in said.allowed_upstream_headers.patterns]
+    own = ["x-bartizan-proof", "x-bartizan-jkt", "x-bartizan-cnf", "x-bartizan-verdict", "x-bartizan-sub-*", "x-bartizan-claim-*"]
+    assert patterns == own
+    assert not said.allowed_upstream_headers_to_append.patterns and not said.allowed_client_headers_on_success.patterns
+    assert not made.failure_mode_allow and made.status_on_error.code == 503  # type: ignore[attr-defined]
+    assert not made.HasField("with_request_body")

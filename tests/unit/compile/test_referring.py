@@ -39,6 +39,7 @@ name: corp
 issuer: https://idp.example.com
 audiences: [orders]
 jwks: {secret: corp}
+introspection: {url: "https://idp.example.com:8443/i", client_id: gw, client_secret: {secret: asks}}
 ---
 kind: Login
 name: app
@@ -53,7 +54,7 @@ kind: Public
 name: all
 reason: nobody's identity is tested here
 """.replace("TEAM", "orders")
-OWN = {(None, name): Grant(None, ()) for name in ("web", "acme", "corp")}
+OWN = {(None, name): Grant(None, ()) for name in ("web", "acme", "corp")} | {(None, "asks"): Grant(None, ("idp.example.com:8443",))}
 OWN[None, "login"] = Grant(None, ("idp.example.com:443",))
 BOTH = Grant("orders", ("a.example", "b.example:8443"))
 
@@ -75,6 +76,7 @@ def test_each_reference_is_found_with_what_it_is_for() -> None:
         ("Consumer", (None, "acme")): [],
         ("Issuer", (None, "corp")): [],
         ("Login", (None, "login")): ["idp.example.com:443"],
+        ("Issuer", (None, "asks")): ["idp.example.com:8443"],
         ("Tls", (None, "web")): [],
     }
 
@@ -82,7 +84,7 @@ def test_each_reference_is_found_with_what_it_is_for() -> None:
 def test_there_is_no_other_place_for_one() -> None:
     """A kind that takes a secret has to say here, and in `references`, what it does with it."""
     known = {("Api", "upstream.tls.private_key"), ("Consumer", "credentials.api_key"), ("Issuer", "jwks"), ("Tls", "private_key")}
-    known |= {("Tls", "crls"), ("Login", "client_secret")}
+    known |= {("Tls", "crls"), ("Issuer", "introspection.client_secret"), ("Login", "client_secret")}
     assert {(kind, path) for kind, model in TYPES.items() for path in _places(model, "")} == known
 
 
@@ -122,7 +124,7 @@ def test_a_secret_of_nobody_or_others_or_for_elsewhere_is_a_problem_at_its_place
 
 def test_what_goes_nowhere_takes_no_secret_with_destinations() -> None:
     grants = {key: Grant(None, ("a.example",)) for key in OWN}
-    assert [code for _, code in wrong({**grants, ("orders", "partner"): BOTH})] == ["secret-not-granted"] * 4
+    assert [code for _, code in wrong({**grants, ("orders", "partner"): BOTH})] == ["secret-not-granted"] * len(OWN)
 
 
 def test_another_teams_secret_isnt_told_from_one_that_isnt_there() -> None:
@@ -138,3 +140,9 @@ def test_what_was_there_before_isnt_told_again_but_a_new_use_of_it_is() -> None:
     assert wrong({}, declared()) == []
     elsewhere = declared(FILES.replace("https://a.example", "https://c.example"))
     assert wrong(OWN, elsewhere) == [("Api/orders: upstream.tls.private_key.secret", "secret-unknown")]
+
+
+@pytest.mark.parametrize("to", [(), ("idp.example.com:443",), ("other.example.com",)])
+def test_a_secret_is_sent_to_no_other_introspection_endpoint(to: tuple[str, ...]) -> None:
+    grants = {**OWN, ("orders", "partner"): BOTH, (None, "asks"): Grant(None, to)}
+    assert wrong(grants) == [("Issuer/corp: introspection.client_secret.secret", "secret-not-granted")]
