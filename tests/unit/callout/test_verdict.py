@@ -39,6 +39,12 @@ def test_a_good_one_tells_subject_and_claims() -> None:
     assert (found.until, found.jkt, found.x5t) == (1_000_630.0, "", "")
 
 
+def test_by_what_it_can_be_blocked() -> None:
+    assert told(jti="t-1", sid="s 1").lines == told().lines + b"x-bartizan-jti: t-1\r\nx-bartizan-sid: s 1\r\n"
+    for value in (7, "", " x", "a\r\nx-bartizan-proof: dpop", ["t-1"], None):
+        assert told(jti=value, sid=value).lines == told().lines
+
+
 def test_what_needs_not_be_said() -> None:
     assert told(iss=...).lines == told().lines
     assert told(exp=...).until == math.inf

@@ -91,7 +91,8 @@ def test_the_call_out_may_set_nothing_else() -> None:
     made = message_type("envoy.extensions.filters.http.ext_authz.v3.ExtAuthz").FromString(inner)
     said = made.http_service.authorization_response  # type: ignore[attr-defined]
     patterns = [one.exact or f"{one.prefix}*" for one in said.allowed_upstream_headers.patterns]
-    own = ["x-bartizan-proof", "x-bartizan-jkt", "x-bartizan-cnf", "x-bartizan-verdict", "x-bartizan-sub-*", "x-bartizan-claim-*"]
+    own = ["x-bartizan-proof", "x-bartizan-jkt", "x-bartizan-cnf", "x-bartizan-verdict", "x-bartizan-jti", "x-bartizan-sid"]
+    own += ["x-bartizan-sub-*", "x-bartizan-claim-*"]
     assert patterns == own
     assert not said.allowed_upstream_headers_to_append.patterns and not said.allowed_client_headers_on_success.patterns
     assert not made.failure_mode_allow and made.status_on_error.code == 503  # type: ignore[attr-defined]
