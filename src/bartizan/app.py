@@ -121,6 +121,8 @@ class ControlPlane:
             "the rotation of records": self._bound_records,
             "the watch over certificates": self.living.watch_certificates,
             "the watch over databases of places": self.living.watch_databases,
+            "the fetching of context": self.living.contexts.pulling.run,
+            "the watch over context": self.living.contexts.watch,
             "the noting": self.noting.run,
         }
         async with asyncio.TaskGroup() as group:

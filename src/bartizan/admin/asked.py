@@ -22,6 +22,7 @@ async def _overseer(caller: Annotated[Caller, Depends(allowed("view"))]) -> Call
 The: TypeAlias = Annotated[Plane, Depends(_plane)]
 Viewer: TypeAlias = Annotated[Caller, Depends(allowed("view"))]
 Overseer: TypeAlias = Annotated[Caller, Depends(_overseer)]
+Speaker: TypeAlias = Annotated[Caller, Depends(allowed("push"))]
 Editor: TypeAlias = Annotated[Caller, Depends(allowed("edit"))]
 Approver: TypeAlias = Annotated[Caller, Depends(allowed("approve"))]
 Admin: TypeAlias = Annotated[Caller, Depends(allowed("administer"))]

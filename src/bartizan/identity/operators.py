@@ -22,9 +22,10 @@ from bartizan.store import Note, Seal, Store
 from bartizan.store.model import canonical
 from bartizan.store.opening import HEAD
 
-Role: TypeAlias = Literal["viewer", "editor", "approver", "admin"]
+Role: TypeAlias = Literal["context", "viewer", "editor", "approver", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
-"""Each may do what those before it may, but for one thing: an approver changes nothing."""
+"""Each may do what those before it may, but for one thing: an approver changes nothing. Who is `context` is another system: it says
+what one context source has to say, and sees nothing."""
 FIRST = "first-token"
 _PREFIX = "bzt_"
 _UNDER = "operator/"
@@ -34,10 +35,11 @@ _FIRST_S = 3600.0
 _TAKEN = frozenset({"files", "rollout", "first", "control", "unknown"})
 """Names by which the audit log calls what isn't a person."""
 _MAY: dict[Role, frozenset[str]] = {
+    "context": frozenset({"push"}),
     "viewer": frozenset({"view"}),
-    "editor": frozenset({"view", "edit"}),
+    "editor": frozenset({"view", "edit", "push"}),
     "approver": frozenset({"view", "approve"}),
-    "admin": frozenset({"view", "edit", "approve", "administer"}),
+    "admin": frozenset({"view", "edit", "approve", "administer", "push"}),
 }
 
 
@@ -56,10 +58,23 @@ class Operator:
     """It only makes another, and ends with that."""
     team: str | None = None
     """The team whose things alone it may change; None: everybody's."""
+    source: str | None = None
+    """The context source that it speaks for, if it does nothing else."""
 
     def may(self, what: str) -> bool:
         """Whether its role allows this."""
         return what in _MAY[self.role]
+
+
+@dataclass(frozen=True, slots=True)
+class Of:
+    """Whose things alone a token is for."""
+
+    team: str | None = None
+    source: str | None = None
+
+
+EVERYBODY = Of()
 
 
 class Operators:
@@ -72,16 +87,16 @@ class Operators:
         self._clock = clock
 
     def new(
-        self, name: str, role: Role, expires: float | None = None, *, once: bool = False, team: str | None = None
+        self, name: str, role: Role, expires: float | None = None, *, once: bool = False, of: Of = EVERYBODY
     ) -> tuple[Operator, Secret]:
         """Makes a token: what it is, and its text."""
         if not once and (name in _TAKEN or name.startswith(("local:", "node:"))):
             raise Invalid(f"The name {name!r} is taken: the audit log means something else by it.", code="token-invalid")
-        _check(name, role, team)
+        _check(name, role, of)
         now = float(self._clock())
         if expires is not None and not now < expires < 1e11:
             raise Invalid("A token has to expire in the future.", code="token-invalid")
-        made = Operator(f"tok_{secrets.token_hex(6)}", name, role, now, expires, once, team)
+        made = Operator(f"tok_{secrets.token_hex(6)}", name, role, now, expires, once, of.team, of.source)
         text = _PREFIX + secrets.token_urlsafe(32)
         self._put(made.id, {**_told(made), "hash": _digest(text)})
         return made, Secret(text)
@@ -128,11 +143,9 @@ class Operators:
         self._put(ident, {**_told(_operator(note)), "hash": "", "ended": float(self._clock())}, note.version)
         return _operator(note)
 
-    def exchange(
-        self, first: Operator, name: str, role: Role, expires: float | None, *, team: str | None = None
-    ) -> tuple[Operator, Secret]:
+    def exchange(self, first: Operator, name: str, role: Role, expires: float | None, *, of: Of = EVERYBODY) -> tuple[Operator, Secret]:
         """Makes a token with one that is good for that only, which ends."""
-        made = self.new(name, role, expires, team=team)
+        made = self.new(name, role, expires, of=of)
         try:
             self.end(first.id)
         except (NotFound, Conflict):
@@ -168,27 +181,30 @@ def _served_before(store: Store, state: Path) -> bool:
     return store.revisions.head() is not None or any((state / name).exists() for name in _OF_EARLIER)
 
 
-def _check(name: str, role: str, team: str | None) -> None:
-    """Invalid if no token can be called so, have this role, or be of this team."""
+def _check(name: str, role: str, of: Of) -> None:
+    """Invalid if no token can be called so, have this role, or be of this team or source."""
+    team = of.team
     if problem := text_problem(name):
         raise Invalid(f"The name of a token {problem}.", code="token-invalid")
     if role not in ROLES:
         raise Invalid(f"{role!r} is no role. Roles: {', '.join(ROLES)}.", code="token-invalid")
     if team is not None and not is_name(team):
         raise Invalid(f"{team!r} can't be a team.", code="token-invalid")
+    if (of.source is not None) != (role == "context") or (of.source is not None and (team is not None or not is_name(of.source))):
+        raise Invalid("A token with the role context, and no other, names the context source that it speaks for.", code="token-invalid")
     if team is not None and role == "admin":
         raise Invalid("An admin's token belongs to no team: what it may do reaches beyond one. Make an editor's.", code="token-invalid")
 
 
 def _told(one: Operator) -> dict[str, Any]:
     told = {"name": one.name, "role": one.role, "created": one.created, "expires": one.expires, "once": one.once}
-    return {**told, "team": one.team}
+    return {**told, "team": one.team, **({"source": one.source} if one.source is not None else {})}
 
 
 def _operator(note: Note) -> Operator:
     kept: Any = note.value
     fields = {name: kept[name] for name in ("name", "role", "created", "expires", "once")}
-    return Operator(note.key.removeprefix(_UNDER), **fields, team=kept.get("team"))
+    return Operator(note.key.removeprefix(_UNDER), **fields, team=kept.get("team"), source=kept.get("source"))
 
 
 def _has_ended(note: Note) -> bool:

@@ -20,12 +20,13 @@ from bartizan.identity.jwks import KeySets
 from bartizan.identity.keys import KeyStore
 from bartizan.identity.named import FILE as SECRETS
 from bartizan.identity.named import NamedSecrets
-from bartizan.identity.principal import principal_of
+from bartizan.identity.principal import principal_of, wanted_of
 from bartizan.identity.revoked import Documents
 from bartizan.identity.towards import Towards
 from bartizan.lib.clock import Jumps
 from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
+from bartizan.plane.contexts import Contexts
 from bartizan.plane.nodes import release_key
 from bartizan.rollout.sequence import Sequence
 from bartizan.rollout.state import Live
@@ -55,10 +56,13 @@ class Living:
         self.lists = Lists(base, self.named)
         self.towards = Towards(self.named)
         self.databases = Databases(base, state)
+        self.contexts = Contexts(state, base, envelope, self.named, self._retell)
+        self.tables.context = self.contexts.context.of
         self.failed: FailedAttempts | None = None
         self._snapshot: Snapshot | None = None
         self._written: tuple[Mapping[str, str], ...] = ()
-        """The attributes that the tables are written with, and those before: nodes may still hold these."""
+        """The fields that the tables are written with, and those before: nodes may still hold these."""
+        self._served: tuple[Snapshot, ...] = ()
         self._braked: tuple[int, tuple[Brake, ...]] = (0, ())
         """The brakes that were taken last, with their generation: those of now may be others, by whomever and however soon after them."""
         self._folder = state
@@ -82,10 +86,7 @@ class Living:
         if old is None or old.issuers != new.issuers:
             self.issuers.declare(new.issuers)
         now = time.time()
-        if old is None or list(old.gateway.attributes.items()) != list(new.gateway.attributes.items()):  # their order counts too
-            self.tables.braked = self._braked_keys(now)
-            self.tables.rebuild(new, now)
-            self._written = (new.gateway.attributes, *self._written)[:2]
+        if self._refit(now) or old is None:
             self._base = self._numbers.next()
         elif touched := self.tables.touched(old.consumers, new.consumers):
             self.tables.rebuild(new, now, touched)
@@ -95,18 +96,46 @@ class Living:
         if self.failed is None or self.failed.rules != new.gateway.blocking:
             self.failed = FailedAttempts(new.gateway.blocking, self._folder / "blocks.json")
 
-    def now(self, compiled: Compiled, before: Compiled | None, candidate: Compiled | None = None) -> Live:
-        """What holds now, as these policies need it. `before`: those that are served still; `candidate`: those on their way out."""
+    def _refit(self, now: float) -> bool:
+        """Has tables written with the fields that are to be told now, if they aren't. Whether that was so."""
+        if self._snapshot is None:
+            return False
+        anew = self.contexts.declare(self._served, self._snapshot)
+        fields = self.contexts.fields(self._snapshot)
+        same = self._written and list(self._written[0].items()) == list(fields.items())  # their order counts too
+        if same and not anew:
+            return False
+        self.tables.braked, self.tables.fields = self._braked_keys(now), fields
+        self.tables.forget()
+        self.tables.rebuild(self._snapshot, now)
+        if not same:
+            self._written = (fields, *self._written)[:2]
+        return True
+
+    def _retell(self, subjects: frozenset[str]) -> None:
+        """Context sources say something else of these, or the same anew."""
+        if self._snapshot is not None and (touched := self.tables.retold(self._snapshot.consumers, subjects)):
+            self.tables.rebuild(self._snapshot, time.time(), touched)
+        self.wake()
+
+    def now(self, compiled: Compiled, before: Compiled | None, candidate: Compiled | None = None, *, aside: bool = False) -> Live:
+        """What holds now, as these policies need it. `before`: those that are served still; `candidate`: those on their way out. `aside`:
+        it is for some nodes, beside those that all others are given."""
         moment = time.time()
-        generation = self._generation
-        principal = principal_of(compiled, before, generation, candidate, self._written)
+        served = tuple(one.snapshot for one in (compiled, before, candidate) if one is not None)
+        if not aside:
+            self._served = served
+            if self._refit(moment):
+                self._base = self._numbers.next()
+        generation, wanted = self._generation, wanted_of(compiled, before, candidate, self._written)
+        principal = principal_of(compiled, generation, wanted)
+        context = self.contexts.bodies(served, wanted, self._written[0] if self._written else compiled.snapshot.told())
         blocked = self.failed.blocked(moment) if self.failed else frozenset()
         braked = self.brakes.active(moment)
-        served = [one.snapshot for one in (compiled, before, candidate) if one is not None]
         self.databases.declare(one.gateway for one in served)
         pairs = {**self.certificates.bodies(), **self.towards.bodies(served)}
         tables, lists = dict(self.tables.bodies), self.lists.bodies()
-        return Live(generation, self.issuers.keys(), tables, principal, blocked, braked, pairs, lists, self.notes())
+        return Live(generation, self.issuers.keys(), tables, principal, blocked, braked, pairs, lists, self.notes(), context)
 
     def problems(self, snapshot: Snapshot, before: Snapshot | None) -> tuple[Problem, ...]:
         """What keeps a snapshot from being served, though it is in order by itself: no good pair, or secrets that aren't there."""
@@ -240,7 +269,7 @@ class Living:
         failed = self.failed.warnings() if self.failed else []
         if self._jumped is not None and time.monotonic() < self._jumped[0] + _JUMP_TOLD_S:
             failed = [*failed, self._jumped[1]]
-        return [*self.tables.warnings, *consumers, *self._issuer_warnings(), *self._file_warnings(), *failed]
+        return [*self.tables.warnings, *consumers, *self._issuer_warnings(), *self._file_warnings(), *self.contexts.warnings(), *failed]
 
     def _file_warnings(self) -> list[str]:
         files = (self.certificates, self.lists, self.towards, self.databases)

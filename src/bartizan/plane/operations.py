@@ -15,6 +15,7 @@ from bartizan.identity.operators import Operators
 from bartizan.model.edits import digests
 from bartizan.model.snapshot import Key, Snapshot
 from bartizan.plane.changed import changed
+from bartizan.plane.contexts import Contexts
 from bartizan.plane.declaring import Declaring
 from bartizan.plane.desk import Desk, Wanted
 from bartizan.plane.keys import Keys
@@ -63,12 +64,17 @@ class Operations:
     def __post_init__(self) -> None:
         self.named = Named(self.desk, self.living, self.publisher)
         self.keys = Keys(self.desk, self.living, lambda: self.declaring.declared)
-        self.trials = Trials(self.desk, self.store, self.files, self.folder, self.active, self.newest, changed)
+        self.trials = Trials(self.desk, self.store, self.files, self.folder, self.active, self.newest, changed, self.contexts.context.fresh)
 
     @property
     def brakes(self) -> Brakes:
         """The emergency brakes."""
         return self.living.brakes
+
+    @property
+    def contexts(self) -> Contexts:
+        """What context sources say."""
+        return self.living.contexts
 
     @property
     def rollout(self) -> Rollout | None:

@@ -32,6 +32,7 @@ CONTROL = (
     Sealed("brakes.journal", "journal", "brakes"),
     Sealed("fleet.journal", "journal", "fleet"),
     Sealed("unnoted.journal", "journal", "unnoted"),
+    Sealed("context.sealed", "whole", "context"),
     Sealed("signing.key", "whole", "signing-key"),
     Sealed("release.key", "whole", "signing-key"),
     Sealed("fleet.authority", "whole", "fleet authority"),

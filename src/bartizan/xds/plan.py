@@ -6,7 +6,7 @@ from bartizan.xds.release import CLUSTER, ENDPOINTS, EXTENSION, SECRET, Resource
 
 GATE = "gate"
 _TOWARDS = "towards/"
-_AHEAD = ("lists", "limits/", "places", "principal")
+_AHEAD = ("lists", "limits/", "places", "principal", "context")
 Key = tuple[str, str]
 """Type URL and name."""
 

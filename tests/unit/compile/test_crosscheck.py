@@ -48,6 +48,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
         "kind: Consumer\nname: beta\ncredentials: [{certificate: {ca: partners, san: spiffe://a}}]\n",
         "kind: Consumer\nname: beta\ncredentials: [{certificate: {ca: others, san: spiffe://b}}]\n",
     ),
+    "source": (
+        "",
+        "kind: ContextSource\nname: hr\nattributes: [level]\npush: true\n",
+        "kind: ContextSource\nname: hr\nattributes: [plan]\npush: true\nstale: {plan: gold}\n",
+    ),
     "issuer": (ISSUER, ISSUER + "attributes: {plan: plan}\n", ISSUER + "attributes: {level: level}\n", ""),
     "callers": (
         "kind: Authenticate\nname: callers\nany: [api_key]\n",

@@ -26,6 +26,7 @@ NAMES = (
     "block",
     "key",
     "secret",
+    "context",
     "token",
     "node",
     "schema",
