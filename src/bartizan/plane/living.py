@@ -86,7 +86,7 @@ class Living:
         if old is None or old.issuers != new.issuers:
             self.issuers.declare(new.issuers)
         now = time.time()
-        if self._refit(now) or old is None:
+        if self._refit(now, anew=old is None):
             self._base = self._numbers.next()
         elif touched := self.tables.touched(old.consumers, new.consumers):
             self.tables.rebuild(new, now, touched)
@@ -96,11 +96,11 @@ class Living:
         if self.failed is None or self.failed.rules != new.gateway.blocking:
             self.failed = FailedAttempts(new.gateway.blocking, self._folder / "blocks.json")
 
-    def _refit(self, now: float) -> bool:
-        """Has tables written with the fields that are to be told now, if they aren't. Whether that was so."""
+    def _refit(self, now: float, *, anew: bool = False) -> bool:
+        """Has tables written with the fields that are to be told now, if they aren't, or `anew`. Whether that was so."""
         if self._snapshot is None:
             return False
-        anew = self.contexts.declare(self._served, self._snapshot)
+        anew |= self.contexts.declare(self._served, self._snapshot)
         fields = self.contexts.fields(self._snapshot)
         same = self._written and list(self._written[0].items()) == list(fields.items())  # their order counts too
         if same and not anew:

@@ -80,15 +80,16 @@ def test_what_is_kept_of_many_addresses_is_bounded(lockout: Lockout, clock: Cloc
 
 
 MAY = {
+    "context": {"push"},
     "viewer": {"view"},
-    "editor": {"view", "edit"},
+    "editor": {"view", "edit", "push"},
     "approver": {"view", "approve"},
-    "admin": {"view", "edit", "approve", "administer"},
+    "admin": {"view", "edit", "approve", "administer", "push"},
 }
 
 
 def test_each_role_may_do_its_own_and_the_owner_of_the_folder_all() -> None:
-    everything = {"view", "edit", "approve", "administer"}
+    everything = {"view", "edit", "approve", "administer", "push"}
     assert set(MAY) == set(ROLES)
     for role in ROLES:
         caller = Caller("x", "192.0.2.1", Operator("tok_1", "x", role, 0.0, None))
