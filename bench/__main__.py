@@ -41,6 +41,7 @@ MUST: dict[str, float] = {
     "diff_wrong": 0,
     "rollback_ms_p99": 1000,
     "brake_ms_p99": 250,
+    "attribute_change_ms_p99": 1000,
     "wrong_answers_during_rollouts": 0,
     "shadow_active_latency_ratio": 1.10,
 }
@@ -116,6 +117,8 @@ def _of_releases(run: _Run) -> None:
         run.measure("propagation", lambda: fleet.propagation(folder / "fleet", effort))
     if run.wants("rollback", "brake"):
         run.measure("rollback and brake", lambda: rollouts.ways_back(folder / "back", effort))
+    if run.wants("attribute_change"):
+        run.measure("attribute_change", lambda: rollouts.attribute_changes(folder / "attributes", effort))
     if run.wants("wrong_answers_during_rollouts"):
         count = 10 if run.quick else 100
         run.measure("wrong_answers_during_rollouts", lambda: rollouts.rollouts_under_load(folder / "rollouts", count))

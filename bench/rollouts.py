@@ -56,13 +56,17 @@ class _Trio:
 
 
 @contextmanager
-def _trio(folder: Path, size: Size, releases: str = "") -> Iterator[_Trio]:
+def _trio(folder: Path, size: Size, releases: str = "", attributes: str = "", more: str = "") -> Iterator[_Trio]:
     port, upstream, door = free_port(), free_port(), free_port()
     folder.mkdir(parents=True, exist_ok=True)
     write_files(folder / "files", size, port, upstream, Tokens())
     if releases:
         file = folder / "files" / "gateway.yaml"
         file.write_text(file.read_text().replace("name: edge\n", f"name: edge\nreleases: {releases}\n", 1))
+    if more:
+        file = folder / "files" / "gateway.yaml"
+        file.write_text(file.read_text().replace("attributes: {", f"attributes: {{{attributes}, ", 1))
+        (folder / "files" / "more.yaml").write_text(more)
     keys = write_keys(folder / "state", size, folder)
     tokens = join_tokens(folder / "state", NODES - 1)
     with ExitStack() as stack:
@@ -92,6 +96,36 @@ def ways_back(folder: Path, effort: Effort) -> Figures:
         "brake_ms_p50": statistics.median(held),
         "brake_ms_p99": _p99(held),
     }
+
+
+_ON_CALL = """
+kind: ContextSource
+name: on-call
+attributes: [on_call]
+push: true
+max_age: 1h
+---
+kind: Authorize
+name: on-call
+target: {api: api-0000, paths: [/api-0000/on-call]}
+allow: principal.on_call
+"""
+
+
+def attribute_changes(folder: Path, effort: Effort) -> Figures:
+    """From the push of an attribute of one consumer, among 10,000 with 100,000 keys, until three real nodes decide by it."""
+    with _trio(folder, Size(keys=effort.keys), attributes="on_call: bool", more=_ON_CALL) as trio:
+        took = [_pushed(trio, one) for one in range(effort.edits)]
+    return {"attribute_change_ms_p50": statistics.median(took), "attribute_change_ms_p99": _p99(took)}
+
+
+def _pushed(trio: _Trio, number: int) -> float:
+    which = number // 2 * 37 % trio.size.consumers
+    ordered, value = time.monotonic(), number % 2 == 0
+    path = trio.size.path(0) + "/on-call"
+    waiting = _Later(lambda: trio.all_answer(path, _OK if value else _FORBIDDEN, trio.keys.texts[which]))
+    trio.call("PUT", f"/v1/context/on-call/subject?subject=consumer-{which:05}", {"attributes": {"on_call": value}})
+    return (waiting.result() - ordered) * 1000
 
 
 def _rolled_back(trio: _Trio, number: int) -> float:

@@ -264,6 +264,7 @@ class ControlPlane:
             "drift": standing.drift or self._not_taken or self.line.error,
             "loosened": standing.loosened,
             "warnings": [*self.knowing.warnings, *self.living.warnings()],
+            "context": self.living.contexts.all(),
             "blocked": told["blocked"],
             "brakes": [asdict(one) for one in told["brakes"]],
             "nodes": [{**asdict(node), "records": self.shipped(node.node_id)} for node in self.canary.nodes().values()],

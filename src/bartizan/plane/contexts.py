@@ -41,6 +41,7 @@ class Contexts:
         self._snapshot: Snapshot | None = None
         self._unkept = False
         """Something else than before was said, and isn't kept yet."""
+        self._unknown: dict[str, tuple[int, Snapshot | None, list[str]]] = {}
         self._entries: tuple[object, Mapping[str, str]] = ((), {})
 
     def declare(self, served: Sequence[Snapshot], live: Snapshot) -> bool:
@@ -112,7 +113,7 @@ class Contexts:
         """How it stands with one source, without what it says of anybody."""
         source, heard, now = self.source(name), self.context.heard[name], self.context.moment()
         pulled = self.pulling.sources.get(name)
-        strangers = list(unknown(heard.subjects, self._snapshot)) if self._snapshot is not None else []
+        strangers = self._strangers(name)
         return {
             "name": name,
             "way": "pull" if source.pull is not None else "file" if source.file is not None else "push",
@@ -121,7 +122,7 @@ class Contexts:
             "stale": source.stale if isinstance(source.stale, str) else "defaults",
             "subjects": len(heard.subjects),
             "unknown": len(strangers),
-            "unknown_first": sorted(strangers)[:_NAMED],
+            "unknown_first": strangers[:_NAMED],
             "said": heard.whole.at if heard.whole is not None else None,
             "age": round(heard.whole.age(now), 3) if heard.whole is not None else None,
             "counts": not heard.ended,
@@ -130,8 +131,17 @@ class Contexts:
             "etag": self.etag(name),
         }
 
+    def _strangers(self, name: str) -> list[str]:
+        """The subjects of whom nothing here is known, in order."""
+        known = self._unknown.get(name)
+        if known is None or known[0] != self.context.heard[name].version or known[1] is not self._snapshot:
+            found = sorted(unknown(self.context.heard[name].subjects, self._snapshot)) if self._snapshot is not None else []
+            known = self._unknown[name] = self.context.heard[name].version, self._snapshot, found
+        return known[2]
+
     def etag(self, name: str) -> str:
-        """Changes whenever the source says something else."""
+        """Changes whenever the source says something else. NotFound if there is none."""
+        self.source(name)
         return f'"{self.context.heard[name].version}"'
 
     def some(self, name: str, after: str, most: int) -> tuple[list[dict[str, Any]], bool]:
@@ -160,10 +170,13 @@ class Contexts:
     def _is_unknown(self, subject: str) -> bool:
         return self._snapshot is not None and any(unknown([subject], self._snapshot))
 
-    async def push_all(self, name: str, said: Mapping[str, Any]) -> dict[str, Any]:
-        """A source says all that it has to say. Returns when that is kept, and on its way to the nodes. Invalid with what is wrong."""
+    async def push_all(self, name: str, said: Mapping[str, Any], check: Callable[[], None]) -> dict[str, Any]:
+        """A source says all that it has to say. Returns when that is kept, and on its way to the nodes. Invalid with what is wrong. `check`
+        is called right before it is taken."""
         source = self._pushed(name)
         taken = await asyncio.to_thread(checked, said, source, self.context.types)
+        self._pushed(name)  # it may be declared otherwise by now
+        check()
         self._retell(self.context.take_all(name, taken))
         await self._file.keep()
         return self.told(name)

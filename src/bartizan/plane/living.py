@@ -88,7 +88,7 @@ class Living:
         now = time.time()
         if self._refit(now, anew=old is None):
             self._base = self._numbers.next()
-        elif touched := self.tables.touched(old.consumers, new.consumers):
+        elif old is not None and (touched := self.tables.touched(old.consumers, new.consumers)):
             self.tables.rebuild(new, now, touched)
             self._base = self._numbers.next()
         if any([self.certificates.declare(new), self.lists.declare(new)]):

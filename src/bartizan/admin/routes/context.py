@@ -1,6 +1,5 @@
 """Context from outside: what sources say of principals. They bring it here, each with a token that is good for nothing else."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -121,7 +120,7 @@ async def _note(plane: Plane, caller: Caller, name: str, **details: Any) -> None
 @router.get("/v1/context", operation_id="listContext", responses=documented())
 async def listed(plane: The, _: Viewer) -> list[Standing]:
     """How it stands with each source."""
-    return [Standing(**one) for one in await asyncio.to_thread(plane.contexts.all)]
+    return [Standing(**one) for one in plane.contexts.all()]
 
 
 @router.get("/v1/context/{name}", operation_id="getContext", responses=documented(404))
@@ -136,9 +135,9 @@ async def source(plane: The, name: Name, response: Response, _: Viewer, some: An
 async def put_all(plane: The, at: Annotated[At, Depends()], wanted: Whole, response: Response, caller: Speaker) -> Standing:
     """A source says all that it has to say: it holds within a second, without a new revision. The same again makes it young again."""
     _check(caller, at.name)
-    before = plane.contexts.told(at.name)["etag"]
+    before = plane.contexts.etag(at.name)
     at.check(before)
-    told = await plane.contexts.push_all(at.name, wanted.subjects)
+    told = await plane.contexts.push_all(at.name, wanted.subjects, lambda: at.check(plane.contexts.etag(at.name)))
     if told["etag"] != before:
         await _note(plane, caller, at.name, subjects=told["subjects"])
     response.headers["etag"] = told["etag"]
