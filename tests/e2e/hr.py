@@ -1,5 +1,6 @@
 """A real HTTP server that says who is who, as an HR system would: context sources fetch it."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ class Hr:
     async def answer(self, request: Request) -> Response:
         """What a source is told."""
         self.asked += 1
+        await asyncio.sleep(self.slow_s)
         if request.headers.get("authorization") != f"Bearer {self.token}":
             return Response(status_code=401)
         if self.status != 200:

@@ -15,9 +15,8 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from tests.certificates import authority
 from tests.e2e.agreement import agrees
-from tests.e2e.gateway import Gateway, TokenIssuer, upstream
+from tests.e2e.gateway import TokenIssuer, upstream
 from tests.e2e.hr import Hr, hr
 from tests.e2e.test_admin import Admin, administered
 from tests.e2e.test_remote import bartizan, good
@@ -480,9 +479,73 @@ async def test_policy_tests_give_context(world: World, tmp_path: Path) -> None:
     assert told.returncode == 1 and "Did you mean 'on_call'" in told.stdout + told.stderr
 
 
-async def test_a_replay_of_all_that_was_asked_agrees(world: World) -> None:
-    """But for what ends the control plane, the last test: what the others asked was recorded."""
-    await agrees(world.gw, judged=150)
+SMALL = """
+kind: Gateway
+name: edge
+listeners: [{name: web, address: "127.0.0.1:{port}"}]
+attributes: {plan: string}
+---
+{kind: Api, name: orders, paths: [/orders], upstream: "http://127.0.0.1:UPSTREAM"}
+---
+{kind: Consumer, name: acme, attributes: {plan: gold}}
+---
+{kind: Authenticate, name: callers, any: [api_key]}
+---
+{kind: Authorize, name: gold, allow: principal.plan == "gold"}
+"""
+EDGE = {
+    "kind": "Gateway",
+    "name": "edge",
+    "listeners": [{"name": "web", "address": "ADDRESS"}],
+    "attributes": {"plan": "string", "x": "bool"},
+}
+EXTRA = {"kind": "ContextSource", "name": "extra", "attributes": ["x"], "push": True}
+RULE = {"kind": "Authorize", "name": "x", "target": {"paths": ["/orders/x"]}, "allow": "!principal.x"}
+
+
+async def test_a_source_comes_by_the_api_and_goes_again(tmp_path: Path) -> None:
+    with upstream() as port:
+        async with administered(tmp_path, {"all.yaml": SMALL.replace("UPSTREAM", str(port))}) as admin:
+            ann = await admin.token(admin.first, "ann", "admin")
+            eve = await admin.token(ann, "eve", "editor")
+            gw, key = admin.gw, {"x-api-key": admin.gw.new_key("acme")[1]}
+
+            async def answers(path: str, status: int) -> None:
+                async def so() -> bool:
+                    return (await gw.get(path, headers=key)).status_code == status
+
+                await gw.eventually(so)
+
+            await answers("/orders", 200)
+            edge = json.loads(json.dumps(EDGE).replace("ADDRESS", f"127.0.0.1:{gw.port}"))
+            made = await admin.call("POST", "/v1/changes", ann, json={"put": [edge, EXTRA, RULE]})
+            assert made.status_code == 200, made.text
+            await answers("/orders/x", 403)
+            subject = {"params": {"subject": "acme"}, "json": {"attributes": {"x": False}}}
+            assert (await admin.call("PUT", "/v1/context/extra/subject", eve, **subject)).status_code == 200
+            await answers("/orders/x", 200)
+            await answers("/orders", 200)
+            for reaches in (
+                {"file": "/etc/hostname"},
+                {"pull": {"url": "http://127.0.0.1:1/"}},
+                {"pull": {"url": "http://169.254.169.254/"}},
+            ):
+                document = {**{name: value for name, value in EXTRA.items() if name != "push"}, **reaches}
+                answer = await admin.call("PUT", "/v1/resources/ContextSource/extra", eve, json=document)
+                assert (answer.status_code, answer.json()["type"]) == (403, "urn:bartizan:problem:reaches-inside"), answer.text
+            looser = await admin.call("PUT", "/v1/resources/ContextSource/extra", ann, json={**EXTRA, "stale": "keep"})
+            assert looser.json()["loosens"] == ["ContextSource/extra keeps values however old they are"]
+            back = await admin.call("POST", "/v1/rollback", ann, json={"to": made.json()["revision"], "reason": "a test"})
+            assert back.status_code == 200, back.text
+            await answers("/orders/x", 200)
+            back = await admin.call("POST", "/v1/changes", ann, json={"delete": ["ContextSource/extra", "Authorize/x"], "put": []})
+            assert back.status_code == 200, back.text
+
+            async def gone() -> bool:
+                return (await admin.call("GET", "/v1/context", ann)).json() == []
+
+            await gw.eventually(gone)
+            await answers("/orders/x", 200)
 
 
 async def test_without_a_control_plane_it_still_grows_old(world: World) -> None:
@@ -516,4 +579,6 @@ async def test_without_a_control_plane_it_still_grows_old(world: World) -> None:
     assert [await world.status(one) for one in ("fresh", "not-fresh")] == [403, 403]
 
 
-__all__ = ["Gateway", "authority"]
+async def test_a_replay_of_all_that_was_asked_agrees(world: World) -> None:
+    """The last test: what the others asked was recorded."""
+    await agrees(world.gw, judged=150)
