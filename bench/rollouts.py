@@ -113,8 +113,8 @@ allow: principal.on_call
 
 
 def attribute_changes(folder: Path, effort: Effort) -> Figures:
-    """From the push of an attribute of one consumer, among 10,000 with 100,000 keys, until three real nodes decide by it."""
-    with _trio(folder, Size(keys=effort.keys), attributes="on_call: bool", more=_ON_CALL) as trio:
+    """From the push of an attribute of one consumer, among 100,000 with a key each, until three real nodes decide by it."""
+    with _trio(folder, Size(keys=effort.keys, consumers=effort.keys), attributes="on_call: bool", more=_ON_CALL) as trio:
         took = [_pushed(trio, one) for one in range(effort.edits)]
     return {"attribute_change_ms_p50": statistics.median(took), "attribute_change_ms_p99": _p99(took)}
 
