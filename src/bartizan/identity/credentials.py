@@ -1,5 +1,6 @@
 """Who may call, as Envoy's tables: keys from the store and keys that consumers bring along, with their consumers' attributes."""
 
+import itertools
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -76,6 +77,8 @@ class Tables:
     _stamps: dict[Path, tuple[int, ...]] = field(default_factory=dict)
     _told: dict[tuple[str, tuple[str, ...]], tuple[Consumer, tuple[str, str]]] = field(default_factory=dict)
     """Consumers and the scopes of keys, with the identity as the tables tell it."""
+    _scopes: set[tuple[str, ...]] = field(default_factory=set)
+    """All scopes of keys that are in there."""
     _attributes: Mapping[str, str] = field(default_factory=dict)
     """The declared ones, for which that holds."""
     _timed: Timed = field(default_factory=Timed)
@@ -96,7 +99,8 @@ class Tables:
             self._stamps = files
         fields = snapshot.gateway.attributes if self.fields is None else self.fields
         if list(self._attributes.items()) != list(fields.items()):  # their order counts too
-            self._attributes, self._told = fields, {}
+            self._attributes = fields
+            self.forget()
         held = self.store.live(now, tuple(wanted))
         records = [*(one for one in held if one.id not in self.braked), *brought]
         made = tables(records, lambda name, scopes: self._identity(snapshot.consumers.get(name), scopes), wanted)
@@ -109,6 +113,7 @@ class Tables:
         if known is None or known[0] is not consumer:
             made = identity(view(consumer).beside(self.context(consumer.name)).scoped(scopes), self._attributes)
             known = self._told[consumer.name, scopes] = (consumer, made)
+            self._scopes.add(scopes)
         return known[1]
 
     def turned(self, now: float) -> frozenset[str]:
@@ -125,11 +130,12 @@ class Tables:
 
     def forget(self) -> None:
         """Whatever is told of consumers is told anew by the next `rebuild`."""
-        self._told = {}
+        self._told, self._scopes = {}, set()
 
     def retold(self, consumers: Mapping[str, Consumer], names: Collection[str]) -> frozenset[str]:
         """The shards of consumers of whom context sources say something else."""
-        self._told = {who: told for who, told in self._told.items() if who[0] not in names}
+        for who in itertools.product(names, self._scopes):
+            self._told.pop(who, None)
         there = [consumers[name] for name in names if name in consumers]
         return self._shards_of(there, {one.name for one in there}) if there else frozenset()
 
