@@ -78,6 +78,8 @@ class Context:
         self.sources: Mapping[str, ContextSource] = {}
         self.types: Mapping[str, str] = {}
         """The attributes that the Gateway declares."""
+        self.tellers: Mapping[str, str] = {}
+        """The source that tells each attribute."""
         self.changes = 0
         """How often anything here has changed, renewals too."""
 
@@ -85,13 +87,15 @@ class Context:
         """Now, or so many seconds ago."""
         return Moment(round(self._now() - ago, 3), self._running() - ago)
 
-    def declare(self, sources: Mapping[str, ContextSource], types: Mapping[str, str]) -> None:
-        """The sources that there are now, and the attributes with their types. What others said is forgotten."""
+    def declare(self, sources: Mapping[str, ContextSource], types: Mapping[str, str], tellers: Mapping[str, str] | None = None) -> None:
+        """The sources that there are now, and the attributes with their types. What others said is forgotten. `tellers`: the source of each
+        attribute, if one revision follows on another in which it was told by another source."""
         for name in self.heard.keys() - sources.keys():
             del self.heard[name]
         for name in sources:
             self.heard.setdefault(name, Heard())
         self.sources, self.types = sources, types
+        self.tellers = {name: one.name for one in sources.values() for name in one.attributes} if tellers is None else tellers
         self.changes += 1
 
     def take_all(self, name: str, said: Mapping[str, Values], ago: float = 0.0) -> frozenset[str]:
@@ -185,9 +189,9 @@ class Context:
         return found
 
     def _fitting(self, values: Mapping[str, Any], source: ContextSource) -> Iterator[tuple[str, Any]]:
-        """What was said of attributes that the source still tells, and that are still of that type."""
+        """What was said of attributes that this source tells, and no other, and that are still of that type."""
         for name, value in values.items():
-            if name in source.attributes and has_type(value, self.types.get(name, "")):
+            if self.tellers.get(name) == source.name and has_type(value, self.types.get(name, "")):
                 yield name, value
 
     def dump(self) -> bytes:

@@ -49,10 +49,11 @@ class Contexts:
         something else."""
         several = tuple(served) or (live,)
         sources, types = _sources(several), {name: kind for one in reversed(several) for name, kind in one.gateway.attributes.items()}
+        tellers = {name: source for one in reversed(several) for name, source in one.contextual().items()}
         self._snapshot = live
-        if (sources, types) == (self.context.sources, self.context.types):
+        if (sources, types, tellers) == (self.context.sources, self.context.types, self.context.tellers):
             return False
-        self.context.declare(sources, types)
+        self.context.declare(sources, types, tellers)
         self.pulling.declare(sources, types)
         return True
 

@@ -101,6 +101,17 @@ def test_what_is_served_says_which_sources_there_are(rig: Rig) -> None:
     assert rig.contexts.declare((files,), files) is True and rig.contexts.all() == []
 
 
+async def test_an_attribute_that_goes_to_another_source_is_told_by_that_one_alone(rig: Rig) -> None:
+    """Else what the one said would count by the age of the other."""
+    before, after = declared(), declared((SOURCE % "").replace("hr", "mdm"))
+    await rig.contexts.push_all("hr", {"acme": {"on_call": True}}, fine)
+    assert rig.contexts.declare((after, before), after)
+    await rig.contexts.push_all("mdm", {"acme": {}}, fine)
+    assert set(rig.contexts.context.of("acme")) == {"@hr", "@mdm"} and rig.contexts.context.fresh("acme") == {}
+    assert rig.contexts.declare((before, after), after)
+    assert rig.contexts.context.fresh("acme") == {"on_call": True}
+
+
 @pytest.mark.parametrize("told", ["it has said nothing yet", "counts no more"])
 async def test_what_needs_attention_is_told(rig: Rig, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if told == "counts no more":
