@@ -41,6 +41,8 @@ _SECRETS_POLL_S = 0.1
 _EVERY_S = 0.5
 _USES_EVERY_S = 10.0
 _JUMP_TOLD_S = 3600.0
+_MANY, _SOME = 100, 3
+"""Of so many subjects tables are told so many at a time."""
 
 
 class Living:
@@ -63,6 +65,8 @@ class Living:
         self._written: tuple[Mapping[str, str], ...] = ()
         """The fields that the tables are written with, and those before: nodes may still hold these."""
         self._served: tuple[Snapshot, ...] = ()
+        self._untold: set[str] = set()
+        """Shards whose tables don't tell yet what sources say of many."""
         self._braked: tuple[int, tuple[Brake, ...]] = (0, ())
         """The brakes that were taken last, with their generation: those of now may be others, by whomever and however soon after them."""
         self._folder = state
@@ -115,8 +119,19 @@ class Living:
     def _retell(self, subjects: frozenset[str]) -> None:
         """Context sources say something else of these, or the same anew."""
         if self._snapshot is not None and (touched := self.tables.retold(self._snapshot.consumers, subjects)):
-            self.tables.rebuild(self._snapshot, time.time(), touched)
+            if len(subjects) > _MANY:
+                self._untold |= touched
+            else:
+                self.tables.rebuild(self._snapshot, time.time(), touched)
         self.wake()
+
+    def _retell_some(self) -> None:
+        """Writes some of the tables that many subjects are in: what is revoked meanwhile needn't wait for all."""
+        if self._untold and self._snapshot is not None:
+            some = frozenset(sorted(self._untold)[:_SOME])
+            self._untold -= some
+            self.tables.rebuild(self._snapshot, time.time(), some)
+            self.wake()
 
     def now(self, compiled: Compiled, before: Compiled | None, candidate: Compiled | None = None, *, aside: bool = False) -> Live:
         """What holds now, as these policies need it. `before`: those that are served still; `candidate`: those on their way out. `aside`:
@@ -174,6 +189,7 @@ class Living:
             self.take_keys()
             self.brakes.poll()
             self.take_brakes()
+            self._retell_some()
             await asyncio.sleep(_KEYS_POLL_S)
 
     def take_brakes(self) -> None:
