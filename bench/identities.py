@@ -25,6 +25,19 @@ client_cas: {fleet: fleet.pem}
 """
 
 
+_ON_CALL = """kind: ContextSource
+name: on-call
+attributes: [on_call]
+push: true
+max_age: 1h
+---
+kind: Authorize
+name: on-call
+target: {api: api-0000, paths: [/api-0000/on-call]}
+allow: principal.on_call
+"""
+
+
 @dataclass(slots=True)
 class _Identities:
     """Three nodes, and the devices that come to their listener with TLS."""
@@ -90,21 +103,33 @@ class _Identities:
         made = self.trio.call("POST", "/v1/keys", {"consumer": f"consumer-{number:05}"})
         return (answered(self.trio.ports, self.trio.size.path(1), OK, {"x-api-key": made["key"]}) - ordered) * 1000
 
+    def changed(self, number: int) -> float:
+        """Milliseconds from the push of a consumer's attribute until the last of three nodes decides by it."""
+        trio, which, value = self.trio, number // 2 * 37, number % 2 == 0
+        told, path = {"x-api-key": trio.keys.texts[which]}, trio.size.path(0) + "/on-call"
+        ordered = time.monotonic()
+        waiting = Later(lambda: answered(trio.ports, path, OK if value else _FORBIDDEN, told))
+        trio.call("PUT", f"/v1/context/on-call/subject?subject=consumer-{which:05}", {"attributes": {"on_call": value}})
+        return (waiting.result() - ordered) * 1000
+
 
 def identities(folder: Path, effort: Effort, keys: int) -> Figures:
-    """`revocation_ms_p99`: a key, a token, a session, a consumer and a device in turn; `key_creation_ms_p99`."""
+    """`revocation_ms_p99`: a key, a token, a session, a consumer and a device in turn; `key_creation_ms_p99`; `attribute_change_ms_p99`:
+    of one consumer among all that have a key."""
     safe = [free_port() for _ in range(NODES)]
     root, fleet = authority("Web"), authority("Fleet")
     (folder / "files").mkdir(parents=True)
     root.server().save(folder / "files", "safe")
     (folder / "files" / "fleet.pem").write_bytes(fleet.pem)
     took: dict[str, list[float]] = {}
-    with three_nodes(folder, Size(keys=keys), safe=safe, more=_SAFE) as trio:
+    size, more = Size(keys=keys, consumers=keys), f"{_SAFE}---\n{_ON_CALL}"
+    with three_nodes(folder, size, safe=safe, more=("on_call: bool", more)) as trio:
         made = _Identities(trio, safe, root, fleet, folder)
         for number in range(max(4, effort.edits // 5)):
             for measure in (made.key, made.token, made.session, made.consumer, made.device):
                 took.setdefault(measure.__name__, []).append(measure(number))
         created = [made.created(number) for number in range(effort.edits)]
+        changed = [made.changed(number) for number in range(effort.edits)]
     every = [one for some in took.values() for one in some]
     return {
         "revocation_ms_p50": statistics.median(every),
@@ -112,6 +137,8 @@ def identities(folder: Path, effort: Effort, keys: int) -> Figures:
         **{f"revocation_{what}_ms_p50": statistics.median(some) for what, some in took.items()},
         "key_creation_ms_p50": statistics.median(created),
         "key_creation_ms_p99": _p99(created),
+        "attribute_change_ms_p50": statistics.median(changed),
+        "attribute_change_ms_p99": _p99(changed),
     }
 
 

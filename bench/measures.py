@@ -30,10 +30,11 @@ class Effort:
     seconds: int
     edits: int
     load_s: int
+    keys: int = 100_000
 
 
 FULL = Effort(rounds=7, seconds=3, edits=100, load_s=30)
-QUICK = Effort(rounds=3, seconds=1, edits=20, load_s=8)
+QUICK = Effort(rounds=3, seconds=1, edits=20, load_s=8, keys=20_000)
 
 
 @dataclass(slots=True)

@@ -47,8 +47,9 @@ class Trio:
 
 
 @contextmanager
-def three_nodes(folder: Path, size: Size, releases: str = "", safe: Sequence[int] = (), more: str = "") -> Iterator[Trio]:
-    """All three are there, and serve. `safe`: the ports of a listener of this name in each, and `more`: what else is declared, for it."""
+def three_nodes(folder: Path, size: Size, releases: str = "", safe: Sequence[int] = (), more: tuple[str, str] = ("", "")) -> Iterator[Trio]:
+    """All three are there, and serve. `safe`: the ports of a listener of this name in each; `more`: attributes that are declared beside the
+    others, and what else is."""
     tokens = Tokens()
     port, upstream, door = free_port(), free_port(), free_port()
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,10 +57,11 @@ def three_nodes(folder: Path, size: Size, releases: str = "", safe: Sequence[int
     if releases:
         file = folder / "files" / "gateway.yaml"
         file.write_text(file.read_text().replace("name: edge\n", f"name: edge\nreleases: {releases}\n", 1))
-    if more:
+    if safe:
         file = folder / "files" / "gateway.yaml"
         listener = f'{{name: safe, address: "127.0.0.1:{safe[0]}"}}'
-        file.write_text(file.read_text().replace("listeners: [", f"listeners: [{listener}, ", 1) + "---\n" + more)
+        text = file.read_text().replace("listeners: [", f"listeners: [{listener}, ", 1)
+        file.write_text(text.replace("attributes: {", f"attributes: {{{more[0]}, ", 1) + "---\n" + more[1])
     keys = write_keys(folder / "state", size, folder)
     joining = join_tokens(folder / "state", NODES - 1)
     with ExitStack() as stack:

@@ -124,6 +124,8 @@ class ControlPlane:
             "the rotation of records": self._bound_records,
             "the watch over certificates": self.living.watch_certificates,
             "the watch over databases of places": self.living.watch_databases,
+            "the fetching of context": self.living.contexts.pulling.run,
+            "the watch over context": self.living.contexts.watch,
             "the noting": self.noting.run,
         }
         async with asyncio.TaskGroup() as group:
@@ -265,6 +267,7 @@ class ControlPlane:
             "drift": standing.drift or self._not_taken or self.line.error,
             "loosened": standing.loosened,
             "warnings": [*self.knowing.warnings, *self.living.warnings()],
+            "context": self.living.contexts.all(),
             "blocked": told["blocked"],
             "brakes": [asdict(one) for one in told["brakes"]],
             "nodes": [{**asdict(node), "records": self.shipped(node.node_id)} for node in self.canary.nodes().values()],

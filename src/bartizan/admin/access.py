@@ -42,6 +42,11 @@ class Caller:
         """The team whose things alone may be changed; None: everybody's."""
         return self.operator.team if self.operator is not None else None
 
+    @property
+    def source(self) -> str | None:
+        """The context source that alone is spoken for; None: any."""
+        return self.operator.source if self.operator is not None else None
+
     def by(self, message: str = "", *, emergency: bool = False) -> By:
         """As the control plane is told who asks."""
         return By(self.name, message, self.origin, emergency, self.team)

@@ -118,6 +118,20 @@ def _public_app(plane: Plane) -> Starlette:
     return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)])
 
 
+def _of_context(sources: list[dict[str, Any]]) -> list[str]:
+    """How it stands with context sources."""
+    numbers = {
+        "bartizan_context_subjects": ("Subjects of whom a context source says something.", "subjects"),
+        "bartizan_context_stale_subjects": ("Subjects of whom nothing counts any more that a context source said.", "stale_subjects"),
+        "bartizan_context_age_seconds": ("How long ago a context source said all at once.", "age"),
+    }
+    lines = []
+    for name, (text, field) in numbers.items() if sources else ():
+        lines += [f"# HELP {name} {text}", f"# TYPE {name} gauge"]
+        lines += [f'{name}{{source="{one["name"]}"}} {one[field]}' for one in sources if one[field] is not None]
+    return lines
+
+
 def _own(status: dict[str, Any], envoy: bool) -> str:
     """Our own numbers in Prometheus' text format."""
     lines = [
@@ -140,4 +154,5 @@ def _own(status: dict[str, Any], envoy: bool) -> str:
     }
     for name, (kind, text, value) in numbers.items():
         lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}", f"{name} {value}"]
+    lines += _of_context(status["context"])
     return "\n".join(lines) + "\n"

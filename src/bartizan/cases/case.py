@@ -161,6 +161,10 @@ class Given(Declared):
     listener: str = Field(default="", description="The listener it comes to; by default the first.")
     at: Annotated[datetime | None, BeforeValidator(_moment)] = Field(default=None, description="When, with a zone; by default now.")
     device: Device | None = Field(default=None, description="What the caller calls with.")
+    context: dict[str, Any] = Field(
+        default_factory=dict,
+        description="What context sources say of who asks, by attribute. None is asked in a test: the rest is missing.",
+    )
 
     def over(self, shared: "Given") -> "Given":
         """This, with what it doesn't say itself taken from what is shared."""

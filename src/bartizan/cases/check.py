@@ -9,6 +9,7 @@ from bartizan.cases.case import Given
 from bartizan.cases.read import Found
 from bartizan.compile import Compiled
 from bartizan.identity.credentials import view
+from bartizan.model.attributes import attribute_problem, has_type
 from bartizan.model.consumer import Issuer
 from bartizan.model.problem import Place, Problem
 from bartizan.model.snapshot import Snapshot
@@ -77,6 +78,7 @@ def question_of(given: Given, snapshot: Snapshot) -> Question:
         ja4=given.device.ja4 if given.device else "",
         device=named,
         device_state=snapshot.devices[named].state if named else "pending",
+        context=given.context,
         place=given.source.place(),
     )
 
@@ -94,7 +96,7 @@ def _principal(given: Given, snapshot: Snapshot) -> Principal | None:
 
 
 def _problems(one: Found, known: _Known) -> Iterator[Problem]:
-    named = [*_caller(one, known), *_device(one, known), *_listener(one, known)]
+    named = [*_caller(one, known), *_device(one, known), *_context(one, known), *_listener(one, known)]
     yield from named
     yield from _refuser(one, known)
     for policy in one.case.shadow:
@@ -110,6 +112,21 @@ def _device(one: Found, known: _Known) -> Iterator[Problem]:
     device = one.given.device
     if device is not None and device.id is not None and device.id not in known.snapshot.devices:
         yield _unknown(one.place("given", "device", "id"), "Device", device.id, known.snapshot.devices)
+
+
+def _context(one: Found, known: _Known) -> Iterator[Problem]:
+    types = known.snapshot.gateway.attributes
+    contextual = known.snapshot.contextual()
+    for name, value in one.given.context.items():
+        at = one.place("given", "context", name)
+        if name not in contextual:
+            near = get_close_matches(name, contextual, n=1, cutoff=0.5)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Sources tell: {', '.join(sorted(contextual)) or 'nothing'}."
+            yield Problem(at, "attribute-undeclared", f"no ContextSource tells the attribute {name!r}", hint)
+        elif not has_type(value, types[name]):
+            yield Problem(at, "attribute-type", f"the attribute {name!r} is declared as a {types[name]}")
+        elif wrong := attribute_problem(value):
+            yield Problem(at, "attribute-value", f"the attribute {name!r} {wrong}")
 
 
 def _caller(one: Found, known: _Known) -> Iterator[Problem]:

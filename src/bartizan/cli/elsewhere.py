@@ -97,4 +97,6 @@ def _asked(read: argparse.Namespace) -> dict[str, Any]:
         asked["claims"] = question.claims_of(read)
     if read.place:
         asked["place"] = dict(question.place_of(read))
+    if read.context is not None:
+        asked["context"] = question.context_of(read)
     return asked

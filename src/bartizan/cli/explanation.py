@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from bartizan.cli.output import painted, printable, say
 from bartizan.telemetry.decision import Decision, Verdict, decision_of
@@ -34,6 +36,7 @@ class Explanation(Explained):
             yield f"  {name} = {value if value not in (None, '') else absent}"
         for name, value in (found.get("place") or {}).items():
             yield f"  source.{name} = {value if value not in (None, '') else absent}"
+        yield from _context_lines(found)
         yield from _verdict_lines(decision.verdicts)
         yield from self.remedies()
         for note in self.notes:
@@ -44,6 +47,16 @@ class Explanation(Explained):
         answered = decision.refused or not self.hypothetical
         status = f" with {self.record.get('status', 'no answer')}" if answered else ""
         return would + (painted("refused", "red") if decision.refused else painted("let through", "green")) + status
+
+
+def _context_lines(found: Any) -> Iterator[str]:
+    """How old what context sources say was then."""
+    for source, said in (found.get("context") or {}).items():
+        if said == "stale":
+            yield f"  ContextSource/{source}: what it said of the caller was stale"
+        elif said:
+            age = datetime.fromisoformat(found["time"]).timestamp() - float(said)
+            yield f"  ContextSource/{source}: said {max(0.0, age):.0f} s before"
 
 
 def _verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:

@@ -40,6 +40,9 @@ def arguments(parser: argparse.ArgumentParser) -> tuple[str, ...]:
         group.add_argument("--at", type=moment, metavar="TIME", help="when, as 2026-11-23T09:00:00+01:00 (default: now)"),
         group.add_argument("--source", type=_address, metavar="ADDRESS", help="the caller's address (default: 127.0.0.1)"),
         group.add_argument("--place", action="append", metavar="NAME=VALUE", help="what a database tells, as country=DE; may be repeated"),
+        group.add_argument(
+            "--context", action="append", metavar="NAME=VALUE", help="what a context source says of the caller; may be repeated"
+        ),
         group.add_argument("--listener", metavar="NAME", help="the listener it comes to (default: the first)"),
     ]
     return tuple(one.dest for one in added)
@@ -62,7 +65,7 @@ def question_of(read: argparse.Namespace) -> Callable[[Snapshot], Question]:
             raise ValueError(f"--{one} goes with --{other}")
     if read.ca is not None and read.san is None and read.fingerprint is None:
         raise ValueError("--ca goes with --san or --fingerprint")
-    headers, claims, place = headers_of(read), claims_of(read), place_of(read)
+    headers, claims, place, context = headers_of(read), claims_of(read), place_of(read), context_of(read)
 
     def asked(snapshot: Snapshot) -> Question:
         return Question(
@@ -77,6 +80,7 @@ def question_of(read: argparse.Namespace) -> Callable[[Snapshot], Question]:
             size=read.size or 0,
             device=read.device or "",
             device_state=_device_state(read.device, snapshot),
+            context=context or {},
             place=place,
         )
 
@@ -98,6 +102,13 @@ def headers_of(read: argparse.Namespace) -> tuple[tuple[str, str], ...]:
 def claims_of(read: argparse.Namespace) -> dict[str, Claim]:
     """The claims that are given. ValueError."""
     return {name: _claim(text) for name, text in (_split(text, "=", "--claim", "name=value") for text in read.claim or ())}
+
+
+def context_of(read: argparse.Namespace) -> dict[str, Claim] | None:
+    """What context sources say, as it is given; None if nothing is. ValueError."""
+    if read.context is None:
+        return None
+    return {name: _claim(text) for name, text in (_split(text, "=", "--context", "name=value") for text in read.context)}
 
 
 def place_of(read: argparse.Namespace) -> tuple[tuple[str, str], ...]:

@@ -5,10 +5,10 @@ from difflib import get_close_matches
 from typing import Any
 
 from bartizan.compile.client_certificates import certificate_problems, device_problems
+from bartizan.compile.contextual import consumer_problems, context_problems
 from bartizan.compile.teams import team_problems
 from bartizan.condition import Schema
-from bartizan.condition.schema import LISTS
-from bartizan.model.attributes import RESERVED, attribute_problem
+from bartizan.model.attributes import RESERVED, attribute_problem, has_type
 from bartizan.model.consumer import Consumer
 from bartizan.model.gateway import Gateway
 from bartizan.model.problem import Problem
@@ -19,7 +19,7 @@ from bartizan.policies.tls import Tls
 
 def cross_problems(snapshot: Snapshot, before: Snapshot | None = None) -> Iterator[Problem]:
     """Everything that is wrong between resources. What was good in `before`, and depends on nothing that changed, is good still."""
-    same_frame = before is not None and before.gateway == snapshot.gateway and before.files == snapshot.files
+    same_frame = before is not None and _frame(before) == _frame(snapshot)
     good = before if same_frame else None
     at_home = good is not None and _named(good) == _named(snapshot)
     yield from _policy_problems(snapshot, good, at_home)
@@ -28,10 +28,12 @@ def cross_problems(snapshot: Snapshot, before: Snapshot | None = None) -> Iterat
         for name, consumer in snapshot.consumers.items():
             if known.get(name) is not consumer:
                 yield from _attribute_problems(consumer, snapshot)
+                yield from consumer_problems(consumer, snapshot)
     if not at_home:
         yield from _undeclared_attributes(snapshot)
         yield from certificate_problems(snapshot, _cas(snapshot))
         yield from device_problems(snapshot)
+        yield from context_problems(snapshot)
         yield from team_problems(snapshot)
 
 
@@ -55,6 +57,11 @@ def _policy_problems(snapshot: Snapshot, good: Snapshot | None, at_home: bool) -
                 yield from _own_problems(policy, snapshot, schema)
             yield from _faults(policy.misfits(snapshot), resource)
             yield from _dangling(policy, resource, known)
+
+
+def _frame(snapshot: Snapshot) -> tuple[object, ...]:
+    """What all that is declared is checked against."""
+    return snapshot.gateway, snapshot.files, snapshot.contexts
 
 
 def _named(snapshot: Snapshot) -> tuple[object, ...]:
@@ -134,19 +141,9 @@ def _attribute_problems(consumer: Consumer, snapshot: Snapshot) -> Iterator[Prob
         declared = snapshot.gateway.attributes.get(name)
         if declared is None:
             yield _undeclared(resource, ("attributes", name), name, snapshot.gateway)
-        elif not _has_type(value, declared):
+        elif not has_type(value, declared):
             yield Problem(resource.place(("attributes", name)), "attribute-type", f"the attribute {name!r} is declared as a {declared}")
         elif wrong := attribute_problem(value):
             yield Problem(resource.place(("attributes", name)), "attribute-value", f"the attribute {name!r} {wrong}")
     if wrong := attribute_problem(list(consumer.groups)):
         yield Problem(resource.place(("groups",)), "attribute-value", f"the list of groups {wrong}")
-
-
-def _has_type(value: Any, declared: str) -> bool:
-    if declared == "bool":
-        return isinstance(value, bool)
-    if declared == "number":
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if declared in LISTS:
-        return isinstance(value, list) and all(isinstance(item, str) for item in value)
-    return isinstance(value, str)

@@ -60,7 +60,7 @@ def _connections(listener: Listener, snapshot: Snapshot, policies: list[Any]) ->
         "http_filters": [*(one for policy in policies for one in policy.filters(listener)), *_filters(gateway)],
         "early_header_mutation_extensions": [_early(gateway, tls=bool(policies))],
         "local_reply_config": local_replies(gateway),
-        "access_log": access_logs(gateway, tls=bool(policies), bound=bool(bindings(snapshot.policies))),
+        "access_log": access_logs(gateway, tls=bool(policies), bound=bool(bindings(snapshot.policies)), sources=sorted(snapshot.contexts)),
         "access_log_options": {"access_log_flush_interval": {"seconds": names.OPEN_EVERY_S}},
         "normalize_path": {"value": True},
         "merge_slashes": True,
@@ -166,6 +166,8 @@ def _filters(gateway: Gateway) -> list[Any]:
         discovered(names.PROOFS, [f"{_HTTP}.composite.v3.Composite"]),  # a proof that a token is its caller's own, or 401
         discovered(names.PLACES, []),  # where it comes from, if some database tells
         discovered(names.PRINCIPAL_FILTER, [f"{_HTTP}.header_to_metadata.v3.Config"]),  # one principal, whatever the credential
+        discovered(names.SUBJECTS, []),  # what context sources say of principals that are no consumers
+        discovered(names.CONTEXT, []),  # what they say counts only where it isn't stale
         discovered(names.BRAKES, [f"{_HTTP}.rbac.v3.RBAC"]),  # consumers that an operator stops, whatever the policies say
         discovered(names.IP_LISTS, [f"{_HTTP}.composite.v3.Composite"]),  # big lists of networks, once
         fixed(names.POLICIES, _default_deny()),  # the route's own policies: one revision; a route that brings none is closed

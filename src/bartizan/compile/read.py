@@ -13,13 +13,14 @@ from bartizan.compile.crosscheck import cross_problems
 from bartizan.lib.yaml import Document, YamlError, documents
 from bartizan.model.api import Api
 from bartizan.model.consumer import Consumer, Issuer
+from bartizan.model.context import ContextSource
 from bartizan.model.device import Device
 from bartizan.model.gateway import Gateway
 from bartizan.model.problem import Place, Problem
 from bartizan.model.snapshot import Key, Resource, Share, Snapshot, share_of, snapshot_of
 from bartizan.policies import KINDS, PolicyKind
 
-_ALL: tuple[type[BaseModel], ...] = (Gateway, Api, Consumer, Issuer, Device, *KINDS)
+_ALL: tuple[type[BaseModel], ...] = (Gateway, Api, Consumer, Issuer, Device, ContextSource, *KINDS)
 TYPES: Mapping[str, type[BaseModel]] = {one.model_fields["kind"].default: one for one in _ALL}
 
 

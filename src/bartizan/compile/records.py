@@ -3,6 +3,7 @@
 What isn't there is empty or left out.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from bartizan.condition.schema import DEVICE
@@ -146,10 +147,12 @@ def _log(path: str, fields: dict[str, Any], only: dict[str, Any]) -> dict[str, A
     return {**log, "filter": only}
 
 
-def access_logs(gateway: Gateway, *, tls: bool, bound: bool = False) -> list[dict[str, Any]]:
+def access_logs(gateway: Gateway, *, tls: bool, bound: bool = False, sources: Sequence[str] = ()) -> list[dict[str, Any]]:
     """The record of every request to a listener with or without TLS; apart the failed attempts to authenticate, and the open streams.
-    `bound`: tokens may be bound to something."""
+    `bound`: tokens may be bound to something; `sources`: the context sources, of which is told when they said what counted."""
     fields = {**_fields(gateway), **(_TLS if tls else {}), **({"bound": _principal("bound")} if bound else {})}
+    if sources:
+        fields["context"] = {name: _metadata("DYNAMIC_METADATA", names.CONTEXT_AGES, name, ":32") for name in sources}
     return [
         _log(REQUESTS, fields, _all(_told_while_open(False), _noted(False))),
         _log(REQUESTS, {**fields, **_SHADOWS}, _all(_noted(True), _told_while_open(False))),

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from bartizan.lib.yaml import Path
 from bartizan.model.api import Api
+from bartizan.model.context import Pull
 from bartizan.model.fields import SecretRef
 from bartizan.model.named import OWN, Destination, Grant, Use
 from bartizan.model.problem import Problem
@@ -12,6 +14,7 @@ from bartizan.model.snapshot import Resource, Snapshot
 from bartizan.policies.login import Login
 from bartizan.policies.tls import Tls
 
+_PORTS = {"https": 443, "http": 80}
 Grants = Mapping[tuple[str | None, str], Grant]
 """By team and name: each team has names of its own, so nobody can find out by trying which ones another has."""
 
@@ -37,15 +40,22 @@ def use_of(api: Api) -> Use:
     return Use(api.team, tuple(sorted({Destination(one.host, one.port) for one in api.upstream.endpoints})))
 
 
+def use_of_pull(pull: Pull) -> Use:
+    """What a context source uses a secret for: it is sent to where its values are fetched."""
+    parts = urlsplit(pull.url)
+    return Use(None, (Destination(parts.hostname or "", parts.port or _PORTS[parts.scheme]),))
+
+
 def references(snapshot: Snapshot) -> Iterator[Reference]:
     """Every reference to a named secret. Only an API has a team. Its upstream is a destination, and so are an issuer's introspection
-    endpoint and the token endpoint of a Login; all else goes nowhere."""
+    endpoint, the token endpoint of a Login, and where a source's values are fetched; all else goes nowhere."""
     yield from towards(snapshot)
     for consumer in snapshot.consumers.values():
         for at, credential in enumerate(consumer.credentials):
             if credential.api_key is not None and credential.api_key.secret is not None:
                 yield Reference(consumer.kind, consumer.name, ("credentials", at, "api_key", "secret"), credential.api_key.secret, OWN)
     yield from _of_listeners_and_issuers(snapshot)
+    yield from _of_sources(snapshot)
 
 
 def towards(snapshot: Snapshot) -> Iterator[Reference]:
@@ -68,6 +78,13 @@ def _of_listeners_and_issuers(snapshot: Snapshot) -> Iterator[Reference]:
             yield from _of_listener(policy)
         elif isinstance(policy, Login) and policy.client_secret.secret is not None:
             yield Reference(policy.kind, policy.name, ("client_secret", "secret"), policy.client_secret.secret, policy.use)
+
+
+def _of_sources(snapshot: Snapshot) -> Iterator[Reference]:
+    for source in snapshot.contexts.values():
+        pull = source.pull
+        if pull is not None and pull.authorization is not None and pull.authorization.secret is not None:
+            yield Reference(source.kind, source.name, ("pull", "authorization", "secret"), pull.authorization.secret, use_of_pull(pull))
 
 
 def _of_listener(tls: Tls) -> Iterator[Reference]:

@@ -8,6 +8,7 @@ from bartizan.compile import Compiled, compile
 from bartizan.compile.routes import Scope
 from bartizan.envoy import names
 from bartizan.model.api import Api
+from bartizan.model.context import ContextSource
 from bartizan.model.gateway import Gateway
 from bartizan.model.snapshot import LIVE_KINDS, Snapshot
 from bartizan.policies import PolicyKind
@@ -83,7 +84,7 @@ def _framing(value: object) -> object:
         case Protect():
             bounds = (value.headers, value.url, value.timeouts)
             return bounds if value.mode == "enforce" and any(bounds) else None
-        case Cors():
+        case Cors() | ContextSource():
             return value
         case PolicyKind() if value.of_listener:
             return value

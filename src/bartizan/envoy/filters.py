@@ -148,10 +148,10 @@ def chain_of(filters: Sequence[Any], on_websocket: Sequence[Any] | None = None) 
     `on_websocket`: the ones to run instead where a WebSocket is opened. (A filter of the chain can't choose for itself: Envoy takes
     no composite within a route's.)
     """
-    matcher = always(_chain(filters))
+    matcher = always(execute_all(filters))
     if on_websocket is not None:
         opened = header("upgrade", exact="websocket", ignore_case=True)
-        matcher = unless(opened, otherwise=_chain(filters), then=_chain(on_websocket))
+        matcher = unless(opened, otherwise=execute_all(filters), then=execute_all(on_websocket))
     return packed("envoy.extensions.filters.http.composite.v3.CompositePerRoute", matcher=matcher)
 
 
@@ -160,5 +160,7 @@ def execute(name: str, inner: Any) -> dict[str, Any]:
     return extension(name, message(_EXECUTE, typed_config=extension(name, inner)))
 
 
-def _chain(filters: Sequence[Any]) -> dict[str, Any]:
+def execute_all(filters: Sequence[Any]) -> dict[str, Any]:
+    """The composite filter's action: run these TypedExtensionConfigs, in order. (Of a chain of two that it is told to `execute`
+    as one filter, Envoy runs nothing, and says nothing.)"""
     return extension("chain", message(_EXECUTE, filter_chain={"typed_config": list(filters)}))

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
 from bartizan.errors import Conflict, Invalid, NotFound, TooMany, Unauthenticated
 from bartizan.identity.ledger import Ledger
-from bartizan.identity.operators import Role, check_name
+from bartizan.identity.operators import Of, Role, check_name
 from bartizan.secrets.envelope import Envelope
 from bartizan.secrets.sealed import Secret
 
@@ -129,7 +129,7 @@ class Accounts:
 
     def invite(self, name: str, role: Role, team: str | None) -> tuple[Account, Secret]:
         """Invites somebody, or anew: what they logged in with counts no more. Returns the invitation, which is shown this once."""
-        check_name(name, role, team)
+        check_name(name, role, Of(team))
         text = secrets.token_urlsafe(24)
         now = float(self._clock())
         with self._ledger.writing():

@@ -1,11 +1,14 @@
 """Who may call, as Envoy's tables: keys from the store and keys that consumers bring along, with their consumers' attributes."""
 
+import itertools
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bartizan.envoy.names import CERTIFICATE_KEY, certificate_key, fingerprint_key
+from bartizan.identity.context import NOTHING
 from bartizan.identity.key_record import KeyRecord
 from bartizan.identity.key_text import ALL_SHARDS, SHORTEST
 from bartizan.identity.keys import KeyStore
@@ -67,9 +70,15 @@ class Tables:
     braked: frozenset[str] = frozenset()
     """The ids of keys that an operator stops for a while: they are in no table."""
     named: NamedSecrets | None = None
+    fields: Mapping[str, str] | None = None
+    """What tables tell of a consumer beside its id and groups, with the types; by default the attributes that the files declare."""
+    context: Callable[[str], Mapping[str, Any]] = field(default=lambda _: NOTHING)
+    """What context sources say of a consumer."""
     _stamps: dict[Path, tuple[int, ...]] = field(default_factory=dict)
     _told: dict[tuple[str, tuple[str, ...]], tuple[Consumer, tuple[str, str]]] = field(default_factory=dict)
     """Consumers and the scopes of keys, with the identity as the tables tell it."""
+    _scopes: set[tuple[str, ...]] = field(default_factory=set)
+    """All scopes of keys that are in there."""
     _attributes: Mapping[str, str] = field(default_factory=dict)
     """The declared ones, for which that holds."""
     _timed: Timed = field(default_factory=Timed)
@@ -88,8 +97,10 @@ class Tables:
         self.warnings = tuple(warnings)
         if wanted == ALL:
             self._stamps = files
-        if list(self._attributes.items()) != list(snapshot.gateway.attributes.items()):  # their order counts too
-            self._attributes, self._told = snapshot.gateway.attributes, {}
+        fields = snapshot.gateway.attributes if self.fields is None else self.fields
+        if list(self._attributes.items()) != list(fields.items()):  # their order counts too
+            self._attributes = fields
+            self.forget()
         held = self.store.live(now, tuple(wanted))
         records = [*(one for one in held if one.id not in self.braked), *brought]
         made = tables(records, lambda name, scopes: self._identity(snapshot.consumers.get(name), scopes), wanted)
@@ -100,8 +111,9 @@ class Tables:
             return None
         known = self._told.get((consumer.name, scopes))
         if known is None or known[0] is not consumer:
-            made = identity(view(consumer).scoped(scopes), self._attributes)
+            made = identity(view(consumer).beside(self.context(consumer.name)).scoped(scopes), self._attributes)
             known = self._told[consumer.name, scopes] = (consumer, made)
+            self._scopes.add(scopes)
         return known[1]
 
     def turned(self, now: float) -> frozenset[str]:
@@ -115,6 +127,17 @@ class Tables:
     def timed_warnings(self, now: float) -> list[str]:
         """Of consumers that live only for a time."""
         return list(self._timed.warnings(now))
+
+    def forget(self) -> None:
+        """Whatever is told of consumers is told anew by the next `rebuild`."""
+        self._told, self._scopes = {}, set()
+
+    def retold(self, consumers: Mapping[str, Consumer], names: Collection[str]) -> frozenset[str]:
+        """The shards of consumers of whom context sources say something else."""
+        for who in itertools.product(names, self._scopes):
+            self._told.pop(who, None)
+        there = [consumers[name] for name in names if name in consumers]
+        return self._shards_of(there, {one.name for one in there}) if there else frozenset()
 
     def touched(self, old: Mapping[str, Consumer], new: Mapping[str, Consumer]) -> frozenset[str]:
         """The shards that a change of these consumers touches."""

@@ -22,9 +22,10 @@ from bartizan.store import Note, Seal, Store
 from bartizan.store.model import canonical
 from bartizan.store.opening import HEAD
 
-Role: TypeAlias = Literal["viewer", "proposer", "editor", "approver", "admin"]
+Role: TypeAlias = Literal["context", "viewer", "proposer", "editor", "approver", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
-"""Each may do what those before it may, but for one thing: an approver changes nothing."""
+"""Each may do what those before it may, but for one thing: an approver changes nothing. Who is `context` is another system: it says
+what one context source has to say, and sees nothing."""
 FIRST = "first-token"
 _PREFIX = "bzt_"
 _UNDER = "operator/"
@@ -34,11 +35,12 @@ _FIRST_S = 3600.0
 _TAKEN = frozenset({"files", "rollout", "first", "control", "unknown"})
 """Names by which the audit log calls what isn't a person."""
 _MAY: dict[Role, frozenset[str]] = {
+    "context": frozenset({"push"}),
     "viewer": frozenset({"view"}),
     "proposer": frozenset({"view", "propose"}),
-    "editor": frozenset({"view", "propose", "edit"}),
+    "editor": frozenset({"view", "propose", "edit", "push"}),
     "approver": frozenset({"view", "approve"}),
-    "admin": frozenset({"view", "propose", "edit", "approve", "administer"}),
+    "admin": frozenset({"view", "propose", "edit", "approve", "administer", "push"}),
 }
 
 
@@ -59,10 +61,23 @@ class Operator:
     """The team whose things alone it may change; None: everybody's."""
     session: bool = False
     """It was given to somebody who logged in."""
+    source: str | None = None
+    """The context source that it speaks for, if it does nothing else."""
 
     def may(self, what: str) -> bool:
         """Whether its role allows this."""
         return what in _MAY[self.role]
+
+
+@dataclass(frozen=True, slots=True)
+class Of:
+    """Whose things alone a token is for."""
+
+    team: str | None = None
+    source: str | None = None
+
+
+EVERYBODY = Of()
 
 
 class Operators:
@@ -74,14 +89,14 @@ class Operators:
         self._seal = seal
         self._clock = clock
 
-    def new(self, name: str, role: Role, expires: float | None = None, *, team: str | None = None) -> tuple[Operator, Secret]:
+    def new(self, name: str, role: Role, expires: float | None = None, *, of: Of = EVERYBODY) -> tuple[Operator, Secret]:
         """Makes a token: what it is, and its text."""
-        check_name(name, role, team)
-        return self._made(Operator("", name, role, 0.0, expires, team=team))
+        check_name(name, role, of)
+        return self._made(Operator("", name, role, 0.0, expires, team=of.team, source=of.source))
 
     def session(self, name: str, role: Role, expires: float, *, team: str | None = None) -> tuple[Operator, Secret]:
         """Makes the token of somebody who has logged in."""
-        check_name(name, role, team)
+        check_name(name, role, Of(team))
         return self._made(Operator("", name, role, 0.0, expires, team=team, session=True))
 
     def _made(self, wanted: Operator) -> tuple[Operator, Secret]:
@@ -143,11 +158,9 @@ class Operators:
                 self.end(one.id)
         return len(held)
 
-    def exchange(
-        self, first: Operator, name: str, role: Role, expires: float | None, *, team: str | None = None
-    ) -> tuple[Operator, Secret]:
+    def exchange(self, first: Operator, name: str, role: Role, expires: float | None, *, of: Of = EVERYBODY) -> tuple[Operator, Secret]:
         """Makes a token with one that is good for that only, which ends."""
-        made = self.new(name, role, expires, team=team)
+        made = self.new(name, role, expires, of=of)
         try:
             self.end(first.id)
         except (NotFound, Conflict):
@@ -183,29 +196,34 @@ def _served_before(store: Store, state: Path) -> bool:
     return store.revisions.head() is not None or any((state / name).exists() for name in _OF_EARLIER)
 
 
-def check_name(name: str, role: str, team: str | None) -> None:
-    """Invalid if nobody can be called so, have this role, or be of this team."""
+def check_name(name: str, role: str, of: Of) -> None:
+    """Invalid if nobody can be called so, have this role, or be of this team or source."""
     if name in _TAKEN or name.startswith(("local:", "node:")):
         raise Invalid(f"The name {name!r} is taken: the audit log means something else by it.", code="token-invalid")
+    team = of.team
     if problem := text_problem(name):
         raise Invalid(f"The name of a token {problem}.", code="token-invalid")
     if role not in ROLES:
         raise Invalid(f"{role!r} is no role. Roles: {', '.join(ROLES)}.", code="token-invalid")
     if team is not None and not is_name(team):
         raise Invalid(f"{team!r} can't be a team.", code="token-invalid")
+    if (of.source is not None) != (role == "context") or (of.source is not None and (team is not None or not is_name(of.source))):
+        raise Invalid("A token with the role context, and no other, names the context source that it speaks for.", code="token-invalid")
     if team is not None and role == "admin":
         raise Invalid("An admin's token belongs to no team: what it may do reaches beyond one. Make an editor's.", code="token-invalid")
 
 
 def _told(one: Operator) -> dict[str, Any]:
     told = {"name": one.name, "role": one.role, "created": one.created, "expires": one.expires, "once": one.once}
-    return {**told, "team": one.team, **({"session": True} if one.session else {})}
+    own = {**({"source": one.source} if one.source is not None else {}), **({"session": True} if one.session else {})}
+    return {**told, "team": one.team, **own}
 
 
 def _operator(note: Note) -> Operator:
     kept: Any = note.value
     fields = {name: kept[name] for name in ("name", "role", "created", "expires", "once")}
-    return Operator(note.key.removeprefix(_UNDER), **fields, team=kept.get("team"), session=bool(kept.get("session")))
+    of = {"team": kept.get("team"), "source": kept.get("source"), "session": bool(kept.get("session"))}
+    return Operator(note.key.removeprefix(_UNDER), **fields, **of)
 
 
 def _has_ended(note: Note) -> bool:

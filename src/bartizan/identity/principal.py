@@ -18,13 +18,14 @@ Beside it stands where the request comes from, as databases tell it: `source.cou
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bartizan.compile import Compiled
 from bartizan.envoy import extension, message, names
 from bartizan.identity.table import PRINCIPAL_HEADER, fields_of, order_mark
 from bartizan.model.attributes import name_problem
+from bartizan.model.context import STAMP
 from bartizan.policies.tls import Tls
 
 NAMESPACE = "bartizan.principal"
@@ -87,29 +88,32 @@ class Wanted:
     """Those that what is on its way out declares: as a canary it may ask for them already."""
     places: Mapping[str, str] | None = None
     """What databases tell of places, with its types."""
+    contextual: Mapping[str, str] = field(default_factory=dict)
+    """The attributes that context sources tell, with the stamp of each one's source: they are lifted where it is known how old they are."""
 
 
-def principal_of(
-    compiled: Compiled,
-    before: Compiled | None,
-    generation: int,
-    candidate: Compiled | None = None,
-    written: tuple[Mapping[str, str], ...] = (),
-) -> bytes:
-    """The rules for what is compiled. What `before` asked for stays for as long as a request may meet a route or a table of it. What a
-    `candidate` asks for is noted too, so that the records tell what it would decide."""
+def wanted_of(
+    compiled: Compiled, before: Compiled | None, candidate: Compiled | None = None, written: tuple[Mapping[str, str], ...] = ()
+) -> Wanted:
+    """What has to be known for what is compiled. What `before` asked for stays for as long as a request may meet a route or a table of it.
+    What a `candidate` asks for is noted too, so that the records tell what it would decide."""
     served = (compiled, before) if before is not None else (compiled,)
     asking = (*served, candidate) if candidate is not None else served
-    gateway, issuers = compiled.snapshot.gateway, compiled.snapshot.issuers
-    wanted = Wanted(
+    return Wanted(
         frozenset().union(*(one.asked() for one in asking)),
         any(isinstance(policy, Tls) and policy.client_cas for one in served for policy in one.snapshot.policies),
-        served[-1].snapshot.gateway.attributes,
+        served[-1].snapshot.told(),
         written,
-        candidate.snapshot.gateway.attributes if candidate is not None else None,
+        candidate.snapshot.told() if candidate is not None else None,
         {name: kind for one in asking for name, kind in one.snapshot.gateway.places.told().items()},
+        {name: source.stamp for one in reversed(asking) for source in one.snapshot.contexts.values() for name in source.attributes},
     )
-    return principal_rules(gateway.attributes, {issuer.name: issuer.issuer for issuer in issuers.values()}, generation, wanted)
+
+
+def principal_of(compiled: Compiled, generation: int, wanted: Wanted) -> bytes:
+    """The rules for what is compiled."""
+    issuers = compiled.snapshot.issuers
+    return principal_rules(compiled.snapshot.told(), {issuer.name: issuer.issuer for issuer in issuers.values()}, generation, wanted)
 
 
 def principal_rules(attributes: Mapping[str, str], issuers: Mapping[str, str], generation: int = 0, wanted: Wanted | None = None) -> bytes:
@@ -119,17 +123,14 @@ def principal_rules(attributes: Mapping[str, str], issuers: Mapping[str, str], g
     """
     wanted = wanted or Wanted()
     for name in attributes:
-        if problem := name_problem(name):
+        if not name.startswith(STAMP) and (problem := name_problem(name)):
             raise ValueError(f"attribute {name!r} {problem}")
-    formerly = wanted.formerly or {}
-    # Routes of before may still ask for what is declared no more: missing, it could make a Deny not hold.
-    declared = {"groups": "list", **(wanted.coming or {}), **formerly, **attributes}
-    types = {name: kind for name, kind in declared.items() if wanted.asked is None or name in wanted.asked}
-    noted = {"header": _NEVER, "on_header_missing": {"metadata_namespace": NAMESPACE, "key": "generation", "value": str(generation)}}
-    keys = [*_key_rules(attributes, types)]
-    others = {order_mark(one): one for one in (*((formerly,) if formerly else ()), *wanted.written)}
-    for one in (one for mark, one in others.items() if mark != order_mark(attributes)):
-        keys += _key_rules(one, {name: kind for name, kind in types.items() if name == "groups" or one.get(name) == kind})
+    types = asked_types(attributes, wanted)
+    stamps = {stamp: "number" for name, stamp in wanted.contextual.items() if name in types}
+    types = {name: kind for name, kind in types.items() if name not in wanted.contextual}
+    noted = constant(NAMESPACE, "generation", str(generation))
+    keys = [_rule(PRINCIPAL_HEADER, "method", value="api_key")]
+    keys += lifted(attributes, {"id": "string", "key": "string", **types, **stamps}, wanted)
     certified = [*_certificate_rules(), *_shown_rules(wanted.asked)] if wanted.certificates else []
     if wanted.asked is None or "bound" in wanted.asked:
         # What isn't proven is refused behind this, whatever is noted.
@@ -142,12 +143,27 @@ def principal_rules(attributes: Mapping[str, str], issuers: Mapping[str, str], g
     return bytes(resource.SerializeToString(deterministic=True))
 
 
-def _key_rules(attributes: Mapping[str, str], types: Mapping[str, str]) -> Iterable[Rule]:
-    yield _rule(PRINCIPAL_HEADER, "method", value="api_key")
-    mark = order_mark(attributes)
-    for at, name in enumerate(fields_of(attributes)):
-        if name in {"id", "key", *types}:
-            yield _rule(PRINCIPAL_HEADER, name, rewrite=(_field(at, mark), r"\1"), number=types.get(name) == "number")
+def asked_types(attributes: Mapping[str, str], wanted: Wanted) -> dict[str, str]:
+    """The attributes that have to be known, and `groups`, with their types. Routes of before may still ask for what is declared no more:
+    missing, it could make a Deny not hold."""
+    declared = {"groups": "list", **(wanted.coming or {}), **(wanted.formerly or {}), **attributes}
+    asked = (name for name in declared if wanted.asked is None or name in wanted.asked)
+    return {name: declared[name] for name in asked if not name.startswith(STAMP)}
+
+
+def lifted(attributes: Mapping[str, str], types: Mapping[str, str], wanted: Wanted, header: str = PRINCIPAL_HEADER) -> Iterable[Rule]:
+    """What lifts fields of these types out of a consumer's entry in `header`, in whatever order tables may be written with."""
+    orders = {order_mark(one): one for one in (attributes, *((wanted.formerly,) if wanted.formerly else ()), *wanted.written)}
+    for mark, order in orders.items():
+        own = mark == order_mark(attributes)
+        for at, name in enumerate(fields_of(order)):
+            if name in types and (own or order.get(name, types[name]) == types[name]):
+                yield _rule(header, name, rewrite=(_field(at, mark), r"\1"), number=types[name] == "number")
+
+
+def constant(namespace: str, key: str, value: str) -> Rule:
+    """What notes this of every request."""
+    return {"header": _NEVER, "on_header_missing": {"metadata_namespace": namespace, "key": key, "value": value}}
 
 
 def _token_rules(types: Mapping[str, str], issuers: Mapping[str, str]) -> Iterable[Rule]:

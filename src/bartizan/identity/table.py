@@ -35,6 +35,13 @@ class ConsumerView:
     groups: tuple[str, ...] = ()
     attributes: Mapping[str, Value] = field(default_factory=dict)
 
+    def beside(self, said: Mapping[str, Any]) -> "ConsumerView":
+        """With what context sources say of it."""
+        if not said:
+            return self
+        told = {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
+        return replace(self, attributes={**self.attributes, **told})
+
     def scoped(self, scopes: tuple[str, ...]) -> "ConsumerView":
         """With these scopes instead of its own; with none, as it is."""
         return replace(self, attributes={**self.attributes, SCOPES: scopes}) if scopes else self

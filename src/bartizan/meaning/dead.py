@@ -168,7 +168,8 @@ def _world(snapshot: Snapshot) -> World:
 
 
 def _barely(person: Person, snapshot: Snapshot) -> Known | None:
-    return {**dict.fromkeys(DEVICE, UNKNOWN), **_who(person, snapshot)}
+    said = {} if person.sort == "anonymous" else dict.fromkeys(snapshot.contextual(), UNKNOWN)
+    return {**dict.fromkeys(DEVICE, UNKNOWN), **_who(person, snapshot), **said}
 
 
 def _who(person: Person, snapshot: Snapshot) -> Known:

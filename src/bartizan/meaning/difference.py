@@ -39,7 +39,7 @@ def _same_frame(before: Snapshot, after: Snapshot) -> bool:
 
     def frame(of: Snapshot) -> tuple[object, ...]:
         cas = [(policy.id, getattr(policy, "client_cas", None)) for policy in of.policies if getattr(policy, "client_cas", None)]
-        return of.gateway.attributes, of.gateway.api_keys, cas
+        return of.gateway.attributes, of.gateway.api_keys, cas, of.contexts
 
     return frame(before) == frame(after)
 

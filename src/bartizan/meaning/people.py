@@ -113,7 +113,11 @@ def known_of(person: Person, snapshot: Snapshot) -> Known | None:
             found = _certificate(person, snapshot)
         case _:
             found = _token(person, snapshot)
-    return {**dict.fromkeys(DEVICE, UNKNOWN), **found} if found is not None else None
+    if found is None:
+        return None
+    # What context sources say may be anything, and may be missing.
+    said = {} if person.sort == "anonymous" else dict.fromkeys(snapshot.contextual(), UNKNOWN)
+    return {**dict.fromkeys(DEVICE, UNKNOWN), **found, **said}
 
 
 def _consumer(person: Person, snapshot: Snapshot) -> Known | None:

@@ -7,6 +7,7 @@ could end a field, or hide in a header, may stand in a value: it is refused when
 import math
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import orjson
 
@@ -18,6 +19,7 @@ RESERVED = frozenset(("id", "key", "groups", "method", "issuer", "bound", "gener
 _LONGEST = 256  # characters of a text
 _LONGEST_LIST = 4096  # bytes of a list: Envoy silently drops a metadata value of 8 KB or more
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_LISTS = frozenset(("list", "words"))
 _LARGEST = 2**53  # beyond it, Envoy's numbers skip integers
 
 
@@ -33,6 +35,17 @@ def attribute_problem(value: object) -> str | None:
         case list() | tuple():
             return _list_problem(value)
     return "has to be a text, a number, true or false, or a list of texts"
+
+
+def has_type(value: Any, declared: str) -> bool:
+    """Whether a value, as JSON or YAML tells it, is of the type that its attribute is declared as."""
+    if declared == "bool":
+        return isinstance(value, bool)
+    if declared == "number":
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if declared in _LISTS:
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return isinstance(value, str)
 
 
 def name_problem(name: str) -> str | None:

@@ -9,13 +9,14 @@ from typing import Any, TypeAlias
 from bartizan.lib.yaml import Document, Path
 from bartizan.model.api import Api
 from bartizan.model.consumer import Consumer, Issuer
+from bartizan.model.context import ContextSource
 from bartizan.model.device import Device
 from bartizan.model.gateway import Gateway
 from bartizan.model.policy import Policy
 from bartizan.model.problem import Place
 
 Key = tuple[str, str]
-Declaration: TypeAlias = Gateway | Api | Consumer | Issuer | Device | Policy
+Declaration: TypeAlias = Gateway | Api | Consumer | Issuer | Device | ContextSource | Policy
 LIVE_KINDS = frozenset({"Consumer", "Issuer", "Device"})
 """Kinds that aren't part of a revision: who may call, and with what, is live data, with a generation of its own."""
 
@@ -63,10 +64,19 @@ class Snapshot:
     files: Mapping[str, bytes] = field(default_factory=dict)
     """The contents of files that policies name, by the name they use."""
     revision: str = ""
+    contexts: Mapping[str, ContextSource] = field(default_factory=dict)
 
     def resource(self, of: Declaration) -> Resource:
         """The resource of a declared value."""
         return self.resources[of.kind, of.name]
+
+    def contextual(self) -> dict[str, str]:
+        """The attributes that context sources tell, with the source of each."""
+        return {attribute: one.name for one in self.contexts.values() for attribute in one.attributes}
+
+    def told(self) -> dict[str, str]:
+        """What tables tell of a principal: the attributes with their types, and how old what a source says is."""
+        return {**self.gateway.attributes, **{one.stamp: "number" for one in self.contexts.values()}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,7 @@ class Share:
     consumers: Mapping[str, Consumer] = field(default_factory=dict)
     issuers: Mapping[str, Issuer] = field(default_factory=dict)
     devices: Mapping[str, Device] = field(default_factory=dict)
+    contexts: Mapping[str, ContextSource] = field(default_factory=dict)
     policies: tuple[Policy, ...] = ()
     lines: Mapping[str, str] = field(default_factory=dict)
     """What a revision's name is a hash of, by what these lines are sorted by."""
@@ -97,6 +108,7 @@ def share_of(resources: tuple[Resource, ...]) -> Share:
         {value.name: value for value in values if isinstance(value, Consumer)},
         {value.name: value for value in values if isinstance(value, Issuer)},
         {value.name: value for value in values if isinstance(value, Device)},
+        {value.name: value for value in values if isinstance(value, ContextSource)},
         tuple(value for value in values if isinstance(value, Policy)),
         {f"{one.kind}\0{one.name}": f"{one.kind}/{one.name}={one.digest}\n" for one in kept},
     )
@@ -109,6 +121,7 @@ def snapshot_of(shares: Iterable[Share], files: Mapping[str, bytes]) -> Snapshot
     consumers: dict[str, Consumer] = {}
     issuers: dict[str, Issuer] = {}
     devices: dict[str, Device] = {}
+    contexts: dict[str, ContextSource] = {}
     policies: list[Policy] = []
     gateways: list[Gateway] = []
     lines: dict[str, str] = {}
@@ -118,12 +131,14 @@ def snapshot_of(shares: Iterable[Share], files: Mapping[str, bytes]) -> Snapshot
         consumers.update(share.consumers)
         issuers.update(share.issuers)
         devices.update(share.devices)
+        contexts.update(share.contexts)
         policies += share.policies
         gateways += share.gateways
         lines.update(share.lines)
     if not gateways:
         raise ValueError("no Gateway")
-    return Snapshot(resources, gateways[0], apis, consumers, issuers, devices, tuple(policies), files, _revision(lines, files))
+    revision = _revision(lines, files)
+    return Snapshot(resources, gateways[0], apis, consumers, issuers, devices, tuple(policies), files, revision, contexts)
 
 
 def _revision(lines: Mapping[str, str], files: Mapping[str, bytes]) -> str:

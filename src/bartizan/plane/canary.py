@@ -73,7 +73,7 @@ class Canary:
             return
         if candidate is not None and candidate.snapshot.revision == self.candidate.snapshot.revision:
             self.candidate = candidate  # with the consumers and issuers of now
-        alive = self._living.now(self.candidate, served)
+        alive = self._living.now(self.candidate, served, aside=True)
         if not await self._publisher.bring(self.candidate, alive, time.perf_counter()):
             return
         for name in self.chosen:

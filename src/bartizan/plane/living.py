@@ -22,12 +22,13 @@ from bartizan.identity.keys import KeyStore
 from bartizan.identity.logins import Logins
 from bartizan.identity.named import FILE as SECRETS
 from bartizan.identity.named import NamedSecrets
-from bartizan.identity.principal import principal_of
+from bartizan.identity.principal import principal_of, wanted_of
 from bartizan.identity.revoked import Documents
 from bartizan.identity.towards import Towards
 from bartizan.lib.clock import Jumps
 from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
+from bartizan.plane.contexts import Contexts
 from bartizan.plane.nodes import release_key
 from bartizan.rollout.sequence import Sequence
 from bartizan.rollout.state import Live
@@ -42,6 +43,8 @@ _SECRETS_POLL_S = 0.1
 _EVERY_S = 0.5
 _USES_EVERY_S = 10.0
 _JUMP_TOLD_S = 3600.0
+_MANY, _SOME = 100, 3
+"""Of so many subjects tables are told so many at a time."""
 
 
 class Living:
@@ -59,10 +62,15 @@ class Living:
         self.towards = Towards(self.named)
         self.logins = Logins(base, self.named)
         self.databases = Databases(base, state)
+        self.contexts = Contexts(state, base, envelope, self.named, self._retell)
+        self.tables.context = self.contexts.context.of
         self.failed: FailedAttempts | None = None
         self._snapshot: Snapshot | None = None
         self._written: tuple[Mapping[str, str], ...] = ()
-        """The attributes that the tables are written with, and those before: nodes may still hold these."""
+        """The fields that the tables are written with, and those before: nodes may still hold these."""
+        self._served: tuple[Snapshot, ...] = ()
+        self._untold: set[str] = set()
+        """Shards whose tables don't tell yet what sources say of many."""
         self._braked: tuple[int, tuple[Brake, ...]] = (0, ())
         """The brakes that were taken last, with their generation: those of now may be others, by whomever and however soon after them."""
         self._folder = state
@@ -87,12 +95,9 @@ class Living:
             self.issuers.declare({name: one for name, one in new.issuers.items() if one.has_keys})
             self.asking.declare(new.issuers)
         now = time.time()
-        if old is None or list(old.gateway.attributes.items()) != list(new.gateway.attributes.items()):  # their order counts too
-            self.tables.braked = self._braked_keys(now)
-            self.tables.rebuild(new, now)
-            self._written = (new.gateway.attributes, *self._written)[:2]
+        if self._refit(now, anew=old is None):
             self._base = self._numbers.next()
-        elif touched := self.tables.touched(old.consumers, new.consumers):
+        elif old is not None and (touched := self.tables.touched(old.consumers, new.consumers)):
             self.tables.rebuild(new, now, touched)
             self._base = self._numbers.next()
         if any([self.certificates.declare(new), self.lists.declare(new)]):
@@ -100,19 +105,58 @@ class Living:
         if self.failed is None or self.failed.rules != new.gateway.blocking:
             self.failed = FailedAttempts(new.gateway.blocking, self._folder / "blocks.json")
 
-    def now(self, compiled: Compiled, before: Compiled | None, candidate: Compiled | None = None) -> Live:
-        """What holds now, as these policies need it. `before`: those that are served still; `candidate`: those on their way out."""
+    def _refit(self, now: float, *, anew: bool = False) -> bool:
+        """Has tables written with the fields that are to be told now, if they aren't, or `anew`. Whether that was so."""
+        if self._snapshot is None:
+            return False
+        anew |= self.contexts.declare(self._served, self._snapshot)
+        fields = self.contexts.fields(self._snapshot)
+        same = self._written and list(self._written[0].items()) == list(fields.items())  # their order counts too
+        if same and not anew:
+            return False
+        self.tables.braked, self.tables.fields = self._braked_keys(now), fields
+        self.tables.forget()
+        self.tables.rebuild(self._snapshot, now)
+        if not same:
+            self._written = (fields, *self._written)[:2]
+        return True
+
+    def _retell(self, subjects: frozenset[str]) -> None:
+        """Context sources say something else of these, or the same anew."""
+        if self._snapshot is not None and (touched := self.tables.retold(self._snapshot.consumers, subjects)):
+            if len(subjects) > _MANY:
+                self._untold |= touched
+            else:
+                self.tables.rebuild(self._snapshot, time.time(), touched)
+        self.wake()
+
+    def _retell_some(self) -> None:
+        """Writes some of the tables that many subjects are in: what is revoked meanwhile needn't wait for all."""
+        if self._untold and self._snapshot is not None:
+            some = frozenset(sorted(self._untold)[:_SOME])
+            self._untold -= some
+            self.tables.rebuild(self._snapshot, time.time(), some)
+            self.wake()
+
+    def now(self, compiled: Compiled, before: Compiled | None, candidate: Compiled | None = None, *, aside: bool = False) -> Live:
+        """What holds now, as these policies need it. `before`: those that are served still; `candidate`: those on their way out. `aside`:
+        it is for some nodes, beside those that all others are given."""
         moment = time.time()
-        generation = self._generation
-        principal = principal_of(compiled, before, generation, candidate, self._written)
+        served = tuple(one.snapshot for one in (compiled, before, candidate) if one is not None)
+        if not aside:
+            self._served = served
+            if self._refit(moment):
+                self._base = self._numbers.next()
+        generation, wanted = self._generation, wanted_of(compiled, before, candidate, self._written)
+        principal = principal_of(compiled, generation, wanted)
+        context = self.contexts.bodies(served, wanted, self._written[0] if self._written else compiled.snapshot.told())
         blocked = self.failed.blocked(moment) if self.failed else frozenset()
         braked = self.brakes.active(moment)
-        served = [one.snapshot for one in (compiled, before, candidate) if one is not None]
         self.databases.declare(one.gateway for one in served)
         pairs = {**self.certificates.bodies(), **self.towards.bodies(served), **self.logins.bodies(served)}
         tables, lists = dict(self.tables.bodies), self.lists.bodies()
         notes = {**self.notes(), **self.asking.notes()}
-        return Live(generation, self.issuers.keys(), tables, principal, blocked, braked, pairs, lists, notes)
+        return Live(generation, self.issuers.keys(), tables, principal, blocked, braked, pairs, lists, notes, context)
 
     def problems(self, snapshot: Snapshot, before: Snapshot | None) -> tuple[Problem, ...]:
         """What keeps a snapshot from being served, though it is in order by itself: no good pair, or secrets that aren't there."""
@@ -152,6 +196,7 @@ class Living:
             self.take_keys()
             self.brakes.poll()
             self.take_brakes()
+            self._retell_some()
             await asyncio.sleep(_KEYS_POLL_S)
 
     def take_brakes(self) -> None:
@@ -248,7 +293,7 @@ class Living:
         failed = self.failed.warnings() if self.failed else []
         if self._jumped is not None and time.monotonic() < self._jumped[0] + _JUMP_TOLD_S:
             failed = [*failed, self._jumped[1]]
-        return [*self.tables.warnings, *consumers, *self._issuer_warnings(), *self._file_warnings(), *failed]
+        return [*self.tables.warnings, *consumers, *self._issuer_warnings(), *self._file_warnings(), *self.contexts.warnings(), *failed]
 
     def _file_warnings(self) -> list[str]:
         files = (self.certificates, self.lists, self.towards, self.logins, self.databases, self.asking)

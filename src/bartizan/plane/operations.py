@@ -17,6 +17,7 @@ from bartizan.identity.operators import Operators
 from bartizan.model.edits import digests
 from bartizan.model.snapshot import Key, Snapshot
 from bartizan.plane.changed import changed
+from bartizan.plane.contexts import Contexts
 from bartizan.plane.declaring import Declaring
 from bartizan.plane.desk import Desk, Wanted
 from bartizan.plane.hygiene import Hygiene
@@ -71,7 +72,7 @@ class Operations:
     def __post_init__(self) -> None:
         self.named = Named(self.desk, self.living, self.publisher)
         self.keys = Keys(self.desk, self.living, lambda: self.declaring.declared)
-        self.trials = Trials(self.desk, self.store, self.files, self.folder, self.active, self.newest, changed)
+        self.trials = Trials(self.desk, self.store, self.files, self.folder, self.active, self.newest, changed, self.contexts.context.fresh)
         self.proposals = Proposals(self.store, self.newest, self.judged, self.change, self.trials.diff)
         self.hygiene = Hygiene(lambda: self.desk.compiled)
 
@@ -84,6 +85,11 @@ class Operations:
         """As the Gateway is called; empty as long as nothing is active."""
         compiled = self.desk.compiled
         return compiled.snapshot.gateway.name if compiled is not None else ""
+
+    @property
+    def contexts(self) -> Contexts:
+        """What context sources say."""
+        return self.living.contexts
 
     @property
     def rollout(self) -> Rollout | None:

@@ -22,6 +22,7 @@ from bartizan.errors import BartizanError, Invalid, NotFound, TooMany
 from bartizan.identity.credentials import view
 from bartizan.meaning import difference
 from bartizan.meaning.telling import told as meaning_told
+from bartizan.model.attributes import has_type
 from bartizan.model.edits import digests, edits, file_digests
 from bartizan.model.snapshot import Snapshot
 from bartizan.plane.desk import Desk
@@ -52,6 +53,8 @@ class Trials:
     active: Callable[[], Snapshot]
     newest: Callable[[], Awaitable[Snapshot]]
     changed: Changed
+    said: Callable[[str], Mapping[str, Any]]
+    """What context sources say now, by the principal's id."""
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _waiting: int = 0
     _replays: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -96,7 +99,7 @@ class Trials:
         """What a revision, by default what is active, would say of a request that hasn't happened."""
         async with self._one_at_a_time():
             made = await self._compiled(revision) if revision is not None else await _made(self.active())
-            question = _question(wanted, made.snapshot)
+            question = _question(wanted, made.snapshot, self.said)
             try:
                 async with Scratch(made.snapshot) as scratch:
                     record = await scratch.record(question)
@@ -197,7 +200,7 @@ def explained(one: Explained, revision: str) -> dict[str, Any]:
     return {**one.told(), "revision": revision, "policies": policies}
 
 
-def _question(wanted: HypotheticalRequest, snapshot: Snapshot) -> Question:
+def _question(wanted: HypotheticalRequest, snapshot: Snapshot, said: Callable[[str], Mapping[str, Any]]) -> Question:
     return Question(
         wanted.method,
         wanted.path,
@@ -210,8 +213,23 @@ def _question(wanted: HypotheticalRequest, snapshot: Snapshot) -> Question:
         size=wanted.size,
         device=wanted.device,
         device_state=_device_state(wanted.device, snapshot),
+        context=_context(wanted, snapshot, said),
         place=tuple(wanted.place.items()),
     )
+
+
+def _context(wanted: HypotheticalRequest, snapshot: Snapshot, said: Callable[[str], Mapping[str, Any]]) -> dict[str, Any]:
+    """What sources say of who asks, as far as this revision has sources tell it."""
+    if wanted.context is None:
+        issuer = snapshot.issuers.get(wanted.issuer)
+        found = said(wanted.consumer or f"{issuer.issuer if issuer is not None else wanted.ca}|{wanted.subject or wanted.san}")
+    else:
+        found = wanted.context
+    types = {name: snapshot.gateway.attributes[name] for name in snapshot.contextual()}
+    for name, value in found.items() if wanted.context is not None else ():
+        if name not in types or not has_type(value, types[name]):
+            raise Invalid(f"No ContextSource tells the attribute {name!r} as this.", code="attribute-undeclared")
+    return {name: value for name, value in found.items() if name in types}
 
 
 def _device_state(name: str, snapshot: Snapshot) -> str:

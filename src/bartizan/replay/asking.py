@@ -127,7 +127,7 @@ class Asker:
         )
         known = self._known_now(principal, attributes)
         if known is not None:
-            question, attributes = replace(question, principal=known), None
+            question, attributes = replace(question, principal=known), self._told_now(attributes)
         evidence = Evidence(self._lacking(record, listener, exact), caller, attributes, places)
         return Asking(question, evidence, who, now=known is not None)
 
@@ -148,13 +148,21 @@ class Asker:
 
     def _known_now(self, principal: Principal | None, told: frozenset[str] | None) -> Identified | None:
         """A consumer with the attributes of now where the record doesn't tell those of then; None if it tells all, or it is no consumer."""
-        if not isinstance(principal, Identified) or told is None or principal.method == "jwt" or not (missing := self._attributes() - told):
+        if not isinstance(principal, Identified) or told is None or principal.method == "jwt":
+            return None
+        if not (missing := self._attributes() - told - self.setting.contextual):
             return None
         if (consumer := self.consumers.get(principal.id)) is None:
             return None
         values = {"groups": consumer.groups, **consumer.attributes}
         added = {name: attribute_text(value) for name in missing if (value := values.get(name)) is not None}
         return replace(principal, noted=(*principal.noted, *((name, text) for name, text in added.items() if text)))
+
+    def _told_now(self, told: frozenset[str] | None) -> frozenset[str] | None:
+        """The attributes of which it is known what to ask with, when a consumer's of now are taken: not those that sources told."""
+        if told is None or not (self._attributes() - told) & self.setting.contextual:
+            return None
+        return told | (self._attributes() - self.setting.contextual)
 
     def _attributes(self) -> frozenset[str]:
         return frozenset(name for name in self.asked if not is_place(name))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from bartizan.model.context import ContextSource
 from bartizan.model.policy import Policy
 from bartizan.model.snapshot import Snapshot
 
@@ -22,6 +23,8 @@ def loosenings(old: Snapshot, new: Snapshot) -> Iterator[str]:
         opens = policy.kind == "Public" and policy.mode == "enforce"
         if opens and (known is None or known.mode != "enforce" or known.target != policy.target):
             yield f"{name} serves {_covered(policy)} without authentication"
+    for source in old.contexts.keys() & new.contexts.keys():
+        yield from _of_source(old.contexts[source], new.contexts[source])
     for api in new.apis.keys() - old.apis.keys():
         yield f"Api/{api} is served now"
 
@@ -37,6 +40,16 @@ def _of_one(old: Policy, new: Policy | None) -> Iterator[str]:
         yield f"{old.id} covers {_covered(new)} now; it covered {_covered(old)}"
     elif new != old:
         yield f"{old.id} says something else now and may let through more"
+
+
+def _of_source(old: ContextSource, new: ContextSource) -> Iterator[str]:
+    name = f"ContextSource/{new.name}"
+    if new.stale != old.stale and new.stale == "keep":
+        yield f"{name} keeps values however old they are"
+    elif new.stale not in (old.stale, "deny"):
+        yield f"{name} has other values stand in for those that are stale"
+    if new.max_age > old.max_age:
+        yield f"{name} counts values for {new.max_age.total_seconds():g} s now; it did for {old.max_age.total_seconds():g} s"
 
 
 def _covered(policy: Policy) -> str:

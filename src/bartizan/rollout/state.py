@@ -11,6 +11,7 @@ from bartizan.compile.brakes import BY_CLAIM, Braked, refused
 from bartizan.compile.referring import towards
 from bartizan.compile.split import Split, beside, marking
 from bartizan.envoy import names
+from bartizan.envoy.filters import nothing
 from bartizan.policies.authenticate import bindings
 from bartizan.policies.login import Login
 from bartizan.policies.tls import Tls
@@ -33,6 +34,8 @@ class Live:
     """Lists of revoked client certificates, by Tls policy."""
     notes: Mapping[str, bytes] = field(default_factory=dict)
     """What nodes are told beside it: what was revoked, by name."""
+    context: Mapping[str, bytes] = field(default_factory=dict)
+    """What context sources say, and until when it counts: the filters `subjects` and `context`, serialized."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,8 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
     found[names.ECDS, names.TOKENS] = _tokens(compiled, alive, bound, before)
     found[names.ECDS, names.PROOFS] = discovered_body(names.PROOFS, live.callout(bound, compiled.snapshot.issuers.values()))
     found[names.ECDS, names.PRINCIPAL_FILTER] = alive.principal
+    for name in (names.SUBJECTS, names.CONTEXT):
+        found[names.ECDS, name] = alive.context.get(name) or discovered_body(name, nothing())
     braked = refused(alive.brakes)
     found[names.ECDS, names.BLOCKS] = discovered_body(names.BLOCKS, live.blocks(alive.blocked, braked.early))
     found[names.ECDS, names.BRAKES] = discovered_body(names.BRAKES, live.brakes(_late(compiled, alive, bound)))

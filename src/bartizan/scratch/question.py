@@ -82,6 +82,8 @@ class Question:
     """The enrolled device that it comes from; empty: none."""
     device_state: str = "pending"
     """As the Device says it."""
+    context: Mapping[str, Claim] = field(default_factory=dict)
+    """What context sources say of who asks, by attribute: none is asked. What isn't given is missing."""
     place: tuple[tuple[str, str], ...] = ()
     """What databases tell of the caller's address, as texts by names such as `country`: no database is asked. A truth is `true`, `false` or
     `unknown`; one that isn't given is false, all else that isn't given is unknown."""

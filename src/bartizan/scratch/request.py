@@ -16,7 +16,7 @@ from bartizan.identity.table import ConsumerView, fields_of, identity, order_mar
 from bartizan.model.consumer import Consumer, Issuer
 from bartizan.model.snapshot import Snapshot
 from bartizan.scratch.frame import H_GIVEN
-from bartizan.scratch.question import Certificate, Identified, Question, Token
+from bartizan.scratch.question import Certificate, Claim, Identified, Question, Token
 from bartizan.scratch.wire import Sent
 
 _METHOD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
@@ -48,6 +48,8 @@ class Setting:
     """What the databases tell."""
     certificates: Mapping[str, Consumer]
     """Who lists a client certificate, by what it is called in the table of keys."""
+    contextual: frozenset[str] = frozenset()
+    """The attributes that context sources tell."""
 
 
 def setting_of(snapshot: Snapshot) -> Setting:
@@ -63,6 +65,7 @@ def setting_of(snapshot: Snapshot) -> Setting:
         proxied=frozenset(one.name for one in gateway.listeners if one.trusted_proxies),
         places=frozenset(gateway.places.told()),
         certificates=dict(_certificates(snapshot)),
+        contextual=frozenset(snapshot.contextual()),
     )
 
 
@@ -177,11 +180,12 @@ def _given(question: Question, setting: Setting) -> Iterator[tuple[str, str]]:
     """The headers into which production turns a good credential. None for one that isn't good."""
     match question.principal:
         case ConsumerView() as consumer:
-            yield names.H_PRINCIPAL, _identity(consumer, setting)
+            yield names.H_PRINCIPAL, _identity(consumer.beside(question.context), setting)
         case Token() as token:
             yield from _token(token, setting)
+            yield from _said(question.context)
         case Certificate() as certificate:
-            yield from _certificate(certificate, setting, question.at)
+            yield from _certificate(certificate, question, setting)
         case Identified() as known:
             yield from _identified(known, setting)
 
@@ -217,7 +221,14 @@ def _entry(consumer: str, noted: Mapping[str, str], setting: Setting) -> str:
     return order_mark(setting.attributes) + ";".join(texts)
 
 
-def _certificate(certificate: Certificate, setting: Setting, at: datetime | None) -> Iterator[tuple[str, str]]:
+def _said(context: Mapping[str, Claim]) -> Iterator[tuple[str, str]]:
+    """What context sources say of a principal that is no consumer: as if its token told it."""
+    for name, value in context.items():
+        if text := claim_text(value):
+            yield names.claim_header(name), text
+
+
+def _certificate(certificate: Certificate, question: Question, setting: Setting) -> Iterator[tuple[str, str]]:
     if not certificate.san and not certificate.fingerprint:
         raise Unaskable("a certificate has a subject alternative name or a fingerprint")
     by_name = setting.certificates.get(names.certificate_key(certificate.ca, certificate.san))
@@ -225,9 +236,10 @@ def _certificate(certificate: Certificate, setting: Setting, at: datetime | None
     if consumer is None:
         yield CA_HEADER, certificate.ca
         yield CERTIFICATE_HEADER, f"{certificate.ca}|{certificate.san}"
-    elif consumer.counts(at or datetime.now(UTC)):
+        yield from _said(question.context)
+    elif consumer.counts(question.at or datetime.now(UTC)):
         yield CA_HEADER, certificate.ca
-        yield names.H_PRINCIPAL, _identity(view(consumer), setting)
+        yield names.H_PRINCIPAL, _identity(view(consumer).beside(question.context), setting)
 
 
 def _identity(consumer: ConsumerView, setting: Setting) -> str:

@@ -33,6 +33,7 @@ CONTROL = (
     Sealed("accounts.journal", "journal", "accounts"),
     Sealed("fleet.journal", "journal", "fleet"),
     Sealed("unnoted.journal", "journal", "unnoted"),
+    Sealed("context.sealed", "whole", "context"),
     Sealed("signing.key", "whole", "signing-key"),
     Sealed("release.key", "whole", "signing-key"),
     Sealed("fleet.authority", "whole", "fleet authority"),

@@ -6,7 +6,7 @@ from bartizan.xds.release import CLUSTER, ENDPOINTS, EXTENSION, SECRET, Resource
 
 GATE = "gate"
 _AWAITED = ("towards/", "login/")
-_AHEAD = ("lists", "limits/", "places", "principal", "login")
+_AHEAD = ("lists", "limits/", "places", "principal", "login", "context")
 Key = tuple[str, str]
 """Type URL and name."""
 

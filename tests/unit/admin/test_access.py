@@ -80,16 +80,17 @@ def test_what_is_kept_of_many_addresses_is_bounded(lockout: Lockout, clock: Cloc
 
 
 MAY = {
+    "context": {"push"},
     "viewer": {"view"},
     "proposer": {"view", "propose"},
-    "editor": {"view", "propose", "edit"},
+    "editor": {"view", "propose", "edit", "push"},
     "approver": {"view", "approve"},
-    "admin": {"view", "propose", "edit", "approve", "administer"},
+    "admin": {"view", "propose", "edit", "approve", "administer", "push"},
 }
 
 
 def test_each_role_may_do_its_own_and_the_owner_of_the_folder_all() -> None:
-    everything = {"view", "propose", "edit", "approve", "administer"}
+    everything = {"view", "propose", "edit", "approve", "administer", "push"}
     assert set(MAY) == set(ROLES)
     for role in ROLES:
         caller = Caller("x", "192.0.2.1", Operator("tok_1", "x", role, 0.0, None))

@@ -48,6 +48,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
         "kind: Consumer\nname: beta\ncredentials: [{certificate: {ca: partners, san: spiffe://a}}]\n",
         "kind: Consumer\nname: beta\ncredentials: [{certificate: {ca: others, san: spiffe://b}}]\n",
     ),
+    "source": (
+        "",
+        "kind: ContextSource\nname: hr\nattributes: [level]\npush: true\n",
+        "kind: ContextSource\nname: hr\nattributes: [plan]\npush: true\nstale: {plan: gold}\n",
+    ),
     "issuer": (ISSUER, ISSUER + "attributes: {plan: plan}\n", ISSUER + "attributes: {level: level}\n", ""),
     "callers": (
         "kind: Authenticate\nname: callers\nany: [api_key]\n",
@@ -125,7 +130,6 @@ def test_what_is_left_out_after_an_edit_has_nothing_to_tell(seed: int) -> None:
             chosen = dict(safe) if chance.random() < 0.7 else chosen
             continue
         assert isinstance(all_checked, Snapshot) and found.revision == all_checked.revision
-        safe = dict(chosen)
         before, again, anew = found, compile(found, before=compiled), compile(all_checked)
         assert again.problems == anew.problems
         if not again.problems:
@@ -133,5 +137,7 @@ def test_what_is_left_out_after_an_edit_has_nothing_to_tell(seed: int) -> None:
             held = shared(again, compiled, held)
             assert _but_lists(held) == _but_lists(shared(anew))
             assert resources(again, stamp(again, {})) == resources(anew, stamp(anew, {}))
-            compiled = again
+            compiled, safe = again, dict(chosen)
+        elif chance.random() < 0.7:
+            chosen = dict(safe)
     assert good and wrong

@@ -81,10 +81,37 @@ def test_each_reference_is_found_with_what_it_is_for() -> None:
     }
 
 
+SOURCE = """
+kind: Gateway
+name: edge
+listeners: [{name: web, address: "127.0.0.1:8080"}]
+attributes: {plan: string}
+---
+kind: ContextSource
+name: hr
+attributes: [plan]
+pull: {url: "https://HR.example/context", authorization: {secret: hr}}
+"""
+
+
+def test_what_a_source_is_asked_with_goes_there_alone() -> None:
+    found = declared(SOURCE)
+    assert [(one.kind, one.key, list(map(str, one.use.to))) for one in references(found)] == [
+        ("ContextSource", (None, "hr"), ["hr.example:443"])
+    ]
+    for grant, good in ((("hr.example",), True), (("hr.example:443",), True), (("hr.example:8443",), False), ((), False)):
+        assert list(secret_problems(found, {(None, "hr"): Grant(None, grant)})) is not good
+
+
 def test_there_is_no_other_place_for_one() -> None:
     """A kind that takes a secret has to say here, and in `references`, what it does with it."""
     known = {("Api", "upstream.tls.private_key"), ("Consumer", "credentials.api_key"), ("Issuer", "jwks"), ("Tls", "private_key")}
-    known |= {("Tls", "crls"), ("Issuer", "introspection.client_secret"), ("Login", "client_secret")}
+    known |= {
+        ("Tls", "crls"),
+        ("Issuer", "introspection.client_secret"),
+        ("Login", "client_secret"),
+        ("ContextSource", "pull.authorization"),
+    }
     assert {(kind, path) for kind, model in TYPES.items() for path in _places(model, "")} == known
 
 

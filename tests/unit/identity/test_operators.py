@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bartizan.errors import Invalid, NotFound, Unauthenticated
-from bartizan.identity.operators import FIRST, ROLES, Operators, forget_first
+from bartizan.identity.operators import FIRST, ROLES, Of, Operators, forget_first
 from bartizan.secrets.envelope import Envelope
 from bartizan.secrets.seal import Signatures
 from bartizan.secrets.signing import SigningKey
@@ -175,12 +175,12 @@ def test_a_lost_store_where_something_served_before_mints_none(operators: Operat
 
 
 def test_a_token_of_a_team_stays_of_it_and_is_no_admins(operators: Operators, store: Store) -> None:
-    made, text = operators.new("bob", "editor", team="orders")
+    made, text = operators.new("bob", "editor", of=Of("orders"))
     assert operators.who(text.reveal()).team == "orders"
     assert operators.all() == (made,)
     for role, team in (("admin", "orders"), ("editor", "Orders"), ("editor", "")):
         with pytest.raises(Invalid):
-            operators.new("eve", role, team=team)  # type: ignore[arg-type]
+            operators.new("eve", role, of=Of(team))  # type: ignore[arg-type]
     key = f"operator/{made.id}"
     note = store.notes.get(key)
     assert note is not None and isinstance(note.value, dict)

@@ -92,3 +92,12 @@ def test_hosts() -> None:
     apis = {host: getattr(access.route(Point(host, "/orders/mine/x"), "GET"), "api", None) for host in ("a.example.com", "example.org")}
     assert apis == {"a.example.com": "own", "example.org": "orders"}
     assert getattr(access.route(Point("a.example.com", "/orders"), "GET"), "api", None) == "orders"
+
+
+@pytest.mark.parametrize("condition", ["principal.trusted", "!principal.trusted", "has(principal.trusted)"])
+def test_what_a_context_source_says_isn_t_known(condition: str) -> None:
+    frame = FRAME.replace(", trusted: true", "")
+    source = "kind: ContextSource\nname: mdm\nattributes: [trusted]\npush: true\n"
+    assert said(made(authorize(condition), frame=frame))["acme"] == "no"
+    found = said(made(authorize(condition), source, frame=frame))
+    assert {name: found[name] for name in ("acme", "globex", "corp")} == dict.fromkeys(("acme", "globex", "corp"), "Authorize/rule")

@@ -5,11 +5,13 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bartizan.compile.read import assemble, read
 from bartizan.identity.brake import Brake
+from bartizan.identity.key_text import shard_of
 from bartizan.identity.table import holders
 from bartizan.model.snapshot import Snapshot
 from bartizan.plane.living import Living
@@ -109,3 +111,27 @@ def test_consumers_that_change_reach_the_tables(tmp_path: Path) -> None:
     assert rig.counts()
     rig.living.take(before, declared(FILES + "disabled: true\n"))
     assert not rig.counts()
+
+
+async def test_what_is_said_of_many_is_told_little_by_little(rig: Rig) -> None:
+    text = (
+        FILES.replace("]", "]\nattributes: {on_call: bool}", 1)
+        + "---\n{kind: ContextSource, name: hr, attributes: [on_call], push: true}\n"
+    )
+    snapshot = declared(text)
+    rig.living.take(declared(FILES), snapshot)
+    key = rig.living.tables.store.new("acme")
+    await rig.until(True)
+    many: dict[str, dict[str, Any]] = {f"c{number}": {} for number in range(200)} | {"acme": {"on_call": True}}
+    shard = shard_of(key.key.reveal())
+
+    def told() -> bool:
+        return b";true;1.0" in rig.living.tables.bodies[shard]
+
+    rig.living._retell(rig.living.contexts.context.take_all("hr", many))
+    assert not told()
+    async with asyncio.timeout(3):
+        while not told():
+            await asyncio.sleep(0.005)
+    rig.living._retell(rig.living.contexts.context.take_one("hr", "acme", {"on_call": False}))
+    assert b";false;" in rig.living.tables.bodies[shard], "of one at once"

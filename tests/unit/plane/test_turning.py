@@ -1,5 +1,6 @@
 """The rotation of keys: everything is sealed anew and stays readable, whoever has it open, and wherever a crash comes."""
 
+import asyncio
 import base64
 import fcntl
 import os
@@ -15,8 +16,11 @@ import pytest
 from bartizan.errors import Conflict, Unavailable
 from bartizan.fleet.authority import Authority
 from bartizan.identity.brake import Brake, Brakes
+from bartizan.identity.context import Context
+from bartizan.identity.context_file import ContextFile
 from bartizan.identity.keys import KeyStore
 from bartizan.identity.named import NamedSecrets, Wanted
+from bartizan.model.context import ContextSource
 from bartizan.node import membership
 from bartizan.node.last_good import LastGood
 from bartizan.plane import turning as module
@@ -54,6 +58,11 @@ def filled(state: Path, control: Envelope, node: Envelope) -> None:
     brakes = Brakes(state / "brakes.journal", control)
     brakes.brake(Brake("", "ip", "192.0.2.1", "why", "me", 0, time.time() + 600))
     brakes.close()
+    context = Context()
+    file = ContextFile(state / "context.sealed", control, context)
+    context.declare({"hr": ContextSource(name="hr", attributes=("plan",), push=True)}, {"plan": "string"})
+    context.take_one("hr", "acme", {"plan": "hidden"})
+    asyncio.run(file.keep())
     for name in ("signing.key", "release.key"):
         SigningKey(state / name, control)
     Authority(state / "fleet.authority", control)
@@ -86,6 +95,7 @@ def read(state: Path) -> object:
             SigningKey(state / "release.key", control).public,
             Authority(state / "fleet.authority", control).fingerprint,
             LastGood(state / "last-good", node).load(),
+            control.open((state / "context.sealed").read_bytes(), "context"),
             node.open((state / "heard").read_bytes(), "heard"),
             node.open(bytes.fromhex(known.key), "node certificate key"),
         )

@@ -174,6 +174,21 @@ def test_what_nobody_asked_for_then_is_what_the_consumer_has_now() -> None:
         assert not made.now and not made.evidence.tells("principal.level")
 
 
+def test_what_a_context_source_said_then_isn_t_what_holds_now() -> None:
+    source = "\n---\n{kind: ContextSource, name: hr, attributes: [level], push: true}\n"
+    found = assemble([read(TEXT + source, "gateway.yaml")], {})
+    assert isinstance(found, Snapshot), found
+    record = {**RECORD, "attributes": {"plan": "gold"}}
+    recorded = outcome(record)
+    assert isinstance(recorded, Recorded)
+    known = {"acme": found.consumers["acme"].model_copy(update={"attributes": {"plan": "silver", "regions": ["us"]}})}
+    asker = Asker(setting_of(found), ("web", "safe"), compile(found).asked(), 1000, found.apis, lambda record: frozenset(), known)
+    made = asker.asking(record, recorded)
+    assert isinstance(made.question.principal, Identified)
+    assert dict(made.question.principal.noted) == {"plan": "gold", "regions": '["us"]'} and made.now
+    assert made.evidence.tells("principal.regions") and not made.evidence.tells("principal.level")
+
+
 PLACED = assemble(
     [read(TEXT.replace("---", "places: {city: a.mmdb, anonymous: b.mmdb}\n---", 1).replace("principal.level > 1", PLACE), "gateway.yaml")],
     {},

@@ -50,3 +50,23 @@ def test_a_new_restriction_and_no_change_are_no_loosening() -> None:
     assert not list(loosenings(_snapshot(OTHER, POLICY), _snapshot(OTHER, POLICY)))
     assert not list(loosenings(_snapshot(OTHER), _snapshot(OTHER, POLICY)))
     assert not list(loosenings(_snapshot(OTHER, POLICY + "mode: shadow\n"), _snapshot(OTHER, POLICY)))
+
+
+SOURCE = "kind: ContextSource\nname: hr\nattributes: [plan]\npush: true\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ("stale: keep\n", ["ContextSource/hr keeps values however old they are"]),
+        ("stale: {plan: free}\n", ["ContextSource/hr has other values stand in for those that are stale"]),
+        ("max_age: 1h\n", ["ContextSource/hr counts values for 3600 s now; it did for 300 s"]),
+        ("max_age: 1m\n", []),
+        ("", []),
+    ],
+)
+def test_a_source_that_is_believed_for_longer_is_told(more: str, says: list[str]) -> None:
+    strict, other = _snapshot(OTHER, POLICY, SOURCE), _snapshot(OTHER, POLICY, SOURCE + more)
+    assert list(loosenings(strict, other)) == says
+    if "stale" in more:
+        assert list(loosenings(other, strict)) == []

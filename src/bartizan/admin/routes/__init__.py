@@ -4,6 +4,7 @@ from bartizan.admin.routes import (
     accounts,
     audit,
     blocks,
+    context,
     explain,
     keys,
     proposals,
@@ -16,6 +17,6 @@ from bartizan.admin.routes import (
     trials,
 )
 
-_ALL = (status, resources, proposals, revisions, rollouts, trials, explain, blocks, keys, secrets, audit, tokens, accounts)
+_ALL = (status, resources, proposals, revisions, rollouts, trials, explain, blocks, keys, secrets, context, audit, tokens, accounts)
 ROUTERS = tuple(one.router for one in _ALL)
 """In the order of the published document."""

@@ -14,6 +14,7 @@ from bartizan.model.places import place_text
 
 RequestId = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,64}$", description="From the answer's x-request-id.")]
 Text = Annotated[str, Field(max_length=512, pattern=PRINTABLE)]
+Attribute = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 Name = Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9-]*$")]
 _PRINTED = r"^[!-~]+$"
 
@@ -38,6 +39,9 @@ class Asked(BaseModel):
     source: IPvAnyAddress | None = Field(default=None, description="The caller's address; by default 127.0.0.1.")
     place: dict[Name, str | bool | int] = Field(
         default_factory=dict, max_length=16, description="What databases tell of its address, as `country`: none is asked here."
+    )
+    context: dict[Attribute, JsonValue] | None = Field(
+        default=None, max_length=64, description="What context sources say of who calls, by attribute; by default what they say now."
     )
     listener: Name = Field(default="", description="The listener it comes to; by default the first.")
     revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{1,64}$", description="By default what is active.")

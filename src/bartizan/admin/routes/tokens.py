@@ -12,7 +12,7 @@ from bartizan.admin.answers import documented
 from bartizan.admin.asked import Admin, Maker, The
 from bartizan.admin.bodies import JsonRoute
 from bartizan.errors import Invalid
-from bartizan.identity.operators import Role
+from bartizan.identity.operators import Of, Role
 
 Ident = Annotated[str, Path(pattern=r"^tok_[0-9a-f]{1,32}$")]
 
@@ -28,6 +28,7 @@ class Token(BaseModel):
     once: bool = Field(description="It only makes another, and ends with that.")
     team: str | None = Field(description="The team whose things alone it may change; null: everybody's.")
     session: bool = Field(description="It was given to somebody who logged in.")
+    source: str | None = Field(description="The ContextSource that it speaks for, if it does nothing else.")
 
 
 class NewToken(Token):
@@ -43,6 +44,9 @@ class WantedToken(BaseModel):
     role: Role
     team: str | None = Field(
         default=None, max_length=63, pattern=r"^[a-z0-9-]*$", description="The team whose APIs and policies alone it may change."
+    )
+    source: str | None = Field(
+        default=None, max_length=63, pattern=r"^[a-z0-9-]*$", description="The ContextSource that a token with the role context speaks for."
     )
     seconds: float | None = Field(
         default=None, gt=0, le=10 * 365 * 86400, allow_inf_nan=False, description="For how long; by default for good."
@@ -63,13 +67,17 @@ async def make(plane: The, wanted: WantedToken, caller: Maker) -> NewToken:
     """Makes a token and shows it, once. The first token of a gateway makes one other, and ends."""
     if wanted.team is not None and wanted.team not in (await plane.newest()).gateway.teams:
         raise Invalid(f"The Gateway declares no team {wanted.team!r}.", code="team-unknown")
+    if wanted.source is not None and wanted.source not in (await plane.newest()).contexts:
+        raise Invalid(f"There is no ContextSource {wanted.source!r}.", code="context-unknown")
+    of = Of(wanted.team, wanted.source)
     expires = None if wanted.seconds is None else time.time() + wanted.seconds
     first = caller.operator if caller.operator is not None and caller.operator.once else None
     if first is not None:
-        made, text = await asyncio.to_thread(plane.operators.exchange, first, wanted.name, wanted.role, expires, team=wanted.team)
+        made, text = await asyncio.to_thread(plane.operators.exchange, first, wanted.name, wanted.role, expires, of=of)
     else:
-        made, text = await asyncio.to_thread(plane.operators.new, wanted.name, wanted.role, expires, team=wanted.team)
-    await plane.audit(caller.name, "token.make", made.id, caller.origin, name=made.name, role=made.role, team=made.team)
+        made, text = await asyncio.to_thread(plane.operators.new, wanted.name, wanted.role, expires, of=of)
+    told = {"name": made.name, "role": made.role, "team": made.team, **({"source": made.source} if made.source else {})}
+    await plane.audit(caller.name, "token.make", made.id, caller.origin, **told)
     return NewToken(**asdict(made), token=text.reveal())
 
 

@@ -27,6 +27,7 @@ NAMES = (
     "block",
     "key",
     "secret",
+    "context",
     "token",
     "people",
     "login",

@@ -54,10 +54,17 @@ def _show(told: dict[str, Any]) -> None:
         say(painted(f"refused: {problem['file']}:{problem['line']} {problem['path']}: {problem['message']}", "red"))
     for sentence in told["loosened"]:
         say(painted(f"loosened: {sentence}", "yellow"))
+    _show_context(told)
     for warning in told["warnings"]:
         say(painted(f"warning: {warning}", "yellow"))
     for source in told["blocked"]:
         say(f"blocked: {source}")
+
+
+def _show_context(told: dict[str, Any]) -> None:
+    for one in told.get("context", ()):
+        age = "never said at once" if one["age"] is None else f"{one['age']:.0f} s old{'' if one['counts'] else ', stale'}"
+        say(f"context {one['name']}: of {one['subjects']} subjects, {age}")
 
 
 def _show_under_way(told: dict[str, Any]) -> None:

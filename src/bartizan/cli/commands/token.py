@@ -15,6 +15,7 @@ EXAMPLES = (
     "bartizan token new ann --role admin",
     "bartizan token new ci --role editor --expires 90d",
     "bartizan token new bob --role editor --team orders",
+    "bartizan token new hr --role context --source on-call",
     "bartizan token list",
     "bartizan token end tok_0123456789ab",
 )
@@ -27,6 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     new.add_argument("name", help="whose it is: the audit log names it")
     new.add_argument("--role", choices=ROLES, required=True, help="what it may do")
     new.add_argument("--team", metavar="TEAM", help="the team whose APIs and policies alone it may change")
+    new.add_argument("--source", metavar="NAME", help="the ContextSource that a token with the role context speaks for")
     new.add_argument("--expires", type=lasting, metavar="TIME", help="after how long it ends: 90d, 12h, 30m")
     new.set_defaults(action=_new)
     listed = what.add_parser("list", help="list tokens, without their text")
@@ -45,7 +47,8 @@ def run(read: argparse.Namespace) -> int:
 
 
 def _new(read: argparse.Namespace) -> int:
-    made = called(read, "POST", "/v1/tokens", {"name": read.name, "role": read.role, "seconds": read.expires, "team": read.team})
+    wanted = {"name": read.name, "role": read.role, "seconds": read.expires, "team": read.team, "source": read.source}
+    made = called(read, "POST", "/v1/tokens", wanted)
     if read.json:
         show_json(made)
     else:
@@ -60,6 +63,7 @@ def _list(read: argparse.Namespace) -> int:
     for one in told if not read.json else ():
         ends = time.strftime("%Y-%m-%d", time.gmtime(one["expires"])) if one["expires"] else "never"
         team = f"  of the team {one['team']}" if one.get("team") else ""
+        team += f"  for ContextSource/{one['source']}" if one.get("source") else ""
         say(f"{one['id']}  {one['role']:<9} {printable(one['name']):<24} ends {ends}{team}")
     return 0
 
