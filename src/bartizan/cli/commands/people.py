@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_subparsers(metavar="ACTION", required=True)
     invite = what.add_parser("invite", help="invite somebody, or anew: what they logged in with counts no more")
     invite.add_argument("name", help="what they are called: the audit log names them so")
-    invite.add_argument("--role", choices=ROLES, required=True, help="what they may do")
+    invite.add_argument("--role", choices=[one for one in ROLES if one != "context"], required=True, help="what they may do")
     invite.add_argument("--team", metavar="TEAM", help="the team whose APIs and policies alone they may change")
     invite.set_defaults(action=_invite)
     listed = what.add_parser("list", help="list them")

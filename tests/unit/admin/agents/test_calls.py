@@ -38,7 +38,7 @@ def calls(agents: Agents = "propose") -> tuple[Calls, Plane]:
 @pytest.mark.parametrize("role", ROLES)
 def test_each_role_has_its_tools(role: Role) -> None:
     drafts = {"check_change", "propose_change"} if role in {"proposer", "editor", "admin"} else set()
-    every = {one.name for one in TOOLS}
+    every = {one.name for one in TOOLS} if role != "context" else set()  # another system, which sees nothing
     assert {one.name for one in calls()[0].listed(caller(role))} == every - ({"check_change", "propose_change"} - drafts)
     assert {one.name for one in calls("read")[0].listed(caller(role))} == every - {"propose_change"} - ({"check_change"} - drafts)
 
