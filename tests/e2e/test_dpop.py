@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import json
 import os
 import signal
 import time
@@ -39,10 +40,14 @@ blocking: {attempts: 100000}
 ---
 {kind: Authorize, name: told, target: {paths: [/orders/told]}, allow: 'has(principal.bound) && principal.bound == "dpop"'}
 ---
+{kind: AllowDevices, name: managed, target: {paths: [/orders/managed]}}
+---
+{kind: Authorize, name: laptop, target: {paths: [/orders/laptop]}, allow: 'device.id == "laptop" && !device.trusted'}
+---
 {kind: Public, name: open, target: {paths: [/orders/open]}, reason: everybody may look}
 """
 CORP = TokenIssuer()
-MINE, OTHER = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+MINE, OTHER, LOST = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
@@ -61,6 +66,14 @@ def encoded(content: bytes) -> str:
 def jkt(key: Key) -> str:
     told = jwk(key)
     return encoded(hashlib.sha256(("{" + ",".join(f'"{name}":"{told[name]}"' for name in sorted(told)) + "}").encode()).digest())
+
+
+def devices(state: str) -> str:
+    return f"""
+{{kind: Device, name: laptop, keys: [{jkt(MINE)}], state: {state}}}
+---
+{{kind: Device, name: stolen, keys: [{jkt(LOST)}], state: lost}}
+"""
 
 
 class World:
@@ -92,7 +105,7 @@ class World:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     with upstream() as port:
-        files = {"all.yaml": FILES.replace("UPSTREAM", str(port)), "corp.json": CORP.jwks()}
+        files = {"all.yaml": FILES.replace("UPSTREAM", str(port)), "corp.json": CORP.jwks(), "devices.yaml": devices("trusted")}
         async with gateway(tmp_path_factory.mktemp("dpop"), files) as gw:
             made = World(gw)
 
@@ -255,6 +268,49 @@ async def test_after_a_restart_an_older_proof_needs_a_nonce(world: World) -> Non
     again = world.proof(iat=int(time.time()), nonce=nonce)
     assert (await world.ask(proof=again)).status_code == 200
     assert (await world.ask(proof=again)).status_code == 401
+
+
+async def test_a_device_is_known_by_its_key_and_only_with_a_proof(world: World) -> None:
+    async def status(path: str, key: Key, **headers: str) -> int:
+        token = CORP.token(cnf={"jkt": jkt(key)})
+        return (await world.ask(path, world.proof(path, key=key, token=token), token, **headers)).status_code
+
+    assert [await status(path, MINE) for path in ("/orders/managed", "/orders/laptop")] == [200, 403]
+    assert await status("/orders/managed", OTHER) == 403
+    spoofed = {
+        f"x-bartizan-{one}": value for one, value in (("keyed-device", "laptop"), ("keyed-device-trusted", "true"), ("proof", "dpop"))
+    }
+    assert await status("/orders/managed", OTHER, **spoofed) == 403
+    plain = {"authorization": f"Bearer {CORP.token()}", "x-bartizan-jkt": jkt(MINE), **spoofed}
+    assert (await world.gw.get("/orders/managed", headers=plain)).status_code == 403
+    for path in ("/orders", "/orders/managed", "/orders/bound"):
+        assert await status(path, LOST) == 401
+        assert await status(path, LOST, **{"x-bartizan-verdict": "x"}) == 401
+    record = await world.gw.record(await world.ask("/orders/managed", world.proof("/orders/managed")))
+    assert (record["device_id"], record["device_trusted"]) == ("laptop", "true")
+
+
+async def test_a_key_that_is_lost_is_refused_within_a_second(world: World) -> None:
+    revision = (await world.gw.status())["revision"]
+    for state, managed, laptop in (("pending", 403, 200), ("lost", 401, 401), ("trusted", 200, 403)):
+        (world.gw.files / "devices.yaml").write_text(devices(state))
+
+        async def so(managed: int = managed, laptop: int = laptop) -> bool:
+            asked = [await world.ask(path, world.proof(path)) for path in ("/orders/managed", "/orders/laptop")]
+            return [one.status_code for one in asked] == [managed, laptop]
+
+        await world.gw.eventually(so, 1.5)  # half a second of it until the folder has settled
+    assert (await world.gw.status())["revision"] == revision, "devices are live data"
+
+
+async def test_a_key_of_two_devices_is_a_problem(world: World) -> None:
+    twice = devices("trusted") + f"---\n{{kind: Device, name: copy, keys: [{jkt(MINE)}]}}\n---\n{{kind: Device, name: none}}\n"
+    refused = json.dumps((await world.gw.edit("devices.yaml", twice, enforced=False))["refused"])
+    assert "known by one of" in refused
+    twice = twice.partition("---\n{kind: Device, name: none")[0]
+    refused = json.dumps((await world.gw.edit("devices.yaml", twice, enforced=False))["refused"])
+    assert "key-taken" in refused
+    (world.gw.files / "devices.yaml").write_text(devices("trusted"))
 
 
 async def test_a_replay_of_all_that_was_asked_agrees(world: World) -> None:

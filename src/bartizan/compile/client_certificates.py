@@ -7,6 +7,7 @@ from bartizan.envoy.names import certificate_key, fingerprint_key
 from bartizan.model.consumer import Consumer, Credential
 from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Snapshot
+from bartizan.policies.authenticate import bindings
 
 
 def listed(snapshot: Snapshot) -> dict[str, str]:
@@ -19,14 +20,24 @@ def enrolled(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
     return {print: (device.name, device.state) for device in snapshot.devices.values() for print in device.certificates}
 
 
+def keyed(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
+    """The keys of devices, by their thumbprints, with the device's name and state."""
+    return {key: (device.name, device.state) for device in snapshot.devices.values() for key in device.keys}
+
+
 def device_problems(snapshot: Snapshot) -> Iterator[Problem]:
-    """What is wrong with the certificates of devices."""
+    """What is wrong with the certificates and keys of devices."""
     owners: dict[str, str] = {}
+    provable = "dpop" in bindings(snapshot.policies)
     for device in snapshot.devices.values():
-        for i, print in enumerate(device.certificates):
-            if (owner := owners.setdefault(print, device.name)) != device.name:
-                at = snapshot.resource(device).place(("certificates", i))
-                yield Problem(at, "certificate-taken", f"this certificate is the device {owner!r}'s already", "It can mean one of them.")
+        known = [("certificates", i, one) for i, one in enumerate(device.certificates)]
+        for field, i, one in known + [("keys", i, one) for i, one in enumerate(device.keys)]:
+            if (owner := owners.setdefault(one, device.name)) != device.name:
+                at, what = snapshot.resource(device).place((field, i)), field.removesuffix("s")
+                yield Problem(at, f"{what}-taken", f"this {what} is the device {owner!r}'s already", "It can mean one of them.")
+        if device.keys and not provable:
+            hint = "Say so where it is: any: [{jwt: ISSUER, bound: dpop}]."
+            yield Problem(snapshot.resource(device).place(("keys",)), "key-unprovable", "no Authenticate asks for proofs (DPoP)", hint)
 
 
 def certificate_problems(snapshot: Snapshot, cas: Collection[str]) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ from bartizan.compile.routes import Scope
 from bartizan.condition import Sources
 from bartizan.condition.syntax import call, emitted, index, name
 from bartizan.envoy import extension, message, names
-from bartizan.envoy.filters import in_turn, nothing, refuse, set_metadata, typed, where
+from bartizan.envoy.filters import execute, header_mutations, in_turn, nothing, overwrite, refuse, set_metadata, typed, where
 from bartizan.envoy.matching import all_of, any_of, cel, header, metadata, negated, principal, source_in
 from bartizan.envoy.names import H_LOGIN_STATUS, H_SOURCE, SESSION_COOKIE
 from bartizan.model.consumer import Issuer
@@ -23,6 +23,7 @@ from bartizan.model.gateway import Gateway
 from bartizan.policies import Bucket, IpList
 
 _HTTP = "envoy.extensions.filters.http"
+_HEADER = "envoy.type.matcher.v3.HttpRequestHeaderMatchInput"
 _EXECUTE = f"{_HTTP}.composite.v3.ExecuteFilterAction"
 _TABLE = "--[[TABLE]]"
 
@@ -218,6 +219,35 @@ _NOTED = (
     ("session", names.H_SID, "sid"),
 )
 """Claims that aren't attributes: what for, into which header, and which."""
+
+
+def proofs(bound: Collection[str], issuers: Iterable[Issuer], devices: Mapping[str, tuple[str, str]]) -> Any:
+    """What is found out of requests beside Envoy, and which device's key a proof was made with. `devices`: by the thumbprints of their
+    keys, with name and state."""
+    asked = callout(bound, issuers)
+    if not devices or "dpop" not in bound:
+        return asked
+    return in_turn([typed(names.CALLOUT, asked), typed(names.KEYED, _keyed(tuple(sorted(devices.items()))))])
+
+
+@functools.lru_cache(maxsize=4)
+def _keyed(devices: tuple[tuple[str, tuple[str, str]], ...]) -> Any:
+    """Kept, because few edits are about devices."""
+    by_key = {key: {"action": execute(names.KEYED, header_mutations(_noting(*told)))} for key, told in devices}
+    thumbprint = message("xds.core.v3.TypedExtensionConfig", **extension("jkt", message(_HEADER, header_name=names.H_JKT)))
+    tree = {"matcher_tree": {"input": thumbprint, "exact_match_map": {"map": by_key}}}
+    matchers = [{"predicate": header(names.H_PROOF, exact="dpop"), "on_match": {"matcher": tree}}]
+    return message(f"{_HTTP}.composite.v3.Composite", matcher={"matcher_list": {"matchers": matchers}})
+
+
+def _noting(device: str, state: str) -> list[dict[str, Any]]:
+    told = [overwrite(names.H_KEYED, device), overwrite(names.H_KEYED_TRUSTED, "true" if state == "trusted" else "false")]
+    return [*told, overwrite(names.H_VERDICT, "lost")] if state == "lost" else told
+
+
+def lost(devices: Mapping[str, tuple[str, str]]) -> list[tuple[str, Any]]:
+    """What refuses requests that are proven by a lost device's key."""
+    return [("lost-device", header(names.H_VERDICT, exact="lost"))] if any(state == "lost" for _, state in devices.values()) else []
 
 
 def callout(bound: Collection[str], issuers: Iterable[Issuer]) -> Any:

@@ -38,12 +38,13 @@ def _route(key: str) -> str:
     return _metadata("METADATA", "ROUTE:bartizan", key)
 
 
+_DEVICE = {name: _principal(name) for name in DEVICE}
 _TLS = {
     "ja4": "%TLS_JA4_FINGERPRINT%",
     "certificate": "%DOWNSTREAM_PEER_FINGERPRINT_256%",
     "certificate_ends": "%DOWNSTREAM_PEER_CERT_V_END(%s)%",
     "tls": "%DOWNSTREAM_TLS_VERSION%",
-    **{name: _principal(name) for name in DEVICE},
+    **_DEVICE,
 }
 """What only a listener with TLS can know."""
 
@@ -150,7 +151,8 @@ def _log(path: str, fields: dict[str, Any], only: dict[str, Any]) -> dict[str, A
 def access_logs(gateway: Gateway, *, tls: bool, bound: bool = False, sources: Sequence[str] = ()) -> list[dict[str, Any]]:
     """The record of every request to a listener with or without TLS; apart the failed attempts to authenticate, and the open streams.
     `bound`: tokens may be bound to something; `sources`: the context sources, of which is told when they said what counted."""
-    fields = {**_fields(gateway), **(_TLS if tls else {}), **({"bound": _principal("bound")} if bound else {})}
+    proven = {"bound": _principal("bound"), **_DEVICE}
+    fields = {**_fields(gateway), **(_TLS if tls else {}), **(proven if bound else {})}
     if sources:
         fields["context"] = {name: _metadata("DYNAMIC_METADATA", names.CONTEXT_AGES, name, ":32") for name in sources}
     return [

@@ -22,10 +22,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bartizan.compile import Compiled
+from bartizan.condition.schema import DEVICE
 from bartizan.envoy import extension, message, names
 from bartizan.identity.table import PRINCIPAL_HEADER, fields_of, order_mark
 from bartizan.model.attributes import name_problem
 from bartizan.model.context import STAMP
+from bartizan.model.snapshot import Snapshot
+from bartizan.policies.authenticate import bindings
 from bartizan.policies.tls import Tls
 
 NAMESPACE = "bartizan.principal"
@@ -79,7 +82,7 @@ class Wanted:
     """The attributes, `groups`, and what is told of places, that policies or upstreams may ask for: each costs a request half a
     microsecond."""
     certificates: bool = True
-    """Whether some listener takes client certificates."""
+    """Whether some listener takes client certificates, or some policy proofs: both may tell a device."""
     formerly: Mapping[str, str] | None = None
     """Other attributes with their types that tables may still be written with."""
     written: tuple[Mapping[str, str], ...] = ()
@@ -101,13 +104,17 @@ def wanted_of(
     asking = (*served, candidate) if candidate is not None else served
     return Wanted(
         frozenset().union(*(one.asked() for one in asking)),
-        any(isinstance(policy, Tls) and policy.client_cas for one in served for policy in one.snapshot.policies),
+        any(_takes_certificates(one.snapshot) or "dpop" in bindings(one.snapshot.policies) for one in served),
         served[-1].snapshot.told(),
         written,
         candidate.snapshot.told() if candidate is not None else None,
         {name: kind for one in asking for name, kind in one.snapshot.gateway.places.told().items()},
         {name: source.stamp for one in reversed(asking) for source in one.snapshot.contexts.values() for name in source.attributes},
     )
+
+
+def _takes_certificates(snapshot: Snapshot) -> bool:
+    return any(isinstance(policy, Tls) and policy.client_cas for policy in snapshot.policies)
 
 
 def principal_of(compiled: Compiled, generation: int, wanted: Wanted) -> bytes:
@@ -188,9 +195,10 @@ def _certificate_rules() -> Iterable[Rule]:
 
 
 def _shown_rules(asked: frozenset[str] | None) -> Iterable[Rule]:
-    for header, key in ((names.H_DEVICE, "device_id"), (names.H_TRUSTED, "device_trusted")):
-        if asked is None or key in asked:
-            yield _rule(header, key)
+    """The device of the certificate; instead, that of the key which the proof was made with."""
+    certificate, key = (names.H_DEVICE, names.H_TRUSTED), (names.H_KEYED, names.H_KEYED_TRUSTED)
+    for shown in (certificate, key):
+        yield from (_rule(header, name) for header, name in zip(shown, DEVICE, strict=True) if asked is None or name in asked)
 
 
 def _place_rule(name: str, kind: str) -> Rule:

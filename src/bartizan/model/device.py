@@ -1,8 +1,8 @@
-"""Device: what someone calls with, known by a certificate of its own."""
+"""Device: what someone calls with, known by a certificate or a key of its own."""
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bartizan.model.fields import AsTuple, Declared, Name
 
@@ -15,10 +15,19 @@ class Device(Declared):
     kind: Literal["Device"] = "Device"
     name: Name = Field(description="The device's id: `device.id` in conditions.")
     certificates: Annotated[tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...], AsTuple] = Field(
-        min_length=1, max_length=10, description="SHA-256 of its client certificates, in hex: the one it has, and the one that follows."
+        default=(), max_length=10, description="SHA-256 of its client certificates, in hex: the one it has, and the one that follows."
+    )
+    keys: Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")], ...], AsTuple] = Field(
+        default=(), max_length=10, description="Thumbprints (RFC 7638) of its keys for proofs of possession (DPoP)."
     )
     state: State = Field(
         default="pending",
         description="pending: known, not yet trusted; trusted: `device.trusted` holds; lost: all that it asks is refused.",
     )
     description: str = Field(default="", max_length=256, description="For people: whose it is, what it is.")
+
+    @model_validator(mode="after")
+    def _provable(self) -> "Device":
+        if not self.certificates and not self.keys:
+            raise ValueError("a device is known by one of its `certificates` or `keys`")
+        return self

@@ -8,6 +8,7 @@ import orjson
 
 from bartizan.compile import Compiled, Resources, Stamped, discovered_body, live, resources, shared, stamp
 from bartizan.compile.brakes import BY_CLAIM, Braked, refused
+from bartizan.compile.client_certificates import keyed
 from bartizan.compile.referring import towards
 from bartizan.compile.split import Split, beside, marking
 from bartizan.envoy import names
@@ -75,7 +76,8 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
     bound = bindings(compiled.snapshot.policies)
     found: Resources = {(names.ECDS, f"keys/{shard}"): body for shard, body in alive.tables.items()}
     found[names.ECDS, names.TOKENS] = _tokens(compiled, alive, bound, before)
-    found[names.ECDS, names.PROOFS] = discovered_body(names.PROOFS, live.callout(bound, compiled.snapshot.issuers.values()))
+    proofs = live.proofs(bound, compiled.snapshot.issuers.values(), keyed(compiled.snapshot))
+    found[names.ECDS, names.PROOFS] = discovered_body(names.PROOFS, proofs)
     found[names.ECDS, names.PRINCIPAL_FILTER] = alive.principal
     for name in (names.SUBJECTS, names.CONTEXT):
         found[names.ECDS, name] = alive.context.get(name) or discovered_body(name, nothing())
@@ -117,7 +119,8 @@ def _of_logins(compiled: Compiled) -> Iterator[str]:
 def _late(compiled: Compiled, alive: Live, bound: frozenset[str]) -> list[tuple[str, Any]]:
     """What is refused when it is known who calls, whatever the policies say."""
     issuers = compiled.snapshot.issuers.values()
-    return [*live.unasked(issuers), *live.mistyped(issuers), *live.unproven(bound), *refused(alive.brakes).late]
+    late = [*live.unasked(issuers), *live.mistyped(issuers), *live.unproven(bound), *live.lost(keyed(compiled.snapshot))]
+    return [*late, *refused(alive.brakes).late]
 
 
 def _trusted(compiled: Compiled, alive: Live) -> Resources:
