@@ -1,7 +1,10 @@
 """Devices, end to end: enrolled by the certificate that they show in the handshake, allowed by policy, lost within a second."""
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +221,38 @@ async def test_a_device_that_is_trusted_or_lost_is_so_within_a_second(world: Wor
 
     async def back() -> bool:
         return await world.status("phone", "/orders/refunds") == 403
+
+    await world.gw.eventually(back)
+
+
+async def test_open_streams_of_a_lost_device_end_and_no_others(world: World) -> None:
+    phone = f"name: phone, certificates: [{PAIRS['phone'].fingerprint}]"
+    ended: dict[str, float] = {}
+
+    async def reads(device: str) -> None:
+        with suppress(httpx.HTTPError):
+            async with world.clients[device].stream("GET", "/orders/events?n=600", headers=world.headers) as answer:
+                assert answer.status_code == 200
+                async for _ in answer.aiter_raw():
+                    pass
+        ended[device] = time.monotonic()
+
+    tasks = [asyncio.create_task(reads(device)) for device in ("phone", "laptop", "")]
+    await asyncio.sleep(3)  # each is told of every two seconds
+    assert not ended
+    began = time.monotonic()
+    (world.gw.files / "devices.yaml").write_text(DEVICES.replace(phone, f"{phone}, state: lost"))
+    try:
+        await asyncio.wait_for(tasks[0], 7)
+        assert ended["phone"] - began < 6 and list(ended) == ["phone"]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        (world.gw.files / "devices.yaml").write_text(DEVICES)
+
+    async def back() -> bool:
+        return await world.status("phone", "/orders") == 200
 
     await world.gw.eventually(back)
 

@@ -128,6 +128,7 @@ _OPEN_FIELDS = {
     "local": "%DOWNSTREAM_LOCAL_ADDRESS%",
     "principal": _principal("id"),
     "key": _principal("key"),
+    "device": _principal("device_id"),
     "source": _ADDRESS,
     "stripped": _route("stripped"),
     "path": "%PATH(NQ:PATH):1024%",

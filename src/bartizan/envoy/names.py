@@ -15,6 +15,8 @@ NOTE = "type.googleapis.com/bartizan.v1.Note"
 """What a node is told beside what its Envoy gets. No Envoy ever asks for it."""
 SETTINGS = "settings"
 """The note of what nodes are to do themselves."""
+LOST = "lost"
+"""The note of the devices that are lost: a JSON list of their names."""
 ASKING = "asking"
 """The note of which issuers are asked about tokens, where and as whom. It holds secrets."""
 

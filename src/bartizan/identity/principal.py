@@ -102,8 +102,10 @@ def wanted_of(
     What a `candidate` asks for is noted too, so that the records tell what it would decide."""
     served = (compiled, before) if before is not None else (compiled,)
     asking = (*served, candidate) if candidate is not None else served
+    # Which device a stream comes from is told of each, so that it ends when the device is lost.
+    enrolled = frozenset({"device_id"}) if any(one.snapshot.devices for one in served) else frozenset[str]()
     return Wanted(
-        frozenset().union(*(one.asked() for one in asking)),
+        enrolled.union(*(one.asked() for one in asking)),
         any(_takes_certificates(one.snapshot) or "dpop" in bindings(one.snapshot.policies) for one in served),
         served[-1].snapshot.told(),
         written,

@@ -23,6 +23,8 @@ class Stream:
     """The id of its caller's key. Empty if it has none."""
     source: str
     path: str
+    device: str = ""
+    """The enrolled device that it comes from. Empty if it comes from none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +34,15 @@ class Standing:
     holders: frozenset[tuple[str, str]] = frozenset()
     """Consumers with the ids of their keys."""
     brakes: tuple[Brake, ...] = ()
+    lost: frozenset[str] = frozenset()
+    """Devices that are lost."""
 
     def against(self, stream: Stream, now: float) -> str:
         """Why this stream may not go on. Empty if it may."""
         if stream.key and (stream.principal, stream.key) not in self.holders:
             return f"the key {stream.key} of {stream.principal} doesn't count any more"
+        if stream.device in self.lost:
+            return f"the device {stream.device} is lost"
         return next((f"block {one.id}" for one in self.brakes if one.until > now and _meets(one, stream)), "")
 
 
@@ -83,9 +89,8 @@ def _stream(record: Mapping[str, Any]) -> Stream:
     def text(name: str) -> str:
         return str(record.get(name, ""))
 
-    return Stream(
-        text("id"), Ends(text("peer"), text("local")), text("principal"), text("key"), text("source"), text("stripped") + text("path")
-    )
+    ends, path = Ends(text("peer"), text("local")), text("stripped") + text("path")
+    return Stream(text("id"), ends, text("principal"), text("key"), text("source"), path, text("device"))
 
 
 def _meets(brake: Brake, stream: Stream) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+import orjson
 from pydantic import ValidationError
 
 from bartizan.envoy import names
@@ -87,7 +88,7 @@ class Watch:
             found = self._standing.holders
         else:
             found = frozenset[tuple[str, str]]().union(*(one for _, one in tables.values()))
-        standing = Standing(found, self._brakes())
+        standing = Standing(found, self._brakes(), self._lost())
         news, self._standing = standing != self._standing, standing
         return news
 
@@ -97,6 +98,13 @@ class Watch:
             return blocks(note.body) if note else ()
         except ValidationError:  # of a later version. New requests are refused all the same
             return ()
+
+    def _lost(self) -> frozenset[str]:
+        note = self._server.state.of(names.NOTE).get(names.LOST)
+        try:
+            return frozenset(map(str, orjson.loads(note.body))) if note else frozenset()
+        except (orjson.JSONDecodeError, TypeError):
+            return frozenset()
 
     def _holders(self, table: Resource) -> tuple[bytes, frozenset[tuple[str, str]]]:
         known = self._tables.get(table.name)

@@ -91,6 +91,8 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
     found.update(_trusted(compiled, alive))
     if (stale := compiled.snapshot.gateway.max_stale) is not None:
         found[names.NOTE, names.SETTINGS] = orjson.dumps({"max_stale_s": stale.total_seconds()})
+    if lost := sorted(one.name for one in compiled.snapshot.devices.values() if one.state == "lost"):
+        found[names.NOTE, names.LOST] = orjson.dumps(lost)
     found.update({(names.NOTE, name): body for name, body in alive.notes.items()})
     return State(compiled, stamps, policy, common, alive, found)
 

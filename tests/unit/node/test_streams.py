@@ -64,6 +64,12 @@ def test_a_block_meets_what_it_names(what: What, value: str, more: dict[str, str
     assert standing.against(stream(**more), 100) == "", "the block has ended"
 
 
+@pytest.mark.parametrize(("device", "goes_on"), [("laptop", False), ("phone", True), ("", True)])
+def test_a_device_that_is_lost_ends_its_streams(device: str, goes_on: bool) -> None:
+    standing = Standing(frozenset({("acme", "key_a")}), lost=frozenset({"laptop"}))
+    assert (standing.against(stream(device=device), 50) == "") == goes_on
+
+
 def test_streams_are_known_until_nothing_is_told_of_them() -> None:
     streams = OpenStreams(forgotten_s=5)
     assert len(streams.note([record(), record(id="2"), record(peer="127.0.0.1:1001")], 0)) == 3
