@@ -91,9 +91,9 @@ def upstream() -> Iterator[int]:
 
 
 @contextmanager
-def served(routes: Sequence[BaseRoute]) -> Iterator[int]:
-    """A real HTTP server of these routes, on a port."""
-    port = free_port()
+def served(routes: Sequence[BaseRoute], port: int = 0) -> Iterator[int]:
+    """A real HTTP server of these routes, on a port: on this one if it is given."""
+    port = port or free_port()
     server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), host="127.0.0.1", port=port, log_level="warning", access_log=False))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -1,20 +1,16 @@
 """A real HTTP server that says who is who, as an HR system would: context sources fetch it."""
 
 import asyncio
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import orjson
-import uvicorn
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.e2e.gateway import free_port
+from tests.e2e.gateway import free_port, served
 
 
 class Hr:
@@ -56,14 +52,5 @@ class Hr:
 def hr() -> Iterator[Hr]:
     """A running one."""
     made = Hr()
-    app = Starlette(routes=[Route("/context", made.answer), Route("/elsewhere", made.elsewhere)])
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=made.port, log_level="warning", access_log=False))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
+    with served([Route("/context", made.answer), Route("/elsewhere", made.elsewhere)], made.port):
         yield made
-    finally:
-        server.should_exit = True
-        thread.join(5)

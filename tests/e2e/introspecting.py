@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -12,13 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-import uvicorn
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.e2e.gateway import free_port
+from tests.e2e.gateway import free_port, served
 
 CLIENT, SECRET = "gw", "s3cret:/ +%"
 ISSUER = "https://idp.example.com"
@@ -78,15 +75,5 @@ class AuthorizationServer:
 def authorization_server() -> Iterator[AuthorizationServer]:
     """One that runs, on a port of its own."""
     made = AuthorizationServer(free_port())
-    routes = [Route("/introspect", made.answer, methods=["GET", "POST"])]
-    config = uvicorn.Config(Starlette(routes=routes), host="127.0.0.1", port=made.port, log_level="warning", access_log=False)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
+    with served([Route("/introspect", made.answer, methods=["GET", "POST"])], made.port):
         yield made
-    finally:
-        server.should_exit = True
-        thread.join(5)
