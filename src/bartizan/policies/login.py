@@ -174,6 +174,10 @@ class Login(PolicyKind):
         if ways and self.issuer not in ways:
             told = f"no Authenticate accepts tokens of {self.issuer!r}, so nobody who has logged in would be let through"
             yield Fault(("issuer",), "login-useless", told, f"Say so where people log in: any: [{{jwt: {self.issuer}}}].")
+        issuer = snapshot.issuers.get(self.issuer)
+        if issuer is not None and not issuer.has_keys:
+            told = f"tokens of {self.issuer!r} can only be asked about, and a session holds one that Envoy can check itself"
+            yield Fault(("issuer",), "login-opaque", told, "Give the Issuer `jwks`, if its access tokens are JWTs.")
         yield from self._outside(snapshot)
 
     def _outside(self, snapshot: Snapshot) -> Iterator[Fault]:

@@ -14,7 +14,13 @@ listeners: [{name: web, address: "127.0.0.1:8080"}]
 ---
 {kind: Api, name: other, hosts: ["*.other.example.com"], paths: [/other], upstream: "http://127.0.0.1:9101"}
 ---
-{kind: Authenticate, name: all, any: [{jwt: corp}]}
+{kind: Authenticate, name: all, any: [{jwt: corp}, {jwt: opaque}]}
+---
+kind: Issuer
+name: opaque
+issuer: https://opaque.example.com
+audiences: [orders]
+introspection: {url: "https://opaque.example.com/i", client_id: gw, client_secret: {env: ASKS}}
 ---
 {kind: Issuer, name: corp, issuer: "https://idp.example.com", audiences: [orders], jwks: {keys: []}}
 ---
@@ -67,6 +73,7 @@ def test_what_is_in_order(changed: dict[str, str]) -> None:
         ({"callback": "https://other.example.com/other/cb", "target": "{api: other}"}, "login-host"),
         ({"target": "{methods: [GET]}"}, "login-target"),
         ({"issuer": "second"}, "login-useless"),
+        ({"issuer": "opaque"}, "login-opaque"),
         ({"issuer": "nobody"}, "issuer-unknown"),
         ({"mode": "shadow"}, "mode-unsupported"),
         ({"callback": "http://orders.example.com/orders/login/callback"}, "callback"),
