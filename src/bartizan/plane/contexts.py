@@ -12,7 +12,7 @@ import orjson
 from bartizan.compile import discovered_body
 from bartizan.envoy import names
 from bartizan.errors import Invalid, NotFound
-from bartizan.identity.context import Context, Said, Values, unknown
+from bartizan.identity.context import Context, Moment, Said, Values, unknown
 from bartizan.identity.context_file import FILE, ContextFile
 from bartizan.identity.context_pull import Pulling
 from bartizan.identity.context_read import check_room, checked
@@ -126,7 +126,7 @@ class Contexts:
             "unknown_first": strangers[:_NAMED],
             "said": heard.whole.at if heard.whole is not None else None,
             "age": round(heard.whole.age(now), 3) if heard.whole is not None else None,
-            "counts": not heard.ended,
+            "counts": _counts(heard.whole, source, now) and not heard.ended,
             "stale_subjects": sum(one.ended or (one.when is None and heard.ended) for one in heard.subjects.values()),
             "error": (pulled.error if pulled is not None else "") or self._file.error,
             "etag": self.etag(name),
@@ -153,13 +153,16 @@ class Contexts:
 
     def one(self, name: str, subject: str) -> dict[str, Any]:
         """What a source says of one subject. NotFound if it says nothing."""
-        self.source(name)
-        heard, now = self.context.heard[name], self.context.moment()
+        source, heard, now = self.source(name), self.context.heard[name], self.context.moment()
         if (said := heard.subjects.get(subject)) is None:
             raise NotFound(f"{name} says nothing of {subject!r}.", code="context-missing")
         when = said.when or heard.whole
         ended = said.ended or (said.when is None and heard.ended)
-        told = {"said": when.at if when else None, "age": round(when.age(now), 3) if when else None, "counts": not ended}
+        told = {
+            "said": when.at if when else None,
+            "age": round(when.age(now), 3) if when else None,
+            "counts": _counts(when, source, now) and not ended,
+        }
         return {"subject": subject, "attributes": said.values, **told, "etag": subject_etag(said), "known": not self._is_unknown(subject)}
 
     def subject_tag(self, name: str, subject: str) -> str | None:
@@ -223,3 +226,8 @@ def _sources(served: Sequence[Snapshot]) -> dict[str, ContextSource]:
 def subject_etag(said: Said) -> str:
     """Changes with what is said of a subject, and not with its age."""
     return f'"{hashlib.sha256(orjson.dumps(said.values, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]}"'
+
+
+def _counts(when: Moment | None, source: ContextSource, now: Moment) -> bool:
+    """Whether it is young enough still, also before it was noted that it has ended."""
+    return when is not None and (source.stale == "keep" or when.age(now) <= source.max_age.total_seconds())
