@@ -25,7 +25,7 @@ Resources = dict[tuple[str, str], bytes]
 """Serialized messages by type URL and name."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Compiled:
     """A snapshot, compiled: a part for each API, and what is wrong. With a problem, none of it is served."""
 
@@ -178,7 +178,9 @@ class _Table:
     paths: frozenset[str]
 
 
+@functools.lru_cache(maxsize=4)
 def _table(compiled: Compiled) -> _Table:
+    """Kept, because each edit asks for it twice: as what is new, and as what is held."""
     snapshot = compiled.snapshot
     cas: dict[str, str] = {}
     for policy in snapshot.policies:
@@ -189,7 +191,8 @@ def _table(compiled: Compiled) -> _Table:
     for policy in snapshot.policies:
         paths.update(policy.target.paths, policy.target.exclude)
     asked = live.Asked.of(snapshot.issuers.values())
-    scopes = tuple((one.host, one.path, one.name, one.public, one.login, one.accepts & asked.names) for one in compiled.scopes())
+    whose = asked.names
+    scopes = tuple((one.host, one.path, one.name, one.public, one.login, one.accepts & whose) for one in compiled.scopes())
     certificates = live.ClientCertificates(
         cas, listed(snapshot) if cas else {}, enrolled(snapshot) if cas else {}, bindings(snapshot.policies)
     )

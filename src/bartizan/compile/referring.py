@@ -98,11 +98,11 @@ def _of_listener(tls: Tls) -> Iterator[Reference]:
 def secret_problems(snapshot: Snapshot, grants: Grants, before: Snapshot | None = None) -> Iterator[Problem]:
     """What refers to a secret that isn't there or isn't for it. What was in `before` already isn't told again: a secret that was
     deleted or given another grant since then is refused where it is used, and holds up nobody else's change."""
-    known = frozenset(references(before)) if before is not None else frozenset()
-    for one in references(snapshot):
-        grant = grants.get(one.key)
-        if (grant is None or not grant.allows(one.use)) and one not in known:
-            yield _problem(one, grant, snapshot.resources[one.kind, one.owner])
+    lacking = [one for one in references(snapshot) if (grant := grants.get(one.key)) is None or not grant.allows(one.use)]
+    known = frozenset(references(before)) if before is not None and lacking else frozenset()
+    for one in lacking:
+        if one not in known:
+            yield _problem(one, grants.get(one.key), snapshot.resources[one.kind, one.owner])
 
 
 def _problem(one: Reference, grant: Grant | None, resource: Resource) -> Problem:
