@@ -115,14 +115,14 @@ class _Identities:
 
 def identities(folder: Path, effort: Effort, keys: int) -> Figures:
     """`revocation_ms_p99`: a key, a token, a session, a consumer and a device in turn; `key_creation_ms_p99`; `attribute_change_ms_p99`:
-    of one consumer among all that have a key."""
+    of one of the consumers, who have ten keys each."""
     safe = [free_port() for _ in range(NODES)]
     root, fleet = authority("Web"), authority("Fleet")
     (folder / "files").mkdir(parents=True)
     root.server().save(folder / "files", "safe")
     (folder / "files" / "fleet.pem").write_bytes(fleet.pem)
     took: dict[str, list[float]] = {}
-    size, more = Size(keys=keys, consumers=keys), f"{_SAFE}---\n{_ON_CALL}"
+    size, more = Size(keys=keys), f"{_SAFE}---\n{_ON_CALL}"
     with three_nodes(folder, size, safe=safe, more=("on_call: bool", more)) as trio:
         made = _Identities(trio, safe, root, fleet, folder)
         for number in range(max(4, effort.edits // 5)):
