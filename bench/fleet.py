@@ -28,7 +28,7 @@ from bartizan.xds.frames import Answer, Hello, Manifest, Report, encoded
 from bartizan.xds.release import Position
 from bartizan.xds.signed import ASK, BEAT, decoded_order
 from bench.everywhere import answered
-from bench.measures import Effort, Figures
+from bench.measures import Effort, Figures, percentile
 from bench.programs import Gateway, first_answer, free_port, gateway, nginx
 from bench.world import Keys, Size, Tokens, api_file, authorize, write_files, write_keys
 
@@ -152,10 +152,9 @@ def _edits(fleet: _Fleet, count: int) -> Figures:
         had = fleet.many.when(now["sequence"])
         acknowledged.append((had - settled) * 1000)
         took.append((max(had, enforced) - settled) * 1000)
-    last = sorted(took)
     return {
         "propagation_ms_p50": statistics.median(took),
-        "propagation_ms_p99": last[min(len(last) - 1, int(len(last) * 0.99))],
+        "propagation_ms_p99": percentile(took, 0.99),
         "propagation_ms_acknowledged_p50": statistics.median(acknowledged),
     }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.certificates import Authority, authority
 
 from bench.everywhere import answered
-from bench.measures import Effort, Figures
+from bench.measures import Effort, Figures, percentile
 from bench.programs import free_port
 from bench.trio import NODES, OK, Later, Trio, three_nodes
 from bench.world import Size
@@ -133,14 +133,10 @@ def identities(folder: Path, effort: Effort, keys: int) -> Figures:
     every = [one for some in took.values() for one in some]
     return {
         "revocation_ms_p50": statistics.median(every),
-        "revocation_ms_p99": _p99(every),
+        "revocation_ms_p99": percentile(every, 0.99),
         **{f"revocation_{what}_ms_p50": statistics.median(some) for what, some in took.items()},
         "key_creation_ms_p50": statistics.median(created),
-        "key_creation_ms_p99": _p99(created),
+        "key_creation_ms_p99": percentile(created, 0.99),
         "attribute_change_ms_p50": statistics.median(changed),
-        "attribute_change_ms_p99": _p99(changed),
+        "attribute_change_ms_p99": percentile(changed, 0.99),
     }
-
-
-def _p99(took: list[float]) -> float:
-    return sorted(took)[min(len(took) - 1, int(len(took) * 0.99))]

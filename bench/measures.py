@@ -128,7 +128,8 @@ def python_share(one: World, effort: Effort, rate: int = 10_000) -> Figures:
     return {"python_cpu_share": share, "python_cpu_share_at_rate": seen.rate, "python_cpu_share_per_10000": share * rate / seen.rate}
 
 
-def _percentile(values: list[float], share: float) -> float:
+def percentile(values: list[float], share: float) -> float:
+    """The value that this share of them doesn't exceed."""
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
@@ -153,7 +154,7 @@ def edits(one: World, effort: Effort, suffix: str = "") -> Figures:
                 if time.perf_counter() - written > 10:
                     raise RuntimeError("an edit isn't enforced after 10 s")
             took.append((time.perf_counter() - written - quiet) * 1000)
-    return {f"edit_to_enforced_ms_p50{suffix}": statistics.median(took), f"edit_to_enforced_ms_p99{suffix}": _percentile(took, 0.99)}
+    return {f"edit_to_enforced_ms_p50{suffix}": statistics.median(took), f"edit_to_enforced_ms_p99{suffix}": percentile(took, 0.99)}
 
 
 def revocations(one: World, effort: Effort) -> Figures:
@@ -173,7 +174,7 @@ def revocations(one: World, effort: Effort) -> Figures:
                     raise RuntimeError("a revoked key still counts after 10 s")
             took.append((time.perf_counter() - ordered) * 1000)
     store.close()
-    return {"key_revoked_ms_p50": statistics.median(took), "key_revoked_ms_p99": _percentile(took, 0.99)}
+    return {"key_revoked_ms_p50": statistics.median(took), "key_revoked_ms_p99": percentile(took, 0.99)}
 
 
 def edits_under_load(one: World, effort: Effort, count: int) -> Figures:

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from bench.load import burst, script
-from bench.measures import Effort, Figures
+from bench.measures import Effort, Figures, percentile
 from bench.programs import first_answer, free_port, gateway, nginx
 from bench.trio import NODES, OK, Later, Trio, three_nodes
 from bench.world import DEPARTMENTS, Size, Tokens, write_files, write_keys
@@ -21,10 +21,6 @@ from bench.world import DEPARTMENTS, Size, Tokens, write_files, write_keys
 _FORBIDDEN = 403
 _WORKERS = 3
 _SAMPLE = 0.1
-
-
-def _p99(took: list[float]) -> float:
-    return sorted(took)[min(len(took) - 1, int(len(took) * 0.99))]
 
 
 def ways_back(folder: Path, effort: Effort) -> Figures:
@@ -35,9 +31,9 @@ def ways_back(folder: Path, effort: Effort) -> Figures:
         held = [_braked(trio, one) for one in range(effort.edits)]
     return {
         "rollback_ms_p50": statistics.median(back),
-        "rollback_ms_p99": _p99(back),
+        "rollback_ms_p99": percentile(back, 0.99),
         "brake_ms_p50": statistics.median(held),
-        "brake_ms_p99": _p99(held),
+        "brake_ms_p99": percentile(held, 0.99),
     }
 
 

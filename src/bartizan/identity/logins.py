@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from bartizan.envoy import message, names
+from bartizan.envoy import message
 from bartizan.identity.named import NamedSecrets
 from bartizan.identity.referred import UNREADABLE, secret_text
 from bartizan.model.problem import Problem
@@ -42,7 +42,7 @@ class Logins:
 
     def bodies(self, snapshots: Iterable[Snapshot]) -> dict[str, bytes]:
         """The serialized Secrets by name."""
-        wanted = {_key(one): one for snapshot in snapshots for one in _declared(snapshot)}
+        wanted = {one.secret_names: one for snapshot in snapshots for one in _declared(snapshot)}
         self._held = {key: self._held.get(key) or _Held(one, secrets.token_hex(_KEY_BYTES)) for key, one in wanted.items()}
         self.refresh()
         return {name: body for key, held in self._held.items() for name, body in _pair(key, held).items()}
@@ -51,7 +51,7 @@ class Logins:
         """What keeps a snapshot from being served: a new login whose secret can't be used."""
         for one in _declared(snapshot):
             unknowable = self.named is None and one.client_secret.secret is not None
-            if unknowable or _key(one) in self._held:
+            if unknowable or one.secret_names in self._held:
                 continue
             try:
                 self._read(one)
@@ -91,10 +91,6 @@ def _declared(snapshot: Snapshot) -> Iterator[Login]:
     for policy in snapshot.policies:
         if isinstance(policy, Login) and policy.mode == "enforce":
             yield policy
-
-
-def _key(one: Login) -> _Key:
-    return names.login(one.name, one.client_secret.told, one.use)
 
 
 def _pair(key: _Key, held: _Held) -> dict[str, bytes]:

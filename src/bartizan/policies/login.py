@@ -45,6 +45,7 @@ from bartizan.model.fields import AsTuple, Duration, Name, SecretRef, UrlPath, i
 from bartizan.model.named import Destination, Use
 from bartizan.model.policy import within
 from bartizan.model.snapshot import Snapshot
+from bartizan.model.team import covers
 from bartizan.policies._kind import Fault, Fragment, Phase, Place, PolicyKind, Reference
 from bartizan.policies.authenticate import Authenticate
 
@@ -121,6 +122,11 @@ class Login(PolicyKind):
         end = Endpoint(url=_origin(self.token_endpoint))
         return Use(None, (Destination(end.host, end.port),))
 
+    @property
+    def secret_names(self) -> tuple[str, str]:
+        """What Envoy calls the client's secret, and what the cookies are encrypted with."""
+        return names.login(self.name, self.client_secret.told, self.use)
+
     def compile(self, place: Place) -> Fragment:
         upstream = Upstream(endpoints=(Endpoint(url=_origin(self.token_endpoint)),), tls=UpstreamTls(ca=self.ca))
         cluster = names.cluster(upstream.endpoints[0].host, hashlib.sha256(f"login {upstream.model_dump_json()}".encode()).hexdigest())
@@ -153,7 +159,7 @@ class Login(PolicyKind):
         }
 
     def _credentials(self) -> dict[str, Any]:
-        secret, cookies = names.login(self.name, self.client_secret.told, self.use)
+        secret, cookies = self.secret_names
         return {
             "client_id": self.client_id,
             "token_secret": {"name": secret, "sds_config": _BY_ADS},
@@ -182,11 +188,12 @@ class Login(PolicyKind):
 
     def _outside(self, snapshot: Snapshot) -> Iterator[Fault]:
         callback = urlsplit(self.callback)
+        apis = [api for api in snapshot.apis.values() if self.target.api in {None, api.name}]
         for field, path in (("callback", callback.path), ("logout", self.logout_path)):
-            if not any(self._covers(path, api.paths) for api in snapshot.apis.values() if self.target.api in {None, api.name}):
+            if not any(self._covers(path, api.paths) for api in apis):
                 told = f"{path} isn't within what this policy covers, so nobody who comes there would be met"
                 yield Fault((field,), "login-outside", told, "Choose a path below the target's.")
-        if not any(_serves(api.hosts, callback.hostname or "") for api in snapshot.apis.values() if self.target.api in {None, api.name}):
+        if not any(covers(host, callback.hostname or "") for api in apis for host in api.hosts):
             yield Fault(("callback",), "login-host", f"no API that this policy covers answers on {callback.hostname}")
 
     def _covers(self, path: str, paths: tuple[str, ...]) -> bool:
@@ -205,7 +212,3 @@ _NO_PAGE = [
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
-
-
-def _serves(hosts: tuple[str, ...], host: str) -> bool:
-    return any(one in {"*", host} or (one.startswith("*.") and host.endswith(one[1:])) for one in hosts)

@@ -115,7 +115,7 @@ def _claims(alive: Live) -> frozenset[str]:
 def _of_logins(compiled: Compiled) -> Iterator[str]:
     for policy in compiled.snapshot.policies:
         if isinstance(policy, Login):
-            yield from names.login(policy.name, policy.client_secret.told, policy.use)
+            yield from policy.secret_names
 
 
 def _late(compiled: Compiled, alive: Live, bound: frozenset[str]) -> list[tuple[str, Any]]:
