@@ -173,9 +173,9 @@ def _judged(seen: _Seen, records: dict[str, tuple[str, int]], rules: dict[str, d
 def shadow_cost(folder: Path, effort: Effort) -> Figures:
     """The 99th percentile of live traffic while a tenth of it is judged by a candidate too, over that of the same traffic without."""
     size = Size(apis=100, keys=1_000, consumers=1_000, networks=1_000)
-    port, upstream = free_port(), free_port()
+    port, upstream, tokens = free_port(), free_port(), Tokens()
     folder.mkdir(parents=True, exist_ok=True)
-    write_files(folder / "files", size, port, upstream, Tokens())
+    write_files(folder / "files", size, port, upstream, tokens)
     file = folder / "files" / "gateway.yaml"
     file.write_text(
         file.read_text().replace("name: edge\n", f"name: edge\nreleases: {{stages: [{{shadow: {{for: 1h, sample: {_SAMPLE}}}}}]}}\n", 1)
@@ -183,7 +183,7 @@ def shadow_cost(folder: Path, effort: Effort) -> Figures:
     keys = write_keys(folder / "state", size, folder)
     with nginx(folder / "upstream", upstream), gateway(folder, port) as made:
         first_answer(made, size.path(0), {"x-api-key": keys.texts[0]})
-        trio = Trio(made, size, keys, [port], folder)
+        trio = Trio(made, size, keys, [port], folder, tokens)
         paths = [size.path(api) for api in range(size.apis)]
         paced = script(folder / "paced.lua", paths, keys.texts, delay_ms=32)
         burst(port, paced, 2)
