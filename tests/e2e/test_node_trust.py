@@ -146,7 +146,7 @@ async def test_a_control_plane_whose_clock_went_back_is_followed(rig: Rig) -> No
     await rig.control.start()
     await rig.control.publish(Release(rig.control.next_sequence(), "after", 1, (Step((listener(rig.port), routes("four"))),)))
     await eventually(lambda: rig.serves("four"))
-    assert rig.node().position == Position(held.sequence + 1, "after", 1)
+    await eventually(lambda: rig.node().position == Position(held.sequence + 1, "after", 1))
 
 
 async def test_a_node_whose_disk_is_full_serves_on_and_says_so(tmp_path: Path) -> None:
