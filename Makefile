@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CHROMIUM := DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: run test check bench bless docs lock clean
@@ -20,10 +21,17 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 	@$(BIN)/pip install --quiet --no-compile --require-hashes -r requirements-dev.lock
 	@touch $@
 
+$(VENV)/.chromium: | $(VENV)/.dev
+	@command -v chromium >/dev/null || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null || { \
+		echo "installing Chromium, which the tests of pages need ..."; \
+		$(CHROMIUM) || { apt-get update -qq && $(CHROMIUM); } }
+	@command -v chromium >/dev/null || { echo "The tests of pages need Chromium as \`chromium\` (Debian: apt-get install chromium)"; exit 1; }
+	@touch $@
+
 run: $(VENV)/.run
 	@exec $(BIN)/python examples/quickstart/run.py
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev $(VENV)/.chromium
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.dev

@@ -24,7 +24,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_and_sdist_hold_what_they_need(built: Path) -> None:
     (wheel,), (sdist,) = list(built.glob("*.whl")), list(built.glob("*.tar.gz"))
     names = zipfile.ZipFile(wheel).namelist()
-    assert "bartizan/compile/gate.lua" in names
+    assert {"bartizan/compile/gate.lua", "bartizan/authorization/static/passkeys.js"} <= set(names)
     assert {"bartizan/store/migrations/env.py", "bartizan/store/migrations/versions/v0001.py"} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith("tests")]
