@@ -28,6 +28,8 @@ from bartizan.identity.accounts import FILE as ACCOUNTS
 from bartizan.identity.accounts import Accounts
 from bartizan.identity.declared import DECLARED, Declared
 from bartizan.identity.operators import FIRST, Operators, forget_first
+from bartizan.identity.token_keys import FILE as AUTHORIZATION
+from bartizan.identity.token_keys import SigningKeys
 from bartizan.identity.unnoted import Unnoted
 from bartizan.lib.dumps import no_dumps
 from bartizan.lib.process import CANNOT_RUN
@@ -35,8 +37,10 @@ from bartizan.lib.sockets import private_folder
 from bartizan.lib.supervise import supervised
 from bartizan.model.gateway import Records
 from bartizan.model.problem import Problem
+from bartizan.model.snapshot import Snapshot
 from bartizan.node.options import admin_socket
 from bartizan.node.stats import Admin
+from bartizan.plane.authorization import Authorization
 from bartizan.plane.canary import Canary
 from bartizan.plane.checks import Checks
 from bartizan.plane.declaring import Declaring
@@ -97,10 +101,17 @@ class ControlPlane:
         self.canary = Canary(self.publisher, self.living, options.state)
         self.rollouts = Rollouts(self.desk, self.publisher, checks, self.canary)
         operators = Operators(store, seal)
-        accounts = Accounts(options.state / ACCOUNTS, load_or_create(options.state / "control.key"))
+        envelope = load_or_create(options.state / "control.key")
+        accounts = Accounts(options.state / ACCOUNTS, envelope)
+        keys = SigningKeys(options.state / AUTHORIZATION, envelope)
+        self.authorization = Authorization(store, accounts, keys, (self.living, self.noting, self.folder.base), self._active)
         declaring = Declaring(self.declared, self.desk, self.folder, self.living.problems)
         parts = (self.desk, self.living, self.publisher, self.rollouts, self.envoy)
-        self.operations = Operations(*parts, store, operators, accounts, options.state, options.files, self.status, self.noting, declaring)
+        people = (operators, accounts, self.authorization)
+        self.operations = Operations(*parts, store, *people, options.state, options.files, self.status, self.noting, declaring)
+
+    def _active(self) -> Snapshot | None:
+        return self.desk.compiled.snapshot if self.desk.compiled is not None else None
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -127,6 +138,7 @@ class ControlPlane:
             "the fetching of context": self.living.contexts.pulling.run,
             "the watch over context": self.living.contexts.watch,
             "the noting": self.noting.run,
+            "the authorization server": self.authorization.run,
         }
         async with asyncio.TaskGroup() as group:
             for name, task in work.items():
@@ -266,7 +278,7 @@ class ControlPlane:
             "rollout": asdict(self.desk.rollout) if self.desk.rollout else None,
             "drift": standing.drift or self._not_taken or self.line.error,
             "loosened": standing.loosened,
-            "warnings": [*self.knowing.warnings, *self.living.warnings()],
+            "warnings": [*self.knowing.warnings, *self.living.warnings(), *self.authorization.warnings()],
             "context": self.living.contexts.all(),
             "blocked": told["blocked"],
             "brakes": [asdict(one) for one in told["brakes"]],

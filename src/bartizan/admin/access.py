@@ -2,25 +2,19 @@
 
 import asyncio
 import getpass
-import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TypeVar
 
 from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bartizan.admin.answers import answer_to
-from bartizan.errors import BartizanError, Forbidden, TooMany, Unauthenticated
+from bartizan.errors import BartizanError, Forbidden, Unauthenticated
+from bartizan.identity.lockout import Lockout
 from bartizan.identity.operators import Operator, Operators
 from bartizan.rollout.asking import By
 
-ATTEMPTS = 10
-WINDOW_S = 60.0
-LOCKED_S = 60.0
-_MOST = 10_000
 T = TypeVar("T")
 
 
@@ -50,48 +44,6 @@ class Caller:
     def by(self, message: str = "", *, emergency: bool = False) -> By:
         """As the control plane is told who asks."""
         return By(self.name, message, self.origin, emergency, self.team)
-
-
-class Lockout:
-    """Addresses that have shown too many wrong tokens are refused for a while, whatever they show."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._wrong: dict[str, deque[float]] = {}
-        self._until: dict[str, float] = {}
-
-    def check(self, origin: str) -> None:
-        """TooMany if this address is locked out."""
-        source = _source(origin)
-        if (until := self._until.get(source)) is None:
-            return
-        if until > self._clock():
-            raise TooMany("Too many wrong attempts. Wait a minute.", code="locked-out")
-        del self._until[source]
-
-    def wrong(self, origin: str) -> None:
-        """A wrong token came from there."""
-        now, source = self._clock(), _source(origin)
-        if len(self._wrong) >= _MOST:
-            self._wrong.clear()
-        times = self._wrong.setdefault(source, deque(maxlen=ATTEMPTS))
-        times.append(now)
-        if len(times) == ATTEMPTS and times[0] > now - WINDOW_S:
-            if len(self._until) >= _MOST:
-                self._until = {one: until for one, until in self._until.items() if until > now}
-            self._until[source] = now + LOCKED_S
-            del self._wrong[source]
-
-
-def _source(origin: str) -> str:
-    """What is locked out: an IPv4 address, or the network of an IPv6 address, since whoever has one has all of them."""
-    try:
-        address = ip_address(origin.partition("%")[0])
-    except ValueError:
-        return origin
-    if isinstance(address, IPv6Address):
-        return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
-    return str(address)
 
 
 class Access:

@@ -19,7 +19,7 @@ from bartizan.admin.refused import Refused
 from bartizan.admin.routes import ROUTERS
 
 _DOCUMENT = "/openapi.json"
-_LOGINS = frozenset({"/v1/login", "/v1/login/factor", "/v1/login/enrolment"})
+_LOGINS = frozenset({"/v1/login", "/v1/login/factor", "/v1/login/enrolment", "/v1/login/token"})
 """For those who have no token yet."""
 _log = logging.getLogger(__name__)
 _TITLE = "Bartizan's admin API"
@@ -60,7 +60,8 @@ def document(app: FastAPI) -> dict[str, Any]:
         components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         made["security"] = [{"token": []}]
         for path in _LOGINS:
-            made["paths"][path]["post"]["security"] = []
+            for operation in made["paths"][path].values():
+                operation["security"] = []
         for operation in (one for path in made["paths"].values() for one in path.values()):
             if "requestBody" in operation:
                 operation["responses"].update({str(status): told for status, told in documented(*OF_BODIES).items() if status in OF_BODIES})

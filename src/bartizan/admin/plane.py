@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 from bartizan.identity.accounts import Accounts
 from bartizan.identity.brake import Brake, Brakes
 from bartizan.identity.key_record import WantedKey
-from bartizan.identity.operators import Operators
+from bartizan.identity.operators import Operators, Role
 from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Key, Snapshot
 from bartizan.rollout.asking import By
@@ -113,8 +113,32 @@ class Contexts(Protocol):
     async def push_one(self, name: str, subject: str, values: dict[str, Any] | None) -> dict[str, Any]: ...
 
 
+class Operating(Protocol):
+    """Who has logged in with a browser, and what they are at the admin API."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def role(self) -> Role: ...
+    @property
+    def team(self) -> str | None: ...
+
+
+class Authorization(Protocol):
+    """The authorization server, as far as people log in to the admin API by it."""
+
+    def issuer(self) -> str | None: ...
+    def operator(self, token: str) -> Operating: ...
+    def check_factor(self, role: Role, acr: str) -> None: ...
+    def end_logins(self, ident: str, reason: str) -> int: ...
+    def rotate(self, *, lost: bool) -> str: ...
+
+
 class Plane(Protocol):
     """The control plane."""
+
+    @property
+    def authorization(self) -> Authorization: ...
 
     @property
     def proposals(self) -> Proposals: ...

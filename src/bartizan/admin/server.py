@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -19,7 +18,8 @@ from bartizan.admin.agents.door import agents_door
 from bartizan.admin.api import api
 from bartizan.admin.options import Door
 from bartizan.admin.plane import Plane
-from bartizan.errors import BartizanError, Unavailable
+from bartizan.admin.serving import bound, server
+from bartizan.errors import BartizanError
 from bartizan.store import Event
 
 
@@ -33,10 +33,10 @@ async def serve(plane: Plane, private: Path, public: str, door: Door | None = No
         inside.bind(str(private))
     finally:
         os.umask(before)
-    outside = _bound(public)
+    outside = bound(public, "health and metrics, which --admin sets,")
     async with asyncio.TaskGroup() as group:
-        group.create_task(_server(_private_app(plane)).serve([inside]))
-        group.create_task(_server(_public_app(plane)).serve([outside]))
+        group.create_task(server(_private_app(plane)).serve([inside]))
+        group.create_task(server(_public_app(plane)).serve([outside]))
         if door is not None:
             app = api(plane, Access(plane.operators, local=False), agents_door(plane, door))
             certificate = (
@@ -44,27 +44,7 @@ async def serve(plane: Plane, private: Path, public: str, door: Door | None = No
                 if door.certificate
                 else {}
             )
-            group.create_task(_server(app, **certificate).serve([_bound(door.address)]))
-
-
-def _bound(address: str) -> socket.socket:
-    host, _, port = address.rpartition(":")
-    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        made.bind((host.strip("[]"), int(port)))
-    except (OSError, ValueError) as error:
-        raise Unavailable(f"The address {address} for health and metrics can't be used: {error}. Choose another with --admin.") from error
-    return made
-
-
-class _Quiet(uvicorn.Server):
-    def install_signal_handlers(self) -> None:
-        """Signals are the process's own matter."""
-
-
-def _server(app: Starlette, **more: Any) -> uvicorn.Server:
-    return _Quiet(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", server_header=False, **more))
+            group.create_task(server(app, **certificate).serve([bound(door.address, "the admin API")]))
 
 
 def _private_app(plane: Plane) -> Starlette:

@@ -73,10 +73,15 @@ def called(read: argparse.Namespace, method: str, path: str, body: Any = None, h
     return _call(client, method, path, body, missing)
 
 
-def tried(read: argparse.Namespace, path: str, body: Any) -> Any:
-    """The same, of somebody who isn't known there yet: what a POST is answered."""
+def tried(read: argparse.Namespace, path: str, body: Any = None) -> Any:
+    """The same, of somebody who isn't known there yet: what a POST is answered, or without a body a GET."""
     client, missing = _client(read, known=False)
-    return _call(client, "POST", path, body, missing)
+    return _call(client, "POST" if body is not None else "GET", path, body, missing)
+
+
+def believing(read: argparse.Namespace) -> Any:
+    """Whose certificates are believed, for httpx: those of `--ca`, or the system's."""
+    return _trusting(read.server_ca) if read.server_ca is not None else True
 
 
 def _client(read: argparse.Namespace, *, known: bool = True) -> tuple[Any, str]:
@@ -87,8 +92,7 @@ def _client(read: argparse.Namespace, *, known: bool = True) -> tuple[Any, str]:
 
     _check_private(read.server)
     headers = {"authorization": f"Bearer {_token(read)}"} if known else {}
-    verify: Any = _trusting(read.server_ca) if read.server_ca is not None else True
-    client = httpx.Client(base_url=read.server, headers=headers, verify=verify, timeout=60)
+    client = httpx.Client(base_url=read.server, headers=headers, verify=believing(read), timeout=60)
     return client, f"The admin API at {read.server} can't be reached."
 
 

@@ -333,6 +333,8 @@ function envoy_on_request(handle)
   end
   if count == 0 and not tls then return end
   if some_public and handle:metadata():get("public") then
+    local whole = handle:metadata():get("forwards") and headers:get("authorization")
+    if whole then handle:streamInfo():dynamicMetadata():set("bartizan.forwarded", "authorization", whole) end -- no filter sees it; the route puts it back
     headers:remove("authorization")
     headers:remove("x-bartizan-key")
     headers:remove("x-bartizan-scheme")

@@ -56,6 +56,7 @@ def references(snapshot: Snapshot) -> Iterator[Reference]:
                 yield Reference(consumer.kind, consumer.name, ("credentials", at, "api_key", "secret"), credential.api_key.secret, OWN)
     yield from _of_listeners_and_issuers(snapshot)
     yield from _of_sources(snapshot)
+    yield from _of_clients(snapshot)
 
 
 def towards(snapshot: Snapshot) -> Iterator[Reference]:
@@ -85,6 +86,20 @@ def _of_sources(snapshot: Snapshot) -> Iterator[Reference]:
         pull = source.pull
         if pull is not None and pull.authorization is not None and pull.authorization.secret is not None:
             yield Reference(source.kind, source.name, ("pull", "authorization", "secret"), pull.authorization.secret, use_of_pull(pull))
+
+
+def _of_clients(snapshot: Snapshot) -> Iterator[Reference]:
+    gateway, server = snapshot.gateway, snapshot.gateway.authorization_server
+    if server is None:
+        return
+    for name, client in server.clients.items():
+        if client.secret is not None and client.secret.secret is not None:
+            path = ("authorization_server", "clients", name, "secret", "secret")
+            yield Reference(gateway.kind, gateway.name, path, client.secret.secret, OWN)
+    for name, outside in server.outside.items():
+        if outside.client_secret.secret is not None:
+            path = ("authorization_server", "outside", name, "client_secret", "secret")
+            yield Reference(gateway.kind, gateway.name, path, outside.client_secret.secret, outside.use)
 
 
 def _of_listener(tls: Tls) -> Iterator[Reference]:

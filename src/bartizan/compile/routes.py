@@ -169,10 +169,27 @@ def _route(api: Api, scope_path: str, piece: Slice, fragments: Covered, cluster:
         route={"cluster": cluster, **_forwarding(api, scope_path), **action, "rate_limits": limits},
         metadata=_metadata(api, scope_path, piece, fragments),
         typed_per_filter_config=per_filter,
-        request_headers_to_remove=[] if api.forward_credentials else ["authorization", "dpop"],
+        **_credentials(api, piece),
         response_headers_to_add=added,
         response_headers_to_remove=list(hidden),
     )
+
+
+def _credentials(api: Api, piece: Slice) -> dict[str, Any]:
+    """What becomes of credentials on the way to the upstream. Where it judges `authorization` itself, the gate has put that aside."""
+    told: dict[str, Any] = {"request_headers_to_remove": [] if api.forward_credentials else ["authorization", "dpop"]}
+    if forwards(piece):
+        value = f"%DYNAMIC_METADATA({names.FORWARDED}:authorization)%"
+        told["request_headers_to_add"] = [
+            {"header": {"key": "authorization", "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+        ]
+    return told
+
+
+def forwards(piece: Slice) -> bool:
+    """Whether the upstream of a public slice gets `authorization`: if all say so that open it."""
+    opened = [policy.forward_authorization for policy in piece.policies if isinstance(policy, Public) and policy.mode == "enforce"]
+    return is_public(piece) and all(opened)
 
 
 def _match(piece: Slice) -> dict[str, Any]:
@@ -201,7 +218,7 @@ def _metadata(api: Api, scope_path: str, piece: Slice, covered: Covered) -> dict
 def _marks(piece: Slice) -> dict[str, Any]:
     """What the gate has to know of the route."""
     if is_public(piece):
-        return {"public": {"bool_value": True}}
+        return {"public": {"bool_value": True}, **({"forwards": {"bool_value": True}} if forwards(piece) else {})}
     marks: dict[str, Any] = {"login": {"bool_value": True}} if logs_in(piece) else {}
     if issuers := accepted(piece):
         marks["accepts"] = {"struct_value": dict.fromkeys(sorted(issuers), True)}

@@ -87,6 +87,8 @@ JWT = "envoy.filters.http.jwt_authn"
 """Where the token filter leaves a token's header, under `header/<issuer>`."""
 CANARY = "bartizan.canary"
 """The revision on its way out that judges this request; not there if the active one does."""
+FORWARDED = "bartizan.forwarded"
+"""The header `authorization` of a request that nobody here judges, until the route gives it to the upstream."""
 
 # HTTP filters, in the order of the chain.
 GATE = "gate"

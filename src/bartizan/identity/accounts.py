@@ -1,68 +1,77 @@
-"""The people of the admin API: each with a password and a second factor (TOTP, RFC 6238), or recovery codes in its place.
+"""People: each with a password and a second factor (TOTP, RFC 6238), or recovery codes in its place, and with passkeys (WebAuthn).
 
-An admin invites; whoever has the invitation chooses the password and takes the secret of the second factor into an app. Who logs in gets a
-token that ends soon: a session. Kept in a sealed journal; of passwords, codes and invitations only hashes.
+Some have a role at the admin API, others are but users of the authorization server. An admin invites; whoever has the invitation chooses
+the password and takes the secret of the second factor into an app. Kept in a sealed journal; of passwords, codes and invitations only
+hashes.
 """
 
-import base64
 import hashlib
-import os
 import secrets
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
-
-from cryptography.exceptions import InvalidKey
-from cryptography.hazmat.primitives.hashes import SHA1
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-from cryptography.hazmat.primitives.twofactor import InvalidToken
-from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
 from bartizan.errors import Conflict, Invalid, NotFound, TooMany, Unauthenticated
 from bartizan.identity.ledger import Ledger
 from bartizan.identity.operators import Of, Role, check_name
+from bartizan.identity.passkeys import Passkey
+from bartizan.identity.passwords import check_password, fits, hashed
+from bartizan.identity.totp import bare, new_secret, recovery_codes, step
+from bartizan.model.fields import is_name
 from bartizan.secrets.envelope import Envelope
 from bartizan.secrets.sealed import Secret
 
 FILE = "accounts.journal"
 INVITED_S = 86400.0
 """How long an invitation counts."""
-SHORTEST = 12
-"""Characters of a password (NIST SP 800-63B, section 3.1.1, asks for 8 beside a second factor)."""
-LONGEST = 256
-_STEP_S = 30
-_DIGITS = 6
-_SKEW = 1
-"""Steps that a clock may be ahead or behind."""
-_SECRET_BYTES = 20
-_RECOVERIES = 10
+MOST_PASSKEYS = 20
+MOST_GROUPS = 50
 _WRONG = 5
 """Wrong codes beside a right password, after which the account is locked: for so long at first, and twice as long each time."""
 _LOCKED_S = 60.0
 _LONGEST_LOCK_S = 86400.0
 _OFFERED_S = 900.0
 _MOST_OFFERED = 100
-_AT_ONCE = threading.Semaphore(2)
-"""Each password that is checked takes some tens of megabytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A passkey of somebody. Times are seconds since the epoch."""
+
+    passkey: Passkey
+    label: str
+    """What its owner calls it."""
+    since: float
+    last: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What somebody is here: a role at the admin API, or None, and the team that it is for; the groups that tokens tell."""
+
+    role: Role | None = None
+    team: str | None = None
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
     """Somebody who may log in, or was invited to. Times are seconds since the epoch."""
 
+    id: str
+    """What tokens call them (`sub`): nobody else is ever called so."""
     name: str
-    role: Role
+    role: Role | None
     team: str | None
+    groups: tuple[str, ...]
     since: float
     enrolled: bool
     invited_until: float | None
     recovery_codes: int
     """How many are left."""
+    passkeys: int
     last: float | None
     """When they logged in last."""
     locked_until: float | None
@@ -70,14 +79,15 @@ class Account:
 
 @dataclass(slots=True)
 class _Held:
-    role: Role
-    team: str | None
+    id: str
+    place: Place
     since: float
     invitation: str = ""
     until: float = 0.0
     password: str = ""
     secret: str = ""
     recovery: set[str] = field(default_factory=set)
+    passkeys: dict[str, Kept] = field(default_factory=dict)
     step: int = 0
     """The newest step whose code was used: none counts twice (RFC 6238, section 5.2)."""
     last: float | None = None
@@ -108,6 +118,10 @@ class Accounts:
             "enrol": self._enrol,
             "login": self._login,
             "wrong": self._wrong,
+            "place": self._place,
+            "password": self._password,
+            "passkey": self._passkey,
+            "passkey-gone": self._passkey_gone,
             "remove": self._remove,
         }
         self._ledger = Ledger(path, envelope, "accounts", events)
@@ -121,22 +135,51 @@ class Accounts:
             self._ledger.absorb()
             return tuple(self._told(name, held) for name, held in sorted(self._held.items()))
 
+    def called(self, name: str) -> Account:
+        """Who is called so. NotFound."""
+        with self._ledger.lock:
+            self._ledger.absorb()
+            return self._told(name, self._of(name))
+
+    def with_id(self, ident: str) -> Account | None:
+        """Whom tokens call so, if they are still here and enrolled."""
+        with self._ledger.lock:
+            self._ledger.absorb()
+            found = next(((name, held) for name, held in self._held.items() if held.id == ident and held.password), None)
+            return self._told(*found) if found is not None else None
+
+    def _of(self, name: str) -> _Held:
+        if (held := self._held.get(name)) is None:
+            raise NotFound(f"Nobody is called {name!r}.", code="account-missing")
+        return held
+
     def _told(self, name: str, held: _Held) -> Account:
-        now = self._clock()
+        now, place = self._clock(), held.place
         invited = held.until if held.invitation and held.until > now else None
         locked = held.locked if held.locked > now else None
-        return Account(name, held.role, held.team, held.since, bool(held.password), invited, len(held.recovery), held.last, locked)
+        left, keys = len(held.recovery), len(held.passkeys)
+        of = (place.role, place.team, place.groups, held.since, bool(held.password))
+        return Account(held.id, name, *of, invited, left, keys, held.last, locked)
 
-    def invite(self, name: str, role: Role, team: str | None) -> tuple[Account, Secret]:
+    def invite(self, name: str, place: Place) -> tuple[Account, Secret]:
         """Invites somebody, or anew: what they logged in with counts no more. Returns the invitation, which is shown this once."""
-        check_name(name, role, Of(team))
+        _check_place(name, place)
         text = secrets.token_urlsafe(24)
         now = float(self._clock())
         with self._ledger.writing():
-            since = self._held[name].since if name in self._held else now
-            wanted = {"role": role, "team": team, "since": since, "invitation": _digest(text), "until": now + INVITED_S}
-            self._ledger.append("invite", name, wanted)
+            known = self._held.get(name)
+            ident, since = (known.id, known.since) if known is not None else (f"usr_{secrets.token_hex(10)}", now)
+            wanted = {"id": ident, "since": since, "invitation": _digest(text), "until": now + INVITED_S}
+            self._ledger.append("invite", name, asdict(place), wanted)
             return self._told(name, self._held[name]), Secret(text)
+
+    def put(self, name: str, place: Place) -> Account:
+        """Gives somebody another role, team or groups. What they log in with stays. NotFound."""
+        _check_place(name, place)
+        with self._ledger.writing():
+            self._of(name)
+            self._ledger.append("place", name, asdict(place))
+            return self._told(name, self._held[name])
 
     def offer(self, name: str, invitation: str) -> str:
         """The secret of the second factor (base32) for whoever has this invitation; the same one for a quarter of an hour. Unauthenticated
@@ -148,28 +191,26 @@ class Accounts:
             if digest not in self._offered:
                 if len(self._offered) >= _MOST_OFFERED:
                     raise TooMany("Too many enrol at once. Wait some minutes.", code="too-many-enrol")
-                made = base64.b32encode(secrets.token_bytes(_SECRET_BYTES)).decode()
-                self._offered[digest] = made, now + _OFFERED_S
+                self._offered[digest] = new_secret(), now + _OFFERED_S
             return self._offered[digest][0]
 
     def enrol(self, shown: Shown, invitation: str) -> list[str]:
         """Takes the password, and the second factor if its code is right. Returns the recovery codes, which are shown this once."""
         digest = self._invited(shown.name, invitation)
-        _check_password(shown)
+        check_password(shown.name, shown.password)
         with self._ledger.lock:
             secret, _ = self._offered.get(digest, ("", 0.0))
         if not secret:
             raise Conflict("Ask for the secret of the second factor first; it counts for a quarter of an hour.", code="no-factor-offered")
-        step = _step(secret, shown.code, self._clock())
-        if step is None:
+        now = step(secret, shown.code, self._clock())
+        if now is None:
             raise Invalid("The code isn't that of the second factor. Is the clock of the device right?", code="code-wrong")
-        codes = [_recovery_code() for _ in range(_RECOVERIES)]
-        password = _hashed(shown.password)
+        codes, password = recovery_codes(), hashed(shown.password)
         with self._ledger.writing():
             held = self._held.get(shown.name)
             if held is None or held.invitation != digest:
                 raise Unauthenticated(_WRONG_INVITATION, code="invitation-unknown")
-            self._ledger.append("enrol", shown.name, password, secret, sorted(map(_digest, map(_bare, codes))), step)
+            self._ledger.append("enrol", shown.name, password, secret, sorted(map(_digest, map(bare, codes))), now)
             self._offered.pop(digest, None)
         return codes
 
@@ -190,7 +231,7 @@ class Accounts:
             held = self._held.get(shown.name)
             password = held.password if held is not None else ""
         # Of nobody a password is checked too, so that names can't be told by the time it takes.
-        if not _fits(shown.password, password or _nobodys()) or not password:
+        if not fits(shown.password, password):
             raise Unauthenticated(_WRONG_LOGIN, code="login-wrong")
         with self._ledger.writing():
             held = self._held.get(shown.name)
@@ -202,12 +243,12 @@ class Accounts:
         now = float(self._clock())
         if held.locked > now:
             raise TooMany("Too many codes were wrong. Wait, or ask an admin for a new invitation.", code="account-locked")
-        recovery = _digest(_bare(shown.code))
-        step = _step(held.secret, shown.code, now)
+        recovery = _digest(bare(shown.code))
+        shown_step = step(held.secret, shown.code, now)
         if recovery in held.recovery:
             self._ledger.append("login", shown.name, held.step, recovery, now)
-        elif step is not None and step > held.step:
-            self._ledger.append("login", shown.name, step, "", now)
+        elif shown_step is not None and shown_step > held.step:
+            self._ledger.append("login", shown.name, shown_step, "", now)
         else:
             wrong = held.wrong + 1
             lock = min(_LOCKED_S * 2.0 ** (wrong // _WRONG - 1), _LONGEST_LOCK_S) if wrong % _WRONG == 0 else 0.0
@@ -215,22 +256,80 @@ class Accounts:
             raise Unauthenticated(_WRONG_LOGIN, code="login-wrong")
         return self._told(shown.name, held)
 
+    def change_password(self, shown: Shown, wanted: str) -> None:
+        """Takes another password. What is shown has to be right, as for `login`."""
+        check_password(shown.name, wanted)
+        self.login(shown)
+        password = hashed(wanted)
+        with self._ledger.writing():
+            self._of(shown.name)
+            self._ledger.append("password", shown.name, password)
+
+    def passkeys(self, name: str) -> tuple[Kept, ...]:
+        """Somebody's passkeys, the oldest first. NotFound."""
+        with self._ledger.lock:
+            self._ledger.absorb()
+            return tuple(self._of(name).passkeys.values())
+
+    def add_passkey(self, name: str, passkey: Passkey, label: str) -> None:
+        """Keeps another passkey of somebody who has enrolled. Conflict if it is somebody's already, TooMany."""
+        now = float(self._clock())
+        with self._ledger.writing():
+            held = self._of(name)
+            if not held.password:
+                raise Conflict("Enrol first: a passkey comes beside a password.", code="not-enrolled")
+            if any(passkey.id in one.passkeys for one in self._held.values()):
+                raise Conflict("This passkey is kept already.", code="passkey-known")
+            if len(held.passkeys) >= MOST_PASSKEYS:
+                raise TooMany(f"There are {MOST_PASSKEYS} passkeys already: remove one.", code="passkeys-full")
+            self._ledger.append("passkey", name, asdict(passkey), label, now, None)
+
+    def remove_passkey(self, name: str, ident: str) -> None:
+        """Takes a passkey away: nobody logs in with it any more. NotFound."""
+        with self._ledger.writing():
+            if ident not in self._of(name).passkeys:
+                raise NotFound("There is no such passkey.", code="passkey-missing")
+            self._ledger.append("passkey-gone", name, ident)
+
+    def login_with(self, ident: str, handle: str, verify: Callable[[Passkey], Passkey]) -> Account:
+        """Who this is, by a passkey that verified its user: that is both factors. `handle`: the id of the account, as the passkey tells it.
+        `verify`: the passkey as it is after this. Unauthenticated."""
+        now = float(self._clock())
+        with self._ledger.writing():
+            found = next(((name, held) for name, held in self._held.items() if ident in held.passkeys), None)
+            if found is None or found[1].id != handle:
+                raise Unauthenticated(_WRONG_PASSKEY, code="login-wrong")
+            name, kept = found[0], found[1].passkeys[ident]
+            self._ledger.append("passkey", name, asdict(verify(kept.passkey)), kept.label, kept.since, now)
+            return self._told(name, self._held[name])
+
     def remove(self, name: str) -> Account:
         """Takes somebody out for good. NotFound."""
         with self._ledger.writing():
-            held = self._held.get(name)
-            if held is None:
-                raise NotFound(f"Nobody is called {name!r}.", code="account-missing")
-            told = self._told(name, held)
+            told = self._told(name, self._of(name))
             self._ledger.append("remove", name)
             return told
 
-    def _invite(self, name: str, wanted: dict[str, Any]) -> None:
-        self._held[name] = _Held(**wanted)
+    def _invite(self, name: str, place: dict[str, Any], wanted: dict[str, Any]) -> None:
+        self._held[name] = _Held(place=_placed(place), **wanted)
 
     def _enrol(self, name: str, password: str, secret: str, recovery: list[str], step: int) -> None:
         before = self._held[name]
-        self._held[name] = _Held(before.role, before.team, before.since, "", 0.0, password, secret, set(recovery), step)
+        self._held[name] = _Held(before.id, before.place, before.since, "", 0.0, password, secret, set(recovery), {}, step)
+
+    def _place(self, name: str, place: dict[str, Any]) -> None:
+        self._held[name].place = _placed(place)
+
+    def _password(self, name: str, password: str) -> None:
+        self._held[name].password = password
+
+    def _passkey(self, name: str, passkey: dict[str, Any], label: str, since: float, last: float | None) -> None:
+        held = self._held[name]
+        held.passkeys[passkey["id"]] = Kept(Passkey(**passkey), label, since, last)
+        held.last = last if last is not None else held.last
+
+    def _passkey_gone(self, name: str, ident: str) -> None:
+        del self._held[name].passkeys[ident]
 
     def _login(self, name: str, step: int, recovery: str, now: float) -> None:
         held = self._held[name]
@@ -245,67 +344,20 @@ class Accounts:
 
 
 _WRONG_LOGIN = "Name, password or code is wrong."
+_WRONG_PASSKEY = "Nobody is known by this passkey."
 _WRONG_INVITATION = "The invitation isn't one, was used, or has ended. Ask an admin for another."
 
 
-def uri(name: str, secret: str, issuer: str) -> str:
-    """What authenticator apps take the secret from (Key URI Format)."""
-    label = f"{quote(issuer, safe='')}:{quote(name, safe='')}"
-    return f"otpauth://totp/{label}?secret={secret}&issuer={quote(issuer, safe='')}&algorithm=SHA1&digits={_DIGITS}&period={_STEP_S}"
+def _check_place(name: str, place: Place) -> None:
+    check_name(name, place.role or "viewer", Of(place.team))
+    if place.role == "context" or (place.role is None and place.team is not None):
+        raise Invalid("Somebody without a role at the admin API, or of one for people, belongs to no team.", code="account-invalid")
+    if len(place.groups) > MOST_GROUPS or any(not is_name(one) for one in place.groups):
+        raise Invalid(f"Groups are up to {MOST_GROUPS} names of lower case letters, digits and '-'.", code="account-invalid")
 
 
-def _check_password(shown: Shown) -> None:
-    text = shown.password
-    if not SHORTEST <= len(text) <= LONGEST:
-        raise Invalid(f"A password has {SHORTEST} to {LONGEST} characters.", code="password-unfit")
-    if shown.name.casefold() in text.casefold() or len(set(text)) < SHORTEST // 2:
-        raise Invalid("The password is too easy to guess: it holds your name, or few different characters.", code="password-unfit")
-
-
-def _hashed(password: str) -> str:
-    """Argon2id (RFC 9106), with what OWASP's cheat sheet on storing passwords asks for at least."""
-    with _AT_ONCE:
-        made = Argon2id(salt=os.urandom(16), length=32, iterations=2, lanes=1, memory_cost=19 * 1024)
-        return made.derive_phc_encoded(password.encode("utf-8", "surrogatepass"))
-
-
-def _fits(password: str, phc: str) -> bool:
-    with _AT_ONCE:
-        try:
-            Argon2id.verify_phc_encoded(password[: LONGEST + 1].encode("utf-8", "surrogatepass"), phc)
-        except InvalidKey:
-            return False
-    return True
-
-
-@cache
-def _nobodys() -> str:
-    return _hashed(secrets.token_urlsafe(32))
-
-
-def _step(secret: str, code: str, now: float) -> int | None:
-    """The step whose code this is, if it is one of now. None if it isn't."""
-    if len(code) != _DIGITS or not code.isascii() or not code.isdigit():
-        return None
-    made = TOTP(base64.b32decode(secret), _DIGITS, SHA1(), _STEP_S)  # noqa: S303 - what apps can do; a MAC, no signature
-    here = int(now) // _STEP_S
-    for step in range(here + _SKEW, here - _SKEW - 1, -1):
-        try:
-            made.verify(code.encode(), step * _STEP_S)
-        except InvalidToken:
-            continue
-        return step
-    return None
-
-
-def _recovery_code() -> str:
-    text = base64.b32encode(secrets.token_bytes(10)).decode().lower()
-    return "-".join(text[at : at + 4] for at in range(0, 16, 4))
-
-
-def _bare(code: str) -> str:
-    """A recovery code however it was typed."""
-    return code.replace("-", "").replace(" ", "").lower()
+def _placed(kept: dict[str, Any]) -> Place:
+    return Place(kept["role"], kept["team"], tuple(kept["groups"]))
 
 
 def _digest(text: str) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from bartizan.model.attributes import name_problem
+from bartizan.model.authorization import AuthorizationServer
 from bartizan.model.fields import AsTuple, Declared, Duration, Name, Network, OwnHeader, Size
 from bartizan.model.places import Places
 from bartizan.model.releases import Releases
@@ -95,6 +96,9 @@ class Gateway(Declared):
         default=Places(), description="Databases that tell where callers are, so that conditions may ask for `source.country` and its like."
     )
     releases: Releases = Field(default=Releases(), description="How changes of policy are let out.")
+    authorization_server: AuthorizationServer | None = Field(
+        default=None, description="An OAuth 2.0 and OpenID Connect server of the gateway's own; there is none unless it stands here."
+    )
     otlp: str | None = Field(
         default=None, pattern=r"^https?://", description="An OpenTelemetry collector (OTLP over gRPC) that receives traces."
     )

@@ -16,6 +16,7 @@ from bartizan.identity.brake import Brake, Brakes
 from bartizan.identity.operators import Operators
 from bartizan.model.edits import digests
 from bartizan.model.snapshot import Key, Snapshot
+from bartizan.plane.authorization import Authorization
 from bartizan.plane.changed import changed
 from bartizan.plane.contexts import Contexts
 from bartizan.plane.declaring import Declaring
@@ -58,6 +59,7 @@ class Operations:
     store: Store
     operators: Operators
     accounts: Accounts
+    authorization: Authorization
     folder: Path
     files: Path
     told: Callable[[], dict[str, Any]]

@@ -8,7 +8,9 @@ reason: the load balancer of our partner checks it and has no credentials
 ```
 
 A route that an enforced `Authenticate` covers stays closed whatever `Public` says: write `except` there and `Public` here.
-Credentials that a caller sends to a public route are stripped, not judged. In shadow it doesn't open anything.
+Credentials that a caller sends to a public route are stripped, not judged. Where the upstream itself judges the header `authorization`,
+as an authorization server does with its clients' secrets, `forward_authorization: true` leaves it that one. In shadow it doesn't open
+anything.
 It runs in Envoy and costs nothing.
 """
 
@@ -26,6 +28,9 @@ class Public(PolicyKind):
     phase: ClassVar[Phase] = Phase.AUTHENTICATION
 
     reason: str = Field(min_length=10, max_length=500, description="Why anyone may call; shown in `status` and in reviews.")
+    forward_authorization: bool = Field(
+        default=False, description="Whether the upstream gets the header `authorization` as the caller sent it, to judge it itself."
+    )
 
     def compile(self, place: Place) -> Fragment:
         return Fragment()

@@ -31,6 +31,7 @@ CONTROL = (
     Sealed("declared.journal", "journal", "declared"),
     Sealed("brakes.journal", "journal", "brakes"),
     Sealed("accounts.journal", "journal", "accounts"),
+    Sealed("authorization.journal", "journal", "authorization"),
     Sealed("fleet.journal", "journal", "fleet"),
     Sealed("unnoted.journal", "journal", "unnoted"),
     Sealed("context.sealed", "whole", "context"),

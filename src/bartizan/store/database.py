@@ -25,7 +25,7 @@ _SQLITE = "sqlite:///"
 _WRITES = "bartizan_writes"
 _LOCKS = {"schema": 0x42544E01, "commits": 0x42544E02, "audit": 0x42544E03, "notes": 0x42544E04, "proposals": 0x42544E05}
 """What PostgreSQL's advisory locks are called. Each writer of one thing takes its turn, so nobody can lock in another order."""
-Lock = Literal["schema", "commits", "audit", "notes", "proposals"]
+Lock = Literal["schema", "commits", "audit", "notes", "proposals", "authorizations"]
 
 
 class Tampered(Unavailable):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from bartizan.store.audit import Audit
+from bartizan.store.authorizations import Authorizations
 from bartizan.store.database import Database
 from bartizan.store.model import Finding, Head, Seal
 from bartizan.store.notes import Notes
@@ -54,6 +55,7 @@ class Store:
     audit: Audit
     notes: Notes
     proposals: Proposals
+    authorizations: Authorizations
     database: Database
 
     def __enter__(self) -> Self:
@@ -87,4 +89,5 @@ def open_store(
     Without `seal` nothing can be committed or appended, and signatures aren't checked. `head` is the file that tells how far the audit log
     went; whoever appends keeps it. Without `create` a store that isn't there is NotFound."""
     database = Database(url, create=create, clock=clock)
-    return Store(Revisions(database, seal), Audit(database, seal, head), Notes(database), Proposals(database, seal), database)
+    parts = (Notes(database), Proposals(database, seal), Authorizations(database, seal))
+    return Store(Revisions(database, seal), Audit(database, seal, head), *parts, database)

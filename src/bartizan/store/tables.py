@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Row, Table, Text
 
-SCHEMA = "0002"
+SCHEMA = "0003"
 """The newest migration."""
 
 METADATA = MetaData()
@@ -75,6 +75,22 @@ PROPOSALS = Table(
     Column("signer", Text, nullable=False),
     Column("signature", LargeBinary, nullable=False),
 )
+
+AUTHORIZATIONS = Table(
+    "authorizations",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("signer", Text, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Index("authorizations_by_owner", "owner", "kind"),
+    Index("authorizations_by_end", "expires_ms"),
+)
+"""What an authorization server remembers for a while: sessions, codes, refresh tokens, consents."""
 
 
 def is_sound(row: Row[Any], table: Table) -> bool:

@@ -111,6 +111,8 @@ def test_there_is_no_other_place_for_one() -> None:
         ("Issuer", "introspection.client_secret"),
         ("Login", "client_secret"),
         ("ContextSource", "pull.authorization"),
+        ("Gateway", "authorization_server.clients.secret"),
+        ("Gateway", "authorization_server.outside.client_secret"),
     }
     assert {(kind, path) for kind, model in TYPES.items() for path in _places(model, "")} == known
 

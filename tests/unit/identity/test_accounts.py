@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
 from bartizan.errors import BartizanError, Conflict, Invalid, NotFound, TooMany, Unauthenticated
-from bartizan.identity.accounts import FILE, Accounts, Shown, uri
+from bartizan.identity.accounts import FILE, Accounts, Place, Shown
 from bartizan.secrets.envelope import Envelope
 
 PASSWORD = "correct horse battery"
@@ -30,7 +30,7 @@ class Rig:
         return TOTP(base64.b32decode(self.secret), 6, SHA1(), 30).generate(int(self.now) + 30 * steps).decode()  # noqa: S303 - what apps can do
 
     def enrolled(self, name: str = "ann") -> None:
-        _, invitation = self.accounts.invite(name, "admin", None)
+        _, invitation = self.accounts.invite(name, Place("admin"))
         self.secret = self.accounts.offer(name, invitation.reveal())
         self.recovery = self.accounts.enrol(Shown(name, PASSWORD, self.code()), invitation.reveal())
         self.now += 60
@@ -49,7 +49,7 @@ def rig(tmp_path: Path) -> Rig:
 
 
 def test_an_invitation_counts_once_for_a_day_and_for_nobody_else(rig: Rig) -> None:
-    told, invitation = rig.accounts.invite("ann", "editor", "orders")
+    told, invitation = rig.accounts.invite("ann", Place("editor", "orders"))
     assert (told.name, told.role, told.team, told.enrolled) == ("ann", "editor", "orders", False)
     for name, text in (("bob", invitation.reveal()), ("ann", "wrong"), ("ann", "")):
         with pytest.raises(Unauthenticated):
@@ -65,7 +65,7 @@ def test_an_invitation_counts_once_for_a_day_and_for_nobody_else(rig: Rig) -> No
         rig.accounts.offer("ann", invitation.reveal())
     with pytest.raises(Unauthenticated):
         rig.accounts.enrol(Shown("ann", PASSWORD, rig.code()), invitation.reveal())
-    _, late = rig.accounts.invite("bob", "viewer", None)
+    _, late = rig.accounts.invite("bob", Place("viewer"))
     rig.now += 86401
     with pytest.raises(Unauthenticated):
         rig.accounts.offer("bob", late.reveal())
@@ -73,7 +73,7 @@ def test_an_invitation_counts_once_for_a_day_and_for_nobody_else(rig: Rig) -> No
 
 @pytest.mark.parametrize("password", ["short", "a" * 12, "abababababab", "xx ANN xx and more", "x" * 300])
 def test_a_password_that_is_too_easy_is_told(rig: Rig, password: str) -> None:
-    _, invitation = rig.accounts.invite("ann", "admin", None)
+    _, invitation = rig.accounts.invite("ann", Place("admin"))
     rig.secret = rig.accounts.offer("ann", invitation.reveal())
     with pytest.raises(Invalid):
         rig.accounts.enrol(Shown("ann", password, rig.code()), invitation.reveal())
@@ -86,7 +86,7 @@ def test_what_is_wrong_isnt_told_apart(rig: Rig) -> None:
     assert rig.logs_in("000000") == "login-wrong"
     assert rig.logs_in(rig.code(), name="nobody") == "login-wrong"
     assert rig.logs_in(rig.code(), "") == "login-wrong"
-    rig.accounts.invite("new", "viewer", None)
+    rig.accounts.invite("new", Place("viewer"))
     assert rig.logs_in(rig.code(), "", name="new") == "login-wrong"
     assert rig.logs_in(rig.code()) == "in"
 
@@ -142,7 +142,7 @@ def test_many_wrong_codes_lock_longer_each_time_but_no_wrong_passwords(rig: Rig)
 
 def test_who_is_invited_anew_or_removed_doesnt_come_in_as_before(rig: Rig) -> None:
     rig.enrolled()
-    rig.accounts.invite("ann", "viewer", None)
+    rig.accounts.invite("ann", Place("viewer"))
     assert rig.logs_in(rig.code()) == "login-wrong" and rig.logs_in(rig.recovery[0]) == "login-wrong"
     rig.enrolled("bob")
     rig.accounts.remove("bob")
@@ -166,10 +166,4 @@ def test_another_process_sees_it_and_the_disk_holds_no_secret(rig: Rig) -> None:
 @pytest.mark.parametrize("name", ["files", "first", "local:root", "node:a", "", "a\nb"])
 def test_names_that_mean_something_else(rig: Rig, name: str) -> None:
     with pytest.raises(Invalid):
-        rig.accounts.invite(name, "viewer", None)
-
-
-def test_the_link_for_apps() -> None:
-    assert uri("ann/x", "ABC", "Bartizan edge") == (
-        "otpauth://totp/Bartizan%20edge:ann%2Fx?secret=ABC&issuer=Bartizan%20edge&algorithm=SHA1&digits=6&period=30"
-    )
+        rig.accounts.invite(name, Place("viewer"))

@@ -37,7 +37,7 @@ HERS = By("bob", "m", "192.0.2.1", team="orders")
 async def operations(rig: Rig, folder: Path) -> Operations:
     """As far as changes need them."""
     await rig.began(FILES)
-    rest = (NOBODY, NOBODY, NOBODY, rig.desk.line.store, NOBODY, NOBODY)
+    rest = (NOBODY, NOBODY, NOBODY, rig.desk.line.store, NOBODY, NOBODY, NOBODY)
     return Operations(rig.desk, Living(folder, folder, lambda: None), *rest, folder, folder, dict, NOBODY, NOBODY)
 
 

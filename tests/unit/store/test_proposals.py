@@ -99,7 +99,8 @@ def test_a_store_of_before_gets_the_table_and_keeps_what_it_has(engine: str, new
     config.set_main_option("script_location", opening.__file__.replace("opening.py", "migrations"))
     made = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
     with made.begin() as connection:
-        connection.execute(text("DROP TABLE proposals"))
+        for table in ("proposals", "authorizations"):
+            connection.execute(text(f"DROP TABLE {table}"))
         config.attributes["connection"] = connection
         command.stamp(config, "0001")
     made.dispose()

@@ -13,9 +13,10 @@ from bartizan.admin.asked import Admin, Stranger, The, Whoever
 from bartizan.admin.bodies import JsonRoute
 from bartizan.admin.plane import Plane
 from bartizan.errors import Forbidden, Invalid
+from bartizan.identity.accounts import MOST_GROUPS, Place, Shown
 from bartizan.identity.accounts import Account as Held
-from bartizan.identity.accounts import Shown, uri
 from bartizan.identity.operators import Role
+from bartizan.identity.totp import uri
 
 LONGEST_SESSION_S = 86400.0
 SESSION_S = 8 * 3600.0
@@ -28,23 +29,36 @@ Lasting = Annotated[float, Field(gt=0, le=LONGEST_SESSION_S, allow_inf_nan=False
 class Account(BaseModel):
     """Somebody who may log in, or was invited to."""
 
+    id: str = Field(description="What tokens of the authorization server call them: `sub`.")
     name: str
-    role: Role
+    role: Role | None = Field(description="At the admin API; null: they are but users of the authorization server.")
     team: str | None = Field(description="The team whose things alone they may change; null: everybody's.")
+    groups: list[str] = Field(description="As tokens of the authorization server tell them.")
     since: float
     enrolled: bool = Field(description="Whether they have chosen a password and a second factor.")
     invited_until: float | None
     recovery_codes: int = Field(description="How many are left.")
+    passkeys: int
     last: float | None = Field(description="When they logged in last.")
     locked_until: float | None
 
 
-class WantedAccount(BaseModel):
+class WantedPlace(BaseModel):
+    """What somebody is to be."""
+
+    role: Role | None = Field(default=None, description="At the admin API; null: they are but users of the authorization server.")
+    team: str | None = Field(default=None, max_length=63, pattern=r"^[a-z0-9-]*$")
+    groups: list[Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9-]*$")]] = Field(default=[], max_length=MOST_GROUPS)
+
+    def place(self) -> Place:
+        """As accounts take it."""
+        return Place(self.role, self.team, tuple(dict.fromkeys(self.groups)))
+
+
+class WantedAccount(WantedPlace):
     """Who is invited."""
 
     name: Name
-    role: Role
-    team: str | None = Field(default=None, max_length=63, pattern=r"^[a-z0-9-]*$")
 
 
 class Invited(Account):
@@ -95,10 +109,37 @@ class Session(BaseModel):
     token: str
 
 
-class Enrolled(Session):
+class Enrolled(BaseModel):
     """A session, and the codes that count once each in the place of the second factor. They are shown this once."""
 
+    session: Session | None = None
+    no_session: str = Field(default="", description="Why there is no session: they log in elsewhere, or with a passkey.")
     recovery_codes: list[str]
+
+
+class Ways(BaseModel):
+    """How people log in."""
+
+    issuer: str | None = Field(description="Where they do so with a browser: the authorization server; null if there is none.")
+
+
+class AccessToken(BaseModel):
+    """An access token of the authorization server, which was made for the admin API."""
+
+    token: Annotated[str, Field(max_length=8192)]
+    seconds: Lasting = SESSION_S
+
+
+class KeyRotation(BaseModel):
+    """How the signing key is replaced."""
+
+    lost: bool = Field(default=False, description="Tokens of the old one count no more, at once.")
+
+
+class SigningKey(BaseModel):
+    """The new key."""
+
+    kid: str
 
 
 router = APIRouter(tags=["people"], route_class=JsonRoute)
@@ -113,19 +154,65 @@ async def listed(plane: The, _: Admin) -> list[Account]:
 @router.post("/v1/people", operation_id="invite", responses=documented())
 async def invite(plane: The, wanted: WantedAccount, caller: Admin) -> Invited:
     """Invites somebody; or anew: then what they logged in with, and their sessions, count no more."""
-    if wanted.team is not None and wanted.team not in (await plane.newest()).gateway.teams:
-        raise Invalid(f"The Gateway declares no team {wanted.team!r}.", code="team-unknown")
-    told, text = await asyncio.to_thread(plane.accounts.invite, wanted.name, wanted.role, wanted.team)
-    ended = await asyncio.to_thread(plane.operators.end_sessions, wanted.name)
-    await plane.audit(caller.name, "people.invite", told.name, caller.origin, role=told.role, team=told.team, sessions_ended=ended)
+    await _check_team(plane, wanted.team)
+    told, text = await asyncio.to_thread(plane.accounts.invite, wanted.name, wanted.place())
+    ended = await _end(plane, told, "invited anew")
+    await plane.audit(
+        caller.name,
+        "people.invite",
+        told.name,
+        caller.origin,
+        role=told.role,
+        team=told.team,
+        groups=list(told.groups),
+        sessions_ended=ended,
+    )
     return Invited(**asdict(told), invitation=text.reveal())
+
+
+@router.put("/v1/people/{name}", operation_id="putPerson", responses=documented(404))
+async def put(plane: The, name: Who, wanted: WantedPlace, caller: Admin) -> Account:
+    """Gives somebody another role, team or groups, and ends their sessions. What they log in with stays."""
+    await _check_team(plane, wanted.team)
+    told = await asyncio.to_thread(plane.accounts.put, name, wanted.place())
+    ended = await _end(plane, told, "given another role, team or groups")
+    await plane.audit(caller.name, "people.put", name, caller.origin, role=told.role, groups=list(told.groups), sessions_ended=ended)
+    return Account(**asdict(told))
+
+
+async def _end(plane: Plane, told: Held, reason: str) -> int:
+    """Ends the sessions of somebody, here and at the authorization server."""
+    there = await asyncio.to_thread(plane.authorization.end_logins, told.id, reason)
+    return there + await asyncio.to_thread(plane.operators.end_sessions, told.name)
+
+
+@router.post("/v1/people/{name}/logout", operation_id="logOutPerson", responses=documented(404))
+async def log_out_person(plane: The, name: Who, caller: Admin) -> Account:
+    """Ends the sessions of somebody, here and at the authorization server, with all that applications got in them."""
+    told = await asyncio.to_thread(plane.accounts.called, name)
+    ended = await _end(plane, told, "logged out by an admin")
+    await plane.audit(caller.name, "people.logout", name, caller.origin, sessions_ended=ended)
+    return Account(**asdict(told))
+
+
+@router.post("/v1/authorization-server/keys", operation_id="rotateSigningKey", responses=documented())
+async def rotate_key(plane: The, wanted: KeyRotation, caller: Admin) -> SigningKey:
+    """Has the authorization server sign with a new key: in an hour, so that others learn of it first; at once, if the old one is lost."""
+    kid = await asyncio.to_thread(lambda: plane.authorization.rotate(lost=wanted.lost))
+    await plane.audit(caller.name, "authorization.rotate", f"key/{kid}", caller.origin, lost=wanted.lost)
+    return SigningKey(kid=kid)
+
+
+async def _check_team(plane: Plane, team: str | None) -> None:
+    if team is not None and team not in (await plane.newest()).gateway.teams:
+        raise Invalid(f"The Gateway declares no team {team!r}.", code="team-unknown")
 
 
 @router.delete("/v1/people/{name}", operation_id="removePerson", responses=documented(404))
 async def remove(plane: The, name: Who, caller: Admin) -> Account:
     """Takes somebody out for good, and ends their sessions. Tokens that were made for them are ended apart."""
     told = await asyncio.to_thread(plane.accounts.remove, name)
-    ended = await asyncio.to_thread(plane.operators.end_sessions, name)
+    ended = await _end(plane, told, "removed")
     await plane.audit(caller.name, "people.remove", name, caller.origin, sessions_ended=ended)
     return Account(**asdict(told))
 
@@ -144,16 +231,34 @@ async def enrol(plane: The, shown: Enrolment, stranger: Stranger) -> Enrolled:
     codes = await stranger.tries(shown.name, lambda: plane.accounts.enrol(who, shown.invitation))
     told = next(one for one in await asyncio.to_thread(plane.accounts.all) if one.name == shown.name)
     await plane.audit(shown.name, "people.enrol", shown.name, stranger.origin)
-    session = await _session(plane, told, shown.seconds)
-    return Enrolled(**session.model_dump(), recovery_codes=codes)
+    try:
+        session = await _session(plane, (told.name, told.role, told.team), shown.seconds)
+    except Forbidden as error:
+        return Enrolled(recovery_codes=codes, no_session=error.message)
+    return Enrolled(session=session, recovery_codes=codes)
 
 
 @router.post("/v1/login", operation_id="logIn", responses=documented())
 async def log_in(plane: The, shown: Credentials, stranger: Stranger) -> Session:
     """Gives whoever shows a password and a second factor a token that ends soon."""
     told = await stranger.tries(shown.name, lambda: plane.accounts.login(Shown(shown.name, shown.password, shown.code)))
-    made = await _session(plane, told, shown.seconds)
+    made = await _session(plane, (told.name, told.role, told.team), shown.seconds)
     await plane.audit(told.name, "login", made.id, stranger.origin, recovery_codes=told.recovery_codes)
+    return made
+
+
+@router.get("/v1/login", operation_id="loginWays", responses=documented())
+async def ways(plane: The, _: Stranger) -> Ways:
+    """Tells how people log in."""
+    return Ways(issuer=plane.authorization.issuer())
+
+
+@router.post("/v1/login/token", operation_id="logInWithToken", responses=documented(404))
+async def log_in_with_token(plane: The, shown: AccessToken, stranger: Stranger) -> Session:
+    """Gives whoever has logged in to the authorization server with a browser a session here."""
+    who = await stranger.tries(f"token {stranger.origin}", lambda: plane.authorization.operator(shown.token))
+    made = await _session(plane, (who.name, who.role, who.team), shown.seconds, by_password=False)
+    await plane.audit(who.name, "login", made.id, stranger.origin, browser=True)
     return made
 
 
@@ -166,6 +271,11 @@ async def log_out(plane: The, caller: Whoever) -> None:
     await plane.audit(caller.name, "logout", caller.operator.id, caller.origin)
 
 
-async def _session(plane: Plane, told: Held, seconds: float) -> Session:
-    made, text = await asyncio.to_thread(plane.operators.session, told.name, told.role, time.time() + seconds, team=told.team)
+async def _session(plane: Plane, who: tuple[str, Role | None, str | None], seconds: float, *, by_password: bool = True) -> Session:
+    name, role, team = who
+    if role is None:
+        raise Forbidden("You have no role at the admin API.", code="role-none")
+    if by_password:
+        plane.authorization.check_factor(role, "")
+    made, text = await asyncio.to_thread(plane.operators.session, name, role, time.time() + seconds, team=team)
     return Session(id=made.id, name=made.name, role=made.role, team=made.team, expires=made.expires or 0.0, token=text.reveal())

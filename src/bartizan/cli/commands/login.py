@@ -15,24 +15,41 @@ HELP = "Log in to the admin API with a password and a second factor. The other c
 EXAMPLES = (
     "bartizan login ann --server https://gateway.example:9181",
     "bartizan login ann --server https://gateway.example:9181 --invitation Xw3...",
+    "bartizan login --browser --server https://gateway.example:9181",
 )
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("name", help="what you are called there")
+    parser.add_argument("name", nargs="?", default="", help="what you are called there; not needed with --browser")
+    parser.add_argument(
+        "--browser", action="store_true", help="log in with a browser at the gateway's authorization server: with a passkey too"
+    )
     parser.add_argument("--invitation", metavar="TEXT", help="the invitation that an admin gave you: choose a password and a second factor")
     server(parser, tokens=False)
 
 
 def run(read: argparse.Namespace) -> int:
     """Asks for what is needed, on the terminal or, line by line, from the input."""
+    if bool(read.name) == read.browser:
+        raise Invalid("Say what you are called there, or --browser.", code="name-missing")
     if not read.server:
         raise Invalid("Say where: --server URL. On the gateway's own machine nobody has to log in.", code="server-missing")
-    session = _enrolled(read) if read.invitation else _logged_in(read)
+    session = _session(read)
+    if session is None:
+        return 0
     keep(read.server, session)
     say(f"logged in as {printable(session['name'])} ({session['role']}); kept in {FILE}")
     return 0
+
+
+def _session(read: argparse.Namespace) -> Any:
+    """None if somebody enrolled who logs in elsewhere."""
+    if read.browser:
+        from bartizan.cli.browsing import by_browser
+
+        return by_browser(read)
+    return _enrolled(read) if read.invitation else _logged_in(read)
 
 
 def _logged_in(read: argparse.Namespace) -> Any:
@@ -54,7 +71,9 @@ def _enrolled(read: argparse.Namespace) -> Any:
     say("These count once each in the place of a code, if you lose the device. Print them; they aren't shown again:")
     for one in made["recovery_codes"]:
         say(f"  {one}")
-    return made
+    if made["session"] is None:
+        say(f"you are enrolled. {made['no_session']}")
+    return made["session"]
 
 
 def _secret(prompt: str) -> str:

@@ -10,11 +10,14 @@ from bartizan.cli.remote import called, remote
 from bartizan.identity.operators import ROLES
 
 NAME = "people"
-HELP = "Invite, list and remove the people who log in to the admin API with a password and a second factor."
+HELP = "Invite, list and remove the people who log in to the admin API, or to the authorization server, with a second factor."
 EXAMPLES = (
     "bartizan people invite ann --role admin",
     "bartizan people invite bob --role editor --team orders",
+    "bartizan people invite ines --group sales",
+    "bartizan people put ines --group sales --group partners",
     "bartizan people list",
+    "bartizan people logout ines",
     "bartizan people remove bob",
 )
 
@@ -24,15 +27,28 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_subparsers(metavar="ACTION", required=True)
     invite = what.add_parser("invite", help="invite somebody, or anew: what they logged in with counts no more")
     invite.add_argument("name", help="what they are called: the audit log names them so")
-    invite.add_argument("--role", choices=[one for one in ROLES if one != "context"], required=True, help="what they may do")
-    invite.add_argument("--team", metavar="TEAM", help="the team whose APIs and policies alone they may change")
     invite.set_defaults(action=_invite)
+    put = what.add_parser("put", help="give somebody another role, team or groups; what they log in with stays")
+    put.add_argument("name", help="what they are called")
+    put.set_defaults(action=_put)
+    for one in (invite, put):
+        roles = [role for role in ROLES if role != "context"]
+        one.add_argument(
+            "--role", choices=roles, help="what they may do at the admin API; else they log in to the authorization server alone"
+        )
+        one.add_argument("--team", metavar="TEAM", help="the team whose APIs and policies alone they may change")
+        one.add_argument(
+            "--group", action="append", default=[], metavar="GROUP", help="a group that their tokens tell; may be given several times"
+        )
+    out = what.add_parser("logout", help="end the sessions of somebody, here and at the authorization server")
+    out.add_argument("name", help="what they are called")
+    out.set_defaults(action=_log_out)
     listed = what.add_parser("list", help="list them")
     listed.set_defaults(action=_list)
     gone = what.add_parser("remove", help="take somebody out, and end their sessions")
     gone.add_argument("name", help="what they are called")
     gone.set_defaults(action=_remove)
-    for one in (invite, listed, gone):
+    for one in (invite, put, listed, out, gone):
         remote(one)
         as_json(one)
 
@@ -43,12 +59,35 @@ def run(read: argparse.Namespace) -> int:
 
 
 def _invite(read: argparse.Namespace) -> int:
-    made = called(read, "POST", "/v1/people", {"name": read.name, "role": read.role, "team": read.team})
+    made = called(read, "POST", "/v1/people", {"name": read.name, **_place(read)})
     if read.json:
         show_json(made)
     else:
         say(made["invitation"])
         say(f"It counts once, for a day: bartizan login {printable(read.name)} --server URL --invitation {made['invitation']}")
+        say("or, with a browser, on the page /enrol of the authorization server.")
+    return 0
+
+
+def _place(read: argparse.Namespace) -> dict[str, object]:
+    return {"role": read.role, "team": read.team, "groups": read.group}
+
+
+def _put(read: argparse.Namespace) -> int:
+    return _told(
+        read, called(read, "PUT", f"/v1/people/{quote(read.name, safe='')}", _place(read)), "is changed, and their sessions are ended"
+    )
+
+
+def _log_out(read: argparse.Namespace) -> int:
+    return _told(read, called(read, "POST", f"/v1/people/{quote(read.name, safe='')}/logout", {}), "is logged out everywhere")
+
+
+def _told(read: argparse.Namespace, told: dict[str, object], what: str) -> int:
+    if read.json:
+        show_json(told)
+    else:
+        say(f"{printable(str(told['name']))} {what}")
     return 0
 
 
@@ -58,7 +97,8 @@ def _list(read: argparse.Namespace) -> int:
         show_json(told)
     for one in told if not read.json else ():
         team = f"  of the team {one['team']}" if one["team"] else ""
-        say(f"{printable(one['name']):<24} {one['role']:<9} {_state(one)}{team}")
+        groups = f"  in {', '.join(one['groups'])}" if one["groups"] else ""
+        say(f"{printable(one['name']):<24} {one['role'] or '-':<9} {_state(one)}{team}{groups}")
     return 0
 
 
@@ -75,9 +115,4 @@ def _day(moment: float | None, form: str = "%Y-%m-%d") -> str:
 
 
 def _remove(read: argparse.Namespace) -> int:
-    told = called(read, "DELETE", f"/v1/people/{quote(read.name, safe='')}")
-    if read.json:
-        show_json(told)
-    else:
-        say(f"{printable(told['name'])} is removed, and their sessions are ended")
-    return 0
+    return _told(read, called(read, "DELETE", f"/v1/people/{quote(read.name, safe='')}"), "is removed, and their sessions are ended")
