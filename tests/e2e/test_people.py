@@ -61,7 +61,7 @@ async def bartizan(home: Path, *arguments: str, lines: str = "") -> tuple[int, s
         stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "XDG_CONFIG_HOME": str(home), "NO_COLOR": "1", "BARTIZAN_TOKEN": ""},
     )
-    out, _ = await asyncio.wait_for(process.communicate(lines.encode()), 30)
+    out, _ = await asyncio.wait_for(process.communicate(lines.encode()), 120)
     return process.returncode or 0, out.decode()
 
 

@@ -156,7 +156,7 @@ async def _up(tmp_path: Path, *arguments: str) -> tuple[int, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await asyncio.wait_for(process.communicate(), 30)
+    said, _ = await asyncio.wait_for(process.communicate(), 120)
     left = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit() and str(tmp_path) in _command(entry)]
     assert not left, "something was left running"
     return process.returncode or 0, said.decode()

@@ -102,7 +102,7 @@ async def bartizan(*arguments: str, value: str = "") -> tuple[int, str, str]:
     pipe = asyncio.subprocess.PIPE
     env = {**os.environ, "NO_COLOR": "1"}
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe, env=env)
-    out, err = await asyncio.wait_for(process.communicate(value.encode()), 30)
+    out, err = await asyncio.wait_for(process.communicate(value.encode()), 120)
     return process.returncode or 0, out.decode(), err.decode()
 
 

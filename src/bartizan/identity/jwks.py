@@ -138,6 +138,13 @@ class KeySets:
         self._sets = fresh
         self._wake.set()
 
+    def fetch_anew(self, issuer: str) -> None:
+        """The keys of the issuer with this `iss` are others now: they are fetched at once."""
+        for one in self._sets.values():
+            if one.issuer.issuer == issuer:
+                one.tried = 0.0
+        self._wake.set()
+
     def _initial(self, issuer: Issuer) -> KeySet:
         made = KeySet(issuer)
         if isinstance(issuer.jwks, dict):

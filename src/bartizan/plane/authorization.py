@@ -161,4 +161,7 @@ class Authorization:
 
     def rotate(self, *, lost: bool) -> str:
         """Has a new key sign. The key's id."""
-        return self._here.keys.rotate(lost=lost)
+        made, issuer = self._here.keys.rotate(lost=lost), self.issuer()
+        if issuer is not None:
+            self._soon(lambda: self._living.issuers.fetch_anew(issuer))
+        return made
