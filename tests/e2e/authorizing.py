@@ -23,7 +23,7 @@ kind: Gateway
 name: edge
 listeners: [{name: web, address: "127.0.0.1:{port}"}]
 blocking: {attempts: 100000}
-attributes: {level: string}
+attributes: {acr: string, auth_time: number}
 authorization_server:
   issuer: http://localhost:{port}
   listen: 127.0.0.1:SERVER
@@ -37,6 +37,11 @@ authorization_server:
       grants: [authorization_code, refresh_token]
       secret: {file: app.secret}
       scopes: [openid, profile, groups, offline_access, orders.read]
+      audiences: [orders]
+    page:
+      title: The page
+      redirect_uris: [http://127.0.0.1/back]
+      scopes: [openid, orders.read]
       audiences: [orders]
     own: {redirect_uris: [https://app.example.com/callback], scopes: [openid, orders.read], audiences: [orders], consent: given}
     tv: {grants: [device_code, refresh_token], scopes: [openid, orders.read], audiences: [orders]}
@@ -58,13 +63,13 @@ algorithms: [ES256]
 types: [at+jwt]
 jwks: http://127.0.0.1:SERVER/jwks
 groups: groups
-attributes: {level: acr}
+attributes: {acr: acr, auth_time: auth_time}
 ---
 {kind: Authenticate, name: callers, target: {api: orders}, any: [{jwt: own}]}
 ---
 {kind: Authorize, name: sales, target: {api: orders, paths: [/orders/sales]}, allow: '"sales" in principal.groups'}
 ---
-{kind: Authorize, name: strong, target: {api: orders, paths: [/orders/strong]}, allow: 'principal.level == "phr"'}
+{kind: RequireFactor, name: strong, target: {api: orders, paths: [/orders/strong]}, acr: [phr], within: 5m}
 """
 
 

@@ -110,7 +110,7 @@ async def test_somebody_allows_an_application_and_the_gateway_takes_its_token(wo
     assert [(await world.call(token["access_token"], path)).status_code for path in ("/orders/1", "/orders/sales", "/orders/strong")] == [
         200,
         200,
-        403,
+        401,
     ]
     again = await asks(world)
     assert again.status_code == 303, "they were asked once"
