@@ -27,11 +27,11 @@ from tests.e2e.gateway import free_port
 
 VERIFIER = "v3rifier-" * 6
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
-OPERATORS = """  operators: {groups: {platform: {role: editor}}, phishing_resistant: [admin, editor]}
+OPERATORS = """  operators: {groups: {platform: {role: editor}, ops: {role: viewer}}, phishing_resistant: [admin, editor]}
   outside:
     corp:
       {title: Corp, issuer: "http://localhost:OUTER", client_id: edge, client_secret: {file: outer.secret},
-       groups: groups, trusted_groups: [sales], scopes: [openid, profile, groups]}
+       groups: groups, trusted_groups: [sales, ops], scopes: [openid, profile, groups]}
 """
 OUTER_CLIENT = """    edge:
       title: The edge
@@ -62,7 +62,8 @@ class Desk:
 async def outer(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """A provider elsewhere: another gateway."""
     async with authorizing(tmp_path_factory.mktemp("outer")) as one:
-        await one.person("olga", "sales", "wheel")
+        await one.person("olga", "sales", "platform")
+        await one.person("otto", "ops")
         yield one
 
 
@@ -328,6 +329,25 @@ async def test_somebody_logs_in_with_a_provider_elsewhere(desk: Desk, outer: Wor
     assert found["sub"].startswith("out_") and found["preferred_username"].endswith("@corp")
     await page.goto(f"{desk.world.issuer}/account")
     assert await page.get_by_role("button", name="Add a passkey").count() == 0
+
+
+async def test_an_operator_who_is_known_elsewhere_has_the_role_of_a_group_that_is_trusted(desk: Desk, outer: World, tmp_path: Path) -> None:
+    """Olga is in the group of editors there, but nobody here trusts that provider with it."""
+    for name, words in (("otto", "@corp (viewer)"), ("olga", "You have no role")):
+        page, _ = await desk.page()
+        waits = await command(desk, tmp_path)
+        await page.goto(waits.place)
+        await page.get_by_role("link", name="Log in with Corp").click()
+        await page.get_by_label("Name").fill(name)
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.get_by_label("Code").fill(await asyncio.to_thread(outer.code, name))
+        await page.get_by_role("button", name="Log in", exact=True).click()
+        if name == "otto":
+            await expect(page.get_by_role("heading")).to_have_text("Allow The edge?")
+            await page.get_by_role("button", name="Allow", exact=True).click()
+        await expect(page.get_by_role("heading")).to_have_text("Allow Bartizan's command line?")
+        await page.get_by_role("button", name="Allow", exact=True).click()
+        assert words in (await waits.ended())[1]
 
 
 async def test_what_comes_back_from_elsewhere_is_only_for_the_browser_that_went(desk: Desk) -> None:

@@ -30,6 +30,7 @@ NAMES = (
     "context",
     "token",
     "people",
+    "authorization",
     "login",
     "logout",
     "node",
