@@ -67,6 +67,8 @@ attributes: {acr: acr, auth_time: auth_time}
 ---
 {kind: Authenticate, name: callers, target: {api: orders}, any: [{jwt: own}]}
 ---
+{kind: AllowDevices, name: known, target: {api: orders, paths: [/orders/known]}}
+---
 {kind: Authorize, name: sales, target: {api: orders, paths: [/orders/sales]}, allow: '"sales" in principal.groups'}
 ---
 {kind: RequireFactor, name: strong, target: {api: orders, paths: [/orders/strong]}, acr: [phr], within: 5m}

@@ -213,6 +213,38 @@ async def test_a_passkey_alone_logs_in_until_it_is_removed(desk: Desk) -> None:
     await expect(page.locator(".error")).to_have_text("Nobody is known by this passkey.")
 
 
+async def test_a_device_is_known_by_its_passkey_until_it_is_lost(desk: Desk) -> None:
+    page, _ = await desk.page()
+    await enrolled(desk, page, "dora")
+    begun = await _asks(desk, page)
+    await logs_in(desk, page, "dora")
+    await page.get_by_role("button", name="Allow", exact=True).click()
+    without = await _token(desk, begun)
+    await adds_passkey(desk, page)
+    kept = (await desk.world.admin.get("/v1/people/dora/passkeys")).json()
+    assert [(one["label"], one["synced"]) for one in kept] == [("my laptop", False)]
+    begun = await _asks(desk, page, acr_values="phr")
+    await page.get_by_role("button", name="Use a passkey").click()
+    token = await _token(desk, begun)
+    assert claims(token)["passkey"] == kept[0]["passkey"] and "passkey" not in claims(without)
+
+    async def answers(status: int, text: str = token, path: str = "/orders/known") -> bool:
+        return (await desk.world.call(text, path)).status_code == status
+
+    async def known() -> bool:
+        return (await desk.world.gw.record(await desk.world.call(token))).get("device_id") == "laptop-dora"
+
+    assert await answers(403) and not await known(), "nobody has enrolled it"
+    for state, status in (("pending", 403), ("trusted", 200), ("lost", 401)):
+        declared = {"passkeys": [kept[0]["passkey"]], "state": state}
+        assert (await desk.world.admin.put("/v1/resources/Device/laptop-dora", json=declared)).status_code == 200
+        await desk.world.gw.eventually(known, 2)
+        await desk.world.gw.eventually(lambda status=status: answers(status), 2)
+        assert await answers(403, without), "another token of hers is from no device"
+        assert (await desk.world.gw.record(await desk.world.call(token, "/orders/1")))["device_id"] == "laptop-dora"
+    assert await answers(401, path="/orders/1") and await answers(200, without, "/orders/1")
+
+
 async def test_the_pages_run_no_script_but_ours_and_no_other_page_can_use_them(desk: Desk) -> None:
     page, _ = await desk.page()
     await page.goto(f"{desk.world.issuer}/login?in=%22%3E%3Cscript%3Ealert(1)%3C/script%3E")

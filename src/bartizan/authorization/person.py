@@ -30,6 +30,8 @@ class Person:
     """Their session, as tokens tell it."""
     until: float
     """When the session ends."""
+    passkey: str = ""
+    """The one with which they logged in, as `thumbprint` tells it, if it lives on one device: so it tells the device."""
     outside: str = ""
     """The provider elsewhere that knows them; empty: they have an account here."""
 

@@ -230,6 +230,7 @@ def of_login(who: Person) -> dict[str, Any]:
         "amr": list(who.amr),
         "groups": list(who.groups),
         "preferred_username": who.name,
+        **({"passkey": who.passkey} if who.passkey else {}),
     }
 
 

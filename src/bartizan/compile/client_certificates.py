@@ -25,19 +25,35 @@ def keyed(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
     return {key: (device.name, device.state) for device in snapshot.devices.values() for key in device.keys}
 
 
+def with_passkeys(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
+    """The passkeys of devices, with the device's name and state."""
+    return {passkey: (device.name, device.state) for device in snapshot.devices.values() for passkey in device.passkeys}
+
+
 def device_problems(snapshot: Snapshot) -> Iterator[Problem]:
     """What is wrong with the certificates and keys of devices."""
     owners: dict[str, str] = {}
     provable = "dpop" in bindings(snapshot.policies)
     for device in snapshot.devices.values():
         known = [("certificates", i, one) for i, one in enumerate(device.certificates)]
-        for field, i, one in known + [("keys", i, one) for i, one in enumerate(device.keys)]:
+        known += [("keys", i, one) for i, one in enumerate(device.keys)]
+        for field, i, one in known + [("passkeys", i, one) for i, one in enumerate(device.passkeys)]:
             if (owner := owners.setdefault(one, device.name)) != device.name:
                 at, what = snapshot.resource(device).place((field, i)), field.removesuffix("s")
                 yield Problem(at, f"{what}-taken", f"this {what} is the device {owner!r}'s already", "It can mean one of them.")
         if device.keys and not provable:
             hint = "Say so where it is: any: [{jwt: ISSUER, bound: dpop}]."
             yield Problem(snapshot.resource(device).place(("keys",)), "key-unprovable", "no Authenticate asks for proofs (DPoP)", hint)
+        if device.passkeys and not tells_passkeys(snapshot):
+            hint = "Declare `authorization_server` in the Gateway, and an Issuer with the same `issuer`."
+            at = snapshot.resource(device).place(("passkeys",))
+            yield Problem(at, "passkey-unprovable", "passkeys are told by tokens of the gateway's own authorization server", hint)
+
+
+def tells_passkeys(snapshot: Snapshot) -> bool:
+    """Whether tokens of the gateway's own authorization server count."""
+    own = snapshot.gateway.authorization_server
+    return own is not None and any(issuer.issuer == own.issuer and issuer.has_keys for issuer in snapshot.issuers.values())
 
 
 def certificate_problems(snapshot: Snapshot, cas: Collection[str]) -> Iterator[Problem]:

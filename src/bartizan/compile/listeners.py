@@ -47,6 +47,11 @@ def listener_of(listener: Listener, snapshot: Snapshot) -> bytes:
     return bytes(made.SerializeToString(deterministic=True))
 
 
+def _is_bound(snapshot: Snapshot) -> bool:
+    """Whether tokens may be bound to something, or tell with which passkey somebody logged in."""
+    return bool(bindings(snapshot.policies)) or snapshot.gateway.authorization_server is not None
+
+
 def _connections(listener: Listener, snapshot: Snapshot, policies: list[Any]) -> Any:
     gateway = snapshot.gateway
     fields: dict[str, Any] = {
@@ -60,7 +65,7 @@ def _connections(listener: Listener, snapshot: Snapshot, policies: list[Any]) ->
         "http_filters": [*(one for policy in policies for one in policy.filters(listener)), *_filters(gateway)],
         "early_header_mutation_extensions": [_early(gateway, tls=bool(policies))],
         "local_reply_config": local_replies(gateway),
-        "access_log": access_logs(gateway, tls=bool(policies), bound=bool(bindings(snapshot.policies)), sources=sorted(snapshot.contexts)),
+        "access_log": access_logs(gateway, tls=bool(policies), bound=_is_bound(snapshot), sources=sorted(snapshot.contexts)),
         "access_log_options": {"access_log_flush_interval": {"seconds": names.OPEN_EVERY_S}},
         "normalize_path": {"value": True},
         "merge_slashes": True,

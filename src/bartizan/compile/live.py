@@ -14,7 +14,7 @@ from bartizan.compile.routes import Scope
 from bartizan.condition import Sources
 from bartizan.condition.syntax import call, emitted, index, name
 from bartizan.envoy import extension, message, names
-from bartizan.envoy.filters import execute, header_mutations, in_turn, nothing, overwrite, refuse, set_metadata, typed, where
+from bartizan.envoy.filters import in_turn, nothing, refuse, set_metadata, typed, where
 from bartizan.envoy.matching import all_of, any_of, cel, header, metadata, negated, principal, source_in
 from bartizan.envoy.names import H_LOGIN_STATUS, H_SOURCE, SESSION_COOKIE
 from bartizan.model.consumer import Issuer
@@ -140,12 +140,15 @@ def _spellings(paths: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def tokens(issuers: Iterable[Issuer], keys: Mapping[str, Sequence[Mapping[str, Any]]], *, noted: Collection[str] = ()) -> Any:
+def tokens(
+    issuers: Iterable[Issuer], keys: Mapping[str, Sequence[Mapping[str, Any]]], *, noted: Collection[str] = (), own: str = ""
+) -> Any:
     """Whose tokens count. `keys`: each issuer's JWKs, already filtered to the algorithms allowed; none yet refuses with 503. `noted`: what
-    is noted of them beside attributes: what they are bound to (`certificate`, `dpop`), and whose they are (`token`, `session`). Tokens
-    about which an issuer is asked aren't looked at."""
+    is noted of them beside attributes: what they are bound to (`certificate`, `dpop`), whose they are (`token`, `session`), and with what
+    `passkey` somebody logged in, which only the gateway's `own` issuer knows. Tokens about which an issuer is asked aren't looked at."""
     declared = sorted(issuers, key=lambda one: one.name)
-    providers = {issuer.name: _provider(issuer, keys.get(issuer.name, ()), noted) for issuer in declared if issuer.has_keys}
+    of = {issuer.name: [one for one in noted if one != "passkey" or issuer.issuer == own] for issuer in declared}
+    providers = {one.name: _provider(one, keys.get(one.name, ()), of[one.name]) for one in declared if one.has_keys}
     if not providers:
         return message(f"{_HTTP}.jwt_authn.v3.JwtAuthentication")
     # Who brings a token brings a good one; without one nobody is asked here.
@@ -217,69 +220,9 @@ _NOTED = (
     ("dpop", names.H_JKT, "cnf.jkt"),
     ("token", names.H_JTI, "jti"),
     ("session", names.H_SID, "sid"),
+    ("passkey", names.H_PASSKEY, "passkey"),
 )
 """Claims that aren't attributes: what for, into which header, and which."""
-
-
-def proofs(bound: Collection[str], issuers: Iterable[Issuer], devices: Mapping[str, tuple[str, str]]) -> Any:
-    """What is found out of requests beside Envoy, and which device's key a proof was made with. `devices`: by the thumbprints of their
-    keys, with name and state."""
-    asked = callout(bound, issuers)
-    if not devices or "dpop" not in bound:
-        return asked
-    return in_turn([typed(names.CALLOUT, asked), typed(names.KEYED, _keyed(tuple(sorted(devices.items()))))])
-
-
-@functools.lru_cache(maxsize=4)
-def _keyed(devices: tuple[tuple[str, tuple[str, str]], ...]) -> Any:
-    """Kept, because few edits are about devices."""
-    by_key = {key: {"action": execute(names.KEYED, header_mutations(_noting(*told)))} for key, told in devices}
-    thumbprint = message("xds.core.v3.TypedExtensionConfig", **extension("jkt", message(_HEADER, header_name=names.H_JKT)))
-    tree = {"matcher_tree": {"input": thumbprint, "exact_match_map": {"map": by_key}}}
-    matchers = [{"predicate": header(names.H_PROOF, exact="dpop"), "on_match": {"matcher": tree}}]
-    return message(f"{_HTTP}.composite.v3.Composite", matcher={"matcher_list": {"matchers": matchers}})
-
-
-def _noting(device: str, state: str) -> list[dict[str, Any]]:
-    told = [overwrite(names.H_KEYED, device), overwrite(names.H_KEYED_TRUSTED, "true" if state == "trusted" else "false")]
-    return [*told, overwrite(names.H_VERDICT, "lost")] if state == "lost" else told
-
-
-def lost(devices: Mapping[str, tuple[str, str]]) -> list[tuple[str, Any]]:
-    """What refuses requests that are proven by a lost device's key."""
-    return [("lost-device", header(names.H_VERDICT, exact="lost"))] if any(state == "lost" for _, state in devices.values()) else []
-
-
-def callout(bound: Collection[str], issuers: Iterable[Issuer]) -> Any:
-    """Asks the process beside Envoy about requests that bring a proof, or a token about which an issuer is to be asked, and about no
-    others. What it can't be asked is refused."""
-    wanted = [header(names.H_SCHEME, exact="dpop")] if "dpop" in bound else []
-    wanted += [header(names.H_ASKS, **_PRESENT)] if any(one.introspection is not None for one in issuers) else []
-    if not wanted:
-        return nothing()
-    return where(any_of(wanted), names.CALLOUT, _asking(bound))
-
-
-def _asking(bound: Collection[str]) -> Any:
-    """It is told what it needs of a request, and may say what a token means, and nothing else."""
-    told = ("dpop", names.H_SCHEME, names.H_JKT, names.H_ASKS, "x-forwarded-proto")
-    said = [{"exact": one} for one in (names.H_PROOF, names.H_JKT, names.H_CONFIRMATION, names.H_VERDICT, names.H_JTI, names.H_SID)]
-    said += [{"prefix": one} for one in (names.H_SUBJECT, names.H_CLAIM)]
-    return message(
-        f"{_HTTP}.ext_authz.v3.ExtAuthz",
-        transport_api_version="V3",
-        http_service={
-            "server_uri": {"uri": "http://callout/", "cluster": names.CALLOUT, "timeout": {"seconds": names.CALLOUT_S}},
-            "authorization_request": {"headers_to_add": [{"key": names.H_BINDING, "value": ",".join(sorted(bound)) or "-"}]},
-            "authorization_response": {
-                "allowed_upstream_headers": {"patterns": said},
-                "allowed_client_headers": {"patterns": [{"exact": "www-authenticate"}, {"exact": "dpop-nonce"}]},
-            },
-        },
-        allowed_headers={"patterns": [{"exact": one} for one in told]},
-        status_on_error={"code": 503},
-        stat_prefix=names.PROOFS,
-    )
 
 
 def unproven(bound: Collection[str]) -> list[tuple[str, Any]]:

@@ -80,6 +80,11 @@ class Passkey:
     """The make of the authenticator, as it says."""
 
 
+def thumbprint(passkey: Passkey) -> str:
+    """How a passkey is called where its id would be too long: the SHA-256 of its id, in base64url."""
+    return websafe_encode(sha256(websafe_decode(passkey.id)))
+
+
 class _Read(NamedTuple):
     """An answer, read and not yet believed."""
 

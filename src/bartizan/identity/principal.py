@@ -106,7 +106,9 @@ def wanted_of(
     enrolled = frozenset({"device_id"}) if any(one.snapshot.devices for one in served) else frozenset[str]()
     return Wanted(
         enrolled.union(*(one.asked() for one in asking)),
-        any(_takes_certificates(one.snapshot) or "dpop" in bindings(one.snapshot.policies) for one in served),
+        any(
+            _takes_certificates(one.snapshot) or "dpop" in bindings(one.snapshot.policies) or _has_passkeys(one.snapshot) for one in served
+        ),
         served[-1].snapshot.told(),
         written,
         candidate.snapshot.told() if candidate is not None else None,
@@ -117,6 +119,10 @@ def wanted_of(
 
 def _takes_certificates(snapshot: Snapshot) -> bool:
     return any(isinstance(policy, Tls) and policy.client_cas for policy in snapshot.policies)
+
+
+def _has_passkeys(snapshot: Snapshot) -> bool:
+    return any(device.passkeys for device in snapshot.devices.values())
 
 
 def principal_of(compiled: Compiled, generation: int, wanted: Wanted) -> bytes:

@@ -1,4 +1,4 @@
-"""Device: what someone calls with, known by a certificate or a key of its own."""
+"""Device: what someone calls with, known by a certificate, a key or a passkey of its own."""
 
 from typing import Annotated, Literal
 
@@ -20,6 +20,11 @@ class Device(Declared):
     keys: Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")], ...], AsTuple] = Field(
         default=(), max_length=10, description="Thumbprints (RFC 7638) of its keys for proofs of possession (DPoP)."
     )
+    passkeys: Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")], ...], AsTuple] = Field(
+        default=(),
+        max_length=10,
+        description="Its passkeys at the authorization server (WebAuthn), as `bartizan people passkeys` tells them.",
+    )
     state: State = Field(
         default="pending",
         description="pending: known, not yet trusted; trusted: `device.trusted` holds; lost: all that it asks is refused.",
@@ -28,6 +33,6 @@ class Device(Declared):
 
     @model_validator(mode="after")
     def _provable(self) -> "Device":
-        if not self.certificates and not self.keys:
-            raise ValueError("a device is known by one of its `certificates` or `keys`")
+        if not self.certificates and not self.keys and not self.passkeys:
+            raise ValueError("a device is known by one of its `certificates`, `keys` or `passkeys`")
         return self

@@ -8,7 +8,8 @@ import orjson
 
 from bartizan.compile import Compiled, Resources, Stamped, discovered_body, live, resources, shared, stamp
 from bartizan.compile.brakes import BY_CLAIM, Braked, refused
-from bartizan.compile.client_certificates import keyed
+from bartizan.compile.client_certificates import keyed, with_passkeys
+from bartizan.compile.proofs import lost, proofs
 from bartizan.compile.referring import towards
 from bartizan.compile.split import Split, beside, marking
 from bartizan.envoy import names
@@ -76,8 +77,9 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
     bound = bindings(compiled.snapshot.policies)
     found: Resources = {(names.ECDS, f"keys/{shard}"): body for shard, body in alive.tables.items()}
     found[names.ECDS, names.TOKENS] = _tokens(compiled, alive, bound, before)
-    proofs = live.proofs(bound, compiled.snapshot.issuers.values(), keyed(compiled.snapshot))
-    found[names.ECDS, names.PROOFS] = discovered_body(names.PROOFS, proofs)
+    shown = keyed(compiled.snapshot), with_passkeys(compiled.snapshot)
+    beside_envoy = proofs(bound, compiled.snapshot.issuers.values(), *shown)
+    found[names.ECDS, names.PROOFS] = discovered_body(names.PROOFS, beside_envoy)
     found[names.ECDS, names.PRINCIPAL_FILTER] = alive.principal
     for name in (names.SUBJECTS, names.CONTEXT):
         found[names.ECDS, name] = alive.context.get(name) or discovered_body(name, nothing())
@@ -91,25 +93,33 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
     found.update(_trusted(compiled, alive))
     if (stale := compiled.snapshot.gateway.max_stale) is not None:
         found[names.NOTE, names.SETTINGS] = orjson.dumps({"max_stale_s": stale.total_seconds()})
-    if lost := sorted(one.name for one in compiled.snapshot.devices.values() if one.state == "lost"):
-        found[names.NOTE, names.LOST] = orjson.dumps(lost)
+    if gone := sorted(one.name for one in compiled.snapshot.devices.values() if one.state == "lost"):
+        found[names.NOTE, names.LOST] = orjson.dumps(gone)
     found.update({(names.NOTE, name): body for name, body in alive.notes.items()})
     return State(compiled, stamps, policy, common, alive, found)
 
 
 def _tokens(compiled: Compiled, alive: Live, bound: frozenset[str], before: State | None) -> bytes:
     """Whose tokens count. Envoy forgets those that it has checked whenever this is sent anew."""
-    issuers, noted = compiled.snapshot.issuers, bound | _claims(alive)
+    issuers, noted, own = compiled.snapshot.issuers, bound | _claims(compiled, alive), _own(compiled)
     if before is not None and before.live.issuer_keys == alive.issuer_keys:
         earlier = before.compiled.snapshot
-        if earlier.issuers == issuers and bindings(earlier.policies) | _claims(before.live) == noted:
+        told = bindings(earlier.policies) | _claims(before.compiled, before.live)
+        if earlier.issuers == issuers and told == noted and _own(before.compiled) == own:
             return before.live_resources[names.ECDS, names.TOKENS]
-    return discovered_body(names.TOKENS, live.tokens(issuers.values(), alive.issuer_keys, noted=noted))
+    return discovered_body(names.TOKENS, live.tokens(issuers.values(), alive.issuer_keys, noted=noted, own=own))
 
 
-def _claims(alive: Live) -> frozenset[str]:
-    """What some brake asks of tokens."""
-    return frozenset(one.what for one in alive.brakes if one.what in BY_CLAIM)
+def _own(compiled: Compiled) -> str:
+    """The gateway's own issuer; empty if there is none."""
+    server = compiled.snapshot.gateway.authorization_server
+    return server.issuer if server is not None else ""
+
+
+def _claims(compiled: Compiled, alive: Live) -> frozenset[str]:
+    """What some brake or device asks of tokens."""
+    asked = frozenset(one.what for one in alive.brakes if one.what in BY_CLAIM)
+    return asked | {"passkey"} if with_passkeys(compiled.snapshot) else asked
 
 
 def _of_logins(compiled: Compiled) -> Iterator[str]:
@@ -121,7 +131,8 @@ def _of_logins(compiled: Compiled) -> Iterator[str]:
 def _late(compiled: Compiled, alive: Live, bound: frozenset[str]) -> list[tuple[str, Any]]:
     """What is refused when it is known who calls, whatever the policies say."""
     issuers = compiled.snapshot.issuers.values()
-    late = [*live.unasked(issuers), *live.mistyped(issuers), *live.unproven(bound), *live.lost(keyed(compiled.snapshot))]
+    shown = {**keyed(compiled.snapshot), **with_passkeys(compiled.snapshot)}
+    late = [*live.unasked(issuers), *live.mistyped(issuers), *live.unproven(bound), *lost(shown)]
     return [*late, *refused(alive.brakes).late]
 
 

@@ -1,6 +1,7 @@
 """Live data as filters: what there is none of costs no filter, and the gate's table says what is declared."""
 
-from bartizan.compile.live import Asked, ClientCertificates, Credentials, blocks, brakes, callout, gate, limits, lists, tokens, unasked
+from bartizan.compile.live import Asked, ClientCertificates, Credentials, blocks, brakes, gate, limits, lists, tokens, unasked
+from bartizan.compile.proofs import callout
 from bartizan.condition import Sources
 from bartizan.envoy import message_type
 from bartizan.envoy.filters import nothing

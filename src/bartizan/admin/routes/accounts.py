@@ -16,6 +16,7 @@ from bartizan.errors import Forbidden, Invalid
 from bartizan.identity.accounts import MOST_GROUPS, Place, Shown
 from bartizan.identity.accounts import Account as Held
 from bartizan.identity.operators import Role
+from bartizan.identity.passkeys import thumbprint
 from bartizan.identity.totp import uri
 
 LONGEST_SESSION_S = 86400.0
@@ -59,6 +60,16 @@ class WantedAccount(WantedPlace):
     """Who is invited."""
 
     name: Name
+
+
+class PersonsPasskey(BaseModel):
+    """A passkey of somebody."""
+
+    passkey: str = Field(description="As a Device names it.")
+    label: str = Field(description="What its owner calls it.")
+    since: float
+    last: float | None
+    synced: bool = Field(description="Whether it exists outside of one device: then it tells none.")
 
 
 class Invited(Account):
@@ -184,6 +195,16 @@ async def _end(plane: Plane, told: Held, reason: str) -> int:
     """Ends the sessions of somebody, here and at the authorization server."""
     there = await asyncio.to_thread(plane.authorization.end_logins, told.id, reason)
     return there + await asyncio.to_thread(plane.operators.end_sessions, told.name)
+
+
+@router.get("/v1/people/{name}/passkeys", operation_id="listPasskeys", responses=documented(404))
+async def passkeys(plane: The, name: Who, _: Admin) -> list[PersonsPasskey]:
+    """The passkeys of somebody: a Device that names one is told by tokens of logins with it."""
+    found = await asyncio.to_thread(plane.accounts.passkeys, name)
+    return [
+        PersonsPasskey(passkey=thumbprint(one.passkey), label=one.label, since=one.since, last=one.last, synced=one.passkey.backed_up)
+        for one in found
+    ]
 
 
 @router.post("/v1/people/{name}/logout", operation_id="logOutPerson", responses=documented(404))

@@ -1,5 +1,7 @@
 """Logging in: with a password and a code, or with a passkey; and going on with what somebody was about to do."""
 
+from dataclasses import replace
+
 import orjson
 from starlette.responses import Response
 
@@ -9,7 +11,7 @@ from bartizan.authorization.people.pages import check_origin, is_ours, see, with
 from bartizan.authorization.person import PHISHING_RESISTANT, TWO_FACTORS, Person
 from bartizan.errors import TooMany, Unauthenticated
 from bartizan.identity.accounts import Account, Shown
-from bartizan.identity.passkeys import Passkey, RelyingParty
+from bartizan.identity.passkeys import Passkey, RelyingParty, thumbprint
 
 _CODE = ("pwd", "otp", "mfa")
 _RECOVERY = ("pwd", "mfa")
@@ -75,9 +77,9 @@ def log_in_with_passkey(here: Here, asked: Asked) -> Response:
         account = here.tries(asked.origin, f"passkey {asked.origin}", attempt)
     except (Unauthenticated, TooMany) as error:
         return shown(here, asked.field("in"), error.message, 429 if isinstance(error, TooMany) else 403)
-    return taken_in(
-        here, asked, person_of(here, account, PHISHING_RESISTANT, ("pop", "swk" if found[0].backed_up else "hwk", "user", "mfa"))
-    )
+    synced = found[0].backed_up
+    who = person_of(here, account, PHISHING_RESISTANT, ("pop", "swk" if synced else "hwk", "user", "mfa"))
+    return taken_in(here, asked, replace(who, passkey="" if synced else thumbprint(found[0])))
 
 
 def person_of(here: Here, account: Account, acr: str, amr: tuple[str, ...]) -> Person:

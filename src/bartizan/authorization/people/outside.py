@@ -191,7 +191,7 @@ def _person(here: Here, name: str, outside: Outside, claims: Mapping[str, Any]) 
         min(float(at), here.interactions.clock()) if isinstance(at, int | float) else 0.0,
         "",
         0.0,
-        name,
+        outside=name,
     )
 
 

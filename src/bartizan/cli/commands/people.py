@@ -17,6 +17,7 @@ EXAMPLES = (
     "bartizan people invite ines --group sales",
     "bartizan people put ines --group sales --group partners",
     "bartizan people list",
+    "bartizan people passkeys ines",
     "bartizan people logout ines",
     "bartizan people remove bob",
 )
@@ -40,6 +41,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         one.add_argument(
             "--group", action="append", default=[], metavar="GROUP", help="a group that their tokens tell; may be given several times"
         )
+    keys = what.add_parser("passkeys", help="list the passkeys of somebody, as a Device names them")
+    keys.add_argument("name", help="what they are called")
+    keys.set_defaults(action=_passkeys)
     out = what.add_parser("logout", help="end the sessions of somebody, here and at the authorization server")
     out.add_argument("name", help="what they are called")
     out.set_defaults(action=_log_out)
@@ -48,7 +52,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     gone = what.add_parser("remove", help="take somebody out, and end their sessions")
     gone.add_argument("name", help="what they are called")
     gone.set_defaults(action=_remove)
-    for one in (invite, put, listed, out, gone):
+    for one in (invite, put, listed, keys, out, gone):
         remote(one)
         as_json(one)
 
@@ -81,6 +85,16 @@ def _put(read: argparse.Namespace) -> int:
 
 def _log_out(read: argparse.Namespace) -> int:
     return _told(read, called(read, "POST", f"/v1/people/{quote(read.name, safe='')}/logout", {}), "is logged out everywhere")
+
+
+def _passkeys(read: argparse.Namespace) -> int:
+    found = called(read, "GET", f"/v1/people/{quote(read.name, safe='')}/passkeys")
+    if read.json:
+        show_json(found)
+    for one in found if not read.json else ():
+        where = "synced between devices, so it tells none" if one["synced"] else "on one device"
+        say(f"{one['passkey']}  {printable(one['label'])}, {where}, since {_day(one['since'])}")
+    return 0
 
 
 def _told(read: argparse.Namespace, told: dict[str, object], what: str) -> int:
