@@ -134,4 +134,30 @@ async def test_what_is_said_of_many_is_told_little_by_little(rig: Rig) -> None:
         while not told():
             await asyncio.sleep(0.005)
     rig.living._retell(rig.living.contexts.context.take_one("hr", "acme", {"on_call": False}))
-    assert b";false;" in rig.living.tables.bodies[shard], "of one at once"
+    assert b";false;" in rig.living.tables.ahead.body(), "of one at once"
+    assert b";true;1.0" in rig.living.tables.bodies[shard], "and its tables later"
+
+
+def test_what_is_told_of_a_consumer_is_told_at_once_and_by_its_tables_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = FILES.replace("]", "]\nattributes: {plan: string}", 1)
+    before, after = (declared(text + f"attributes: {{plan: {plan}}}\n") for plan in ("gold", "iron"))
+    rig = Rig(tmp_path)
+    rig.living.take(None, before)
+    bodies, nothing = dict(rig.living.tables.bodies), rig.living.tables.ahead.body()
+    rig.living.take(before, after)
+    assert rig.living.tables.bodies == bodies and b";iron" in rig.living.tables.ahead.body()
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 60)
+    rig.living._retell_some()
+    assert any(b";iron" in body for body in rig.living.tables.bodies.values())
+    assert rig.living.tables.ahead.body() == nothing
+
+
+def test_who_counts_is_told_by_the_tables(tmp_path: Path) -> None:
+    text = FILES.replace("]", "]\nattributes: {plan: string}", 1)
+    before = declared(text + "attributes: {plan: gold}\n")
+    rig = Rig(tmp_path)
+    rig.living.take(None, before)
+    assert rig.counts()
+    rig.living.take(before, declared(text + "attributes: {plan: iron}\ndisabled: true\n"))
+    assert not rig.counts() and len(rig.living.tables.ahead) == 0
