@@ -65,8 +65,8 @@ def changed(old: Mapping[str, Consumer], new: Mapping[str, Consumer]) -> frozens
     """The names of those who came, went, or are declared otherwise."""
     if old is new or old == new:  # nearly always, and soon told
         return frozenset()
-    names = {name for name, consumer in new.items() if (before := old.get(name)) is not consumer and before != consumer}
-    return frozenset(names | (old.keys() - new.keys()))
+    others = [name for name, consumer in new.items() if old.get(name) is not consumer]
+    return frozenset(name for name in (*others, *(old.keys() - new.keys())) if old.get(name) != new.get(name))
 
 
 def count_alike(old: Mapping[str, Consumer], new: Mapping[str, Consumer], names: Iterable[str]) -> bool:

@@ -3,7 +3,7 @@
 import functools
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from bartizan.lib.yaml import Document, Path
@@ -139,6 +139,21 @@ def snapshot_of(shares: Iterable[Share], files: Mapping[str, bytes]) -> Snapshot
         raise ValueError("no Gateway")
     revision = _revision(lines, files)
     return Snapshot(resources, gateways[0], apis, consumers, issuers, devices, tuple(policies), files, revision, contexts)
+
+
+def with_live(before: Snapshot, put: Share, gone: Iterable[Key]) -> Snapshot:
+    """The snapshot with these live declarations instead of those of their names, and without those that are gone. All else, the revision
+    too, is as it was: nobody looks at it."""
+    resources = {**before.resources, **put.by_key}
+    held = {
+        "Consumer": {**before.consumers, **put.consumers},
+        "Issuer": {**before.issuers, **put.issuers},
+        "Device": {**before.devices, **put.devices},
+    }
+    for key in gone:
+        resources.pop(key, None)
+        held[key[0]].pop(key[1], None)
+    return replace(before, resources=resources, consumers=held["Consumer"], issuers=held["Issuer"], devices=held["Device"])
 
 
 def _revision(lines: Mapping[str, str], files: Mapping[str, bytes]) -> str:
