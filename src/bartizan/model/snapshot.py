@@ -145,15 +145,16 @@ def with_live(before: Snapshot, put: Share, gone: Iterable[Key]) -> Snapshot:
     """The snapshot with these live declarations instead of those of their names, and without those that are gone. All else, the revision
     too, is as it was: nobody looks at it."""
     resources = {**before.resources, **put.by_key}
-    held = {
-        "Consumer": {**before.consumers, **put.consumers},
-        "Issuer": {**before.issuers, **put.issuers},
-        "Device": {**before.devices, **put.devices},
-    }
-    for key in gone:
-        resources.pop(key, None)
-        held[key[0]].pop(key[1], None)
-    return replace(before, resources=resources, consumers=held["Consumer"], issuers=held["Issuer"], devices=held["Device"])
+    consumers, issuers, devices = (
+        {**before.consumers, **put.consumers},
+        {**before.issuers, **put.issuers},
+        {**before.devices, **put.devices},
+    )
+    held: dict[str, dict[str, Any]] = {"Consumer": consumers, "Issuer": issuers, "Device": devices}
+    for kind, name in gone:
+        resources.pop((kind, name), None)
+        held[kind].pop(name, None)
+    return replace(before, resources=resources, consumers=consumers, issuers=issuers, devices=devices)
 
 
 def _revision(lines: Mapping[str, str], files: Mapping[str, bytes]) -> str:
