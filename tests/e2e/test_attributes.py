@@ -182,6 +182,14 @@ async def test_a_revoked_key_and_a_disabled_consumer_are_refused_though_they_wer
     await world.declare(attributes={"plan": "iron"})
     await world.declare(attributes={"plan": "iron"}, disabled=True)
     assert await world.becomes("plan", 401, 401, 401, 401) < 1.0
+    record = await world.gw.record(await world.gw.get("/orders/plan", headers={"x-api-key": world.key}))
+    assert record["details"] == "unknown_api_key" and not record.get("principal")
+    await world.declare(attributes={"plan": GOLD})
+    assert await world.becomes("plan", 200, 200, 200, 200) < 1.0
+    assert (await world.admin.call("DELETE", "/v1/resources/Consumer/acme", world.ann)).is_success
+    assert await world.becomes("plan", 401, 401, 401, 403) < 1.0, "a certificate of nobody's is a caller of its own"
+    await asyncio.sleep(1)
+    assert await world.statuses("plan") == [401, 401, 401, 403], "by the tables, too"
     await world.declare(attributes={"plan": GOLD})
     assert await world.becomes("plan", 200, 200, 200, 200) < 1.0
 

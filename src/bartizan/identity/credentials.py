@@ -15,9 +15,9 @@ from bartizan.identity.key_text import ALL_SHARDS, SHORTEST, shard_of
 from bartizan.identity.keys import KeyStore
 from bartizan.identity.named import NamedSecrets
 from bartizan.identity.referred import UNREADABLE, secret_text
-from bartizan.identity.retold import Retold
+from bartizan.identity.retold import GONE, Retold
 from bartizan.identity.scopes import are_declared
-from bartizan.identity.table import ConsumerView, identity, tables
+from bartizan.identity.table import ConsumerView, identity, order_mark, tables
 from bartizan.identity.timed import Timed
 from bartizan.model.consumer import Consumer
 from bartizan.model.snapshot import Snapshot
@@ -73,6 +73,11 @@ def count_alike(old: Mapping[str, Consumer], new: Mapping[str, Consumer], names:
     """Whether all that differs of these consumers is what is told of them, and not which of their credentials count."""
     pairs = ((old.get(name), new.get(name)) for name in names)
     return all(a is not None and b is not None and _told_as(a, b) == b for a, b in pairs)
+
+
+def have_gone(consumers: Mapping[str, Consumer], names: Iterable[str]) -> bool:
+    """Whether none of these counts, whenever."""
+    return not any(name in consumers and consumers[name].counts() for name in names)
 
 
 def _told_as(consumer: Consumer, other: Consumer) -> Consumer:
@@ -139,6 +144,15 @@ class Tables:
             if (parts := self._identity(there[record.consumer], record.scopes)) is not None:
                 entry = f"{parts[0]}{record.id}{parts[1]}"
                 found.setdefault(shard_of(record.key.reveal()), {})[f"{parts[0]}{record.id};"] = entry
+        return self.ahead.tell(found, time.monotonic())
+
+    def tell_gone(self, consumers: Mapping[str, Consumer], names: Collection[str]) -> bool:
+        """Has consumers refused who count no more, as they were declared when they did, before their tables refuse them: have these made
+        anew right after. False if they have too many keys for that."""
+        there, found = {name: consumers[name] for name in names if name in consumers}, dict[str, dict[str, str]]()
+        for record in (*self.store.of(names), *self._brought(there, [])):
+            begins = f"{order_mark(self._attributes)}{record.consumer};{record.id};"
+            found.setdefault(shard_of(record.key.reveal()), {})[begins] = GONE
         return self.ahead.tell(found, time.monotonic())
 
     def _identity(self, consumer: Consumer | None, scopes: tuple[str, ...]) -> tuple[str, str] | None:

@@ -2,7 +2,8 @@
 
 A consumer's keys are spread over many tables, and Envoy takes tens of milliseconds to read one of thousands of keys anew. So a consumer
 that changes is told here at once, and the tables tell it later, one after the other; what a table tells is dropped here after it. Who
-counts is the tables' matter alone: this filter lets nobody in, and without it, or without an entry in it, what a table tells holds.
+counts is the tables' matter: this filter lets nobody in, and without it, or without an entry in it, what a table tells holds. It only
+refuses those who count no more, as tables refuse keys that they don't know.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,7 +12,7 @@ from typing import Any
 from bartizan.compile import discovered_body
 from bartizan.envoy import extension, message, names
 from bartizan.envoy.filters import execute, header_mutations, nothing, overwrite
-from bartizan.identity.table import PRINCIPAL_HEADER
+from bartizan.identity.table import PRINCIPAL_HEADER, unknown
 
 MOST = 1000
 """So many entries are told here at most: all of them are sent with each change."""
@@ -24,7 +25,8 @@ _HURRIED_S = 0.2
 """The same when half the room is taken: then nothing waits."""
 
 Entries = Mapping[str, str]
-"""Entries as a table tells them, by how they begin: the order's mark, the consumer and its key."""
+"""Entries as a table tells them, by how they begin: the order's mark, the consumer and its key. `GONE`: that key counts no more."""
+GONE = ""
 
 
 class Retold:
@@ -80,7 +82,7 @@ class Retold:
 
 
 def retold(entries: Entries) -> Any:
-    """The filter that has these entries count instead of those that begin alike. It isn't there without any."""
+    """The filter that has these entries count instead of those that begin alike, or refuses them. It isn't there without any."""
     if not entries:
         return nothing()
     known = message(
@@ -93,4 +95,6 @@ def retold(entries: Entries) -> Any:
 
 
 def _instead(text: str) -> dict[str, Any]:
+    if text == GONE:
+        return execute("gone", unknown(PRINCIPAL_HEADER))
     return execute("retold", header_mutations([overwrite(PRINCIPAL_HEADER, text.replace("%", "%%"))]))

@@ -13,7 +13,7 @@ from bartizan.identity import scopes
 from bartizan.identity.blocking import FailedAttempts
 from bartizan.identity.brake import Brake, Brakes
 from bartizan.identity.certificates import Certificates
-from bartizan.identity.credentials import ALL, Tables, changed, count_alike
+from bartizan.identity.credentials import ALL, Tables, changed, count_alike, have_gone
 from bartizan.identity.crls import Lists
 from bartizan.identity.databases import Databases
 from bartizan.identity.introspection import Introspections
@@ -70,7 +70,7 @@ class Living:
         """The fields that the tables are written with, and those before: nodes may still hold these."""
         self._served: tuple[Snapshot, ...] = ()
         self._untold: set[str] = set()
-        """Shards whose tables don't tell yet what sources say of many."""
+        """Shards whose tables don't tell yet what sources say of many, or that somebody counts no more."""
         self._braked: tuple[int, tuple[Brake, ...]] = (0, ())
         """The brakes that were taken last, with their generation: those of now may be others, by whomever and however soon after them."""
         self._folder = state
@@ -98,13 +98,22 @@ class Living:
         if self._refit(now, anew=old is None):
             self._base = self._numbers.next()
         elif old is not None and (names := changed(old.consumers, new.consumers)):
-            if not count_alike(old.consumers, new.consumers, names) or not self._tell_ahead(names):
-                self.tables.rebuild(new, now, self.tables.touched(old.consumers, new.consumers))
+            self._take_consumers(old, new, names)
             self._base = self._numbers.next()
         if any([self.certificates.declare(new), self.lists.declare(new)]):
             self._base = self._numbers.next()
         if self.failed is None or self.failed.rules != new.gateway.blocking:
             self.failed = FailedAttempts(new.gateway.blocking, self._folder / "blocks.json")
+
+    def _take_consumers(self, old: Snapshot, new: Snapshot, names: frozenset[str]) -> None:
+        """These consumers are declared otherwise. What can be told of them without their tables is told so first."""
+        if count_alike(old.consumers, new.consumers, names) and self._tell_ahead(names):
+            return
+        touched = self.tables.touched(old.consumers, new.consumers)
+        if len(names) <= _MANY and have_gone(new.consumers, names) and self.tables.tell_gone(old.consumers, names):
+            self._untold |= touched
+        else:
+            self.tables.rebuild(new, time.time(), touched)
 
     def _refit(self, now: float, *, anew: bool = False) -> bool:
         """Has tables written with the fields that are to be told now, if they aren't, or `anew`. Whether that was so."""

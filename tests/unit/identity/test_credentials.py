@@ -9,7 +9,7 @@ import pytest
 
 from bartizan.compile.read import assemble, read
 from bartizan.envoy import message_type
-from bartizan.identity.credentials import ALL, Tables, changed, count_alike
+from bartizan.identity.credentials import ALL, Tables, changed, count_alike, have_gone
 from bartizan.identity.key_text import ALL_SHARDS
 from bartizan.identity.keys import KeyStore
 from bartizan.identity.table import holders
@@ -127,6 +127,20 @@ def test_scopes_of_a_key_stay_its_own(store: KeyStore, tmp_path: Path) -> None:
 def test_a_change_of_who_counts_needs_its_tables(store: KeyStore, tmp_path: Path, after: tuple[str, ...]) -> None:
     tables, told = _ahead(store, tmp_path, *after)
     assert not told and len(tables.ahead) == 0
+
+
+@pytest.mark.parametrize("after", [(FRAME, BETA), (FRAME, ACME.replace("attributes", "disabled: true\nattributes"), BETA)])
+def test_who_counts_no_more_is_refused_before_the_tables_are_made(store: KeyStore, tmp_path: Path, after: tuple[str, ...]) -> None:
+    before = _snapshot(FRAME, ACME.replace("---\n", PRINT + "---\n"), BETA)
+    now = _snapshot(*after)
+    tables = Tables(store, tmp_path)
+    tables.rebuild(before, time.time())
+    names = changed(before.consumers, now.consumers)
+    assert names == {"acme"} and have_gone(now.consumers, names) and not have_gone(before.consumers, names)
+    assert tables.tell_gone(before.consumers, names) and len(tables.ahead) == 7, "its six keys and its certificate"
+    touched = tables.touched(before.consumers, now.consumers)
+    tables.rebuild(now, time.time(), touched)
+    assert len(tables.ahead) == 0 and "acme" not in _holders(tables)
 
 
 def test_of_consumers_who_dont_count_nothing_is_told(store: KeyStore, tmp_path: Path) -> None:

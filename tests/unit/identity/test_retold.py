@@ -1,7 +1,7 @@
 """What is told of consumers ahead of their tables: how much of it there may be, and when the tables tell it."""
 
 from bartizan.envoy import message_type, names
-from bartizan.identity.retold import MOST, Retold
+from bartizan.identity.retold import GONE, MOST, Retold
 
 ACME = "3f2a91d0acme;key_a;"
 
@@ -37,6 +37,14 @@ def test_what_is_told_last_counts_and_each_shard_is_dropped_by_itself() -> None:
     assert len(told) == 1 and b"c0" not in told.body() and b";iron" in told.body()
     told.drop("a")
     assert len(told) == 0 and _inner(told.body())[0] == "FilterChainConfig" and told.due(1e9) is None
+
+
+def test_who_counts_no_more_is_refused() -> None:
+    told = Retold()
+    told.tell({"a": {ACME: ACME + "[];gold"}}, 0)
+    told.tell({"a": {ACME: GONE}}, 0)
+    kind, value = _inner(told.body())
+    assert kind == "Composite" and b"ApiKeyAuth" in value and b"HeaderMutation" not in value and len(told) == 1
 
 
 def test_what_has_no_room_is_refused_and_leaves_what_was_told() -> None:
