@@ -68,11 +68,13 @@ class _Identities:
         return self._refused(told, _FORBIDDEN, lambda: self.trio.call("POST", "/v1/blocks", body))
 
     def consumer(self, number: int) -> float:
-        """A consumer is disabled."""
+        """A consumer with as many keys as the others have is disabled."""
         name = f"guest-{number:03}"
         path, body = f"/v1/resources/Consumer/{name}", {"attributes": {"plan": "gold", "department": "sales"}}
         self.trio.call("PUT", path, body)
-        told = {"x-api-key": self.trio.call("POST", "/v1/keys", {"consumer": name})["key"]}
+        size = self.trio.size
+        made = [self.trio.call("POST", "/v1/keys", {"consumer": name}) for _ in range(size.keys // size.consumers)]
+        told = {"x-api-key": made[-1]["key"]}
         return self._refused(told, _UNAUTHORIZED, lambda: self.trio.call("PUT", path, {**body, "disabled": True}))
 
     def device(self, number: int) -> float:

@@ -166,6 +166,7 @@ def _filters(gateway: Gateway) -> list[Any]:
         fixed(names.CORS, message(f"{_HTTP}.cors.v3.Cors")),  # preflights, and CORS headers on every refusal that has a route
         discovered(names.BLOCKS, [f"{_HTTP}.rbac.v3.RBAC"]),  # blocked sources, before any credential is looked up
         fixed(names.KEYS, _keys()),  # what the gate found wrong is refused; a key becomes its consumer, or 401
+        discovered(names.RETOLD, [f"{_HTTP}.composite.v3.Composite"]),  # what has changed of a key's consumer, while its table is older
         discovered(names.LOGIN, []),  # where people log in, a session becomes its token
         discovered(names.TOKENS, [f"{_HTTP}.jwt_authn.v3.JwtAuthentication"]),  # a token becomes claims, or 401
         discovered(names.PROOFS, [f"{_HTTP}.composite.v3.Composite"]),  # a proof that a token is its caller's own, or 401

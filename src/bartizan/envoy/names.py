@@ -109,6 +109,8 @@ CALLOUT = "callout"
 """The cluster of the process beside Envoy that checks proofs, and asks issuers about tokens."""
 CALLOUT_S = 5
 """How long it may take, in seconds."""
+RETOLD = "retold"
+"""What is told of consumers before their key tables tell it."""
 LOGIN = "login"
 SESSION = "session"
 """What takes the session out of a request, behind the login."""

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 from bartizan.envoy.names import CERTIFICATE_KEY, certificate_key, fingerprint_key
 from bartizan.identity.context import NOTHING
 from bartizan.identity.key_record import KeyRecord
-from bartizan.identity.key_text import ALL_SHARDS, SHORTEST
+from bartizan.identity.key_text import ALL_SHARDS, SHORTEST, shard_of
 from bartizan.identity.keys import KeyStore
 from bartizan.identity.named import NamedSecrets
 from bartizan.identity.referred import UNREADABLE, secret_text
+from bartizan.identity.retold import GONE, Retold
 from bartizan.identity.scopes import are_declared
-from bartizan.identity.table import ConsumerView, identity, tables
+from bartizan.identity.table import ConsumerView, identity, order_mark, tables
 from bartizan.identity.timed import Timed
 from bartizan.model.consumer import Consumer
 from bartizan.model.snapshot import Snapshot
@@ -59,6 +61,29 @@ def _one_owner_each(brought: Iterable[KeyRecord], warnings: list[str]) -> Iterat
             warnings.append(f"Consumer/{record.consumer}: {record.id} is also a credential of {others}; it is refused")
 
 
+def changed(old: Mapping[str, Consumer], new: Mapping[str, Consumer]) -> frozenset[str]:
+    """The names of those who came, went, or are declared otherwise."""
+    if old is new or old == new:  # nearly always, and soon told
+        return frozenset()
+    others = [name for name, consumer in new.items() if old.get(name) is not consumer]
+    return frozenset(name for name in (*others, *(old.keys() - new.keys())) if old.get(name) != new.get(name))
+
+
+def count_alike(old: Mapping[str, Consumer], new: Mapping[str, Consumer], names: Iterable[str]) -> bool:
+    """Whether all that differs of these consumers is what is told of them, and not which of their credentials count."""
+    pairs = ((old.get(name), new.get(name)) for name in names)
+    return all(a is not None and b is not None and _told_as(a, b) == b for a, b in pairs)
+
+
+def have_gone(consumers: Mapping[str, Consumer], names: Iterable[str]) -> bool:
+    """Whether none of these counts, whenever."""
+    return not any(name in consumers and consumers[name].counts() for name in names)
+
+
+def _told_as(consumer: Consumer, other: Consumer) -> Consumer:
+    return consumer.model_copy(update={"attributes": other.attributes, "groups": other.groups})
+
+
 @dataclass(slots=True)
 class Tables:
     """The key tables, rebuilt only where something changed."""
@@ -74,6 +99,8 @@ class Tables:
     """What tables tell of a consumer beside its id and groups, with the types; by default the attributes that the files declare."""
     context: Callable[[str], Mapping[str, Any]] = field(default=lambda _: NOTHING)
     """What context sources say of a consumer."""
+    ahead: Retold = field(default_factory=Retold)
+    """What is told of consumers ahead of their tables."""
     _stamps: dict[Path, tuple[int, ...]] = field(default_factory=dict)
     _told: dict[tuple[str, tuple[str, ...]], tuple[Consumer, tuple[str, str]]] = field(default_factory=dict)
     """Consumers and the scopes of keys, with the identity as the tables tell it."""
@@ -105,6 +132,28 @@ class Tables:
         records = [*(one for one in held if one.id not in self.braked), *brought]
         made = tables(records, lambda name, scopes: self._identity(snapshot.consumers.get(name), scopes), wanted)
         self.bodies = {shard: made[shard] if shard in wanted else self.bodies[shard] for shard in ALL_SHARDS}
+        self.ahead.drop(wanted)
+
+    def tell_ahead(self, consumers: Mapping[str, Consumer], names: Collection[str]) -> bool:
+        """Tells of consumers who count as before what holds of them now, without their tables, which tell it later: `ahead.due` says when.
+        False if they have too many keys for that: then `rebuild` what they touch."""
+        self._forget_of(names)
+        there = {name: consumers[name] for name in names if name in consumers}
+        found: dict[str, dict[str, str]] = {}
+        for record in (*self.store.of(there), *self._brought(there, [])):
+            if (parts := self._identity(there[record.consumer], record.scopes)) is not None:
+                entry = f"{parts[0]}{record.id}{parts[1]}"
+                found.setdefault(shard_of(record.key.reveal()), {})[f"{parts[0]}{record.id};"] = entry
+        return self.ahead.tell(found, time.monotonic())
+
+    def tell_gone(self, consumers: Mapping[str, Consumer], names: Collection[str]) -> bool:
+        """Has consumers refused who count no more, as they were declared when they did, before their tables refuse them: have these made
+        anew right after. False if they have too many keys for that."""
+        there, found = {name: consumers[name] for name in names if name in consumers}, dict[str, dict[str, str]]()
+        for record in (*self.store.of(names), *self._brought(there, [])):
+            begins = f"{order_mark(self._attributes)}{record.consumer};{record.id};"
+            found.setdefault(shard_of(record.key.reveal()), {})[begins] = GONE
+        return self.ahead.tell(found, time.monotonic())
 
     def _identity(self, consumer: Consumer | None, scopes: tuple[str, ...]) -> tuple[str, str] | None:
         if consumer is None or not self._timed.counts(consumer) or (scopes and not are_declared(self._attributes)):
@@ -132,19 +181,19 @@ class Tables:
         """Whatever is told of consumers is told anew by the next `rebuild`."""
         self._told, self._scopes = {}, set()
 
-    def retold(self, consumers: Mapping[str, Consumer], names: Collection[str]) -> frozenset[str]:
-        """The shards of consumers of whom context sources say something else."""
+    def _forget_of(self, names: Iterable[str]) -> None:
         for who in itertools.product(names, self._scopes):
             self._told.pop(who, None)
+
+    def retold(self, consumers: Mapping[str, Consumer], names: Collection[str]) -> frozenset[str]:
+        """The shards of consumers of whom context sources say something else."""
+        self._forget_of(names)
         there = [consumers[name] for name in names if name in consumers]
         return self._shards_of(there, {one.name for one in there}) if there else frozenset()
 
     def touched(self, old: Mapping[str, Consumer], new: Mapping[str, Consumer]) -> frozenset[str]:
         """The shards that a change of these consumers touches."""
-        if old == new:  # nearly always, and soon told
-            return frozenset()
-        names = {name for name, consumer in new.items() if (before := old.get(name)) is not consumer and before != consumer}
-        names.update(old.keys() - new.keys())
+        names = changed(old, new)
         return self._shards_of((one for name in names for one in (old.get(name), new.get(name)) if one is not None), names)
 
     def _shards_of(self, consumers: Iterable[Consumer], names: Collection[str]) -> frozenset[str]:

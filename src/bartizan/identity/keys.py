@@ -202,6 +202,11 @@ class KeyStore:
         with self._ledger.lock:
             return _shards(record for record in self._in(ALL_SHARDS) if record.consumer in consumers)
 
+    def of(self, consumers: Collection[str]) -> tuple[KeyRecord, ...]:
+        """The keys of these consumers, expired ones too."""
+        with self._ledger.lock:
+            return tuple([one for held in self._shards.values() for one in held.values() if one.consumer in consumers])
+
     def poll(self) -> Changes | None:
         """Reads what other processes appended, and tells what has changed since the last poll, by them or by this object."""
         with self._ledger.lock:

@@ -99,6 +99,13 @@ def table_of(shard: str, clients: Mapping[str, str]) -> bytes:
     return bytes(config.SerializeToString(deterministic=True))
 
 
+def unknown(header: str) -> Any:
+    """A filter that refuses whatever stands in this header as a table refuses a key that it doesn't know."""
+    auth = message("envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth", key_sources=[{"header": header}])
+    auth.credentials.add(key=_UNSENDABLE, client="-")
+    return auth
+
+
 def holders(body: bytes) -> frozenset[tuple[str, str]]:
     """Who counts by a table that `table_of` made: consumers, and the ids of their keys."""
     found = set()

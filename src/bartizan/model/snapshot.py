@@ -3,7 +3,7 @@
 import functools
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from bartizan.lib.yaml import Document, Path
@@ -139,6 +139,22 @@ def snapshot_of(shares: Iterable[Share], files: Mapping[str, bytes]) -> Snapshot
         raise ValueError("no Gateway")
     revision = _revision(lines, files)
     return Snapshot(resources, gateways[0], apis, consumers, issuers, devices, tuple(policies), files, revision, contexts)
+
+
+def with_live(before: Snapshot, put: Share, gone: Iterable[Key]) -> Snapshot:
+    """The snapshot with these live declarations instead of those of their names, and without those that are gone. All else, the revision
+    too, is as it was: nobody looks at it."""
+    resources = {**before.resources, **put.by_key}
+    consumers, issuers, devices = (
+        {**before.consumers, **put.consumers},
+        {**before.issuers, **put.issuers},
+        {**before.devices, **put.devices},
+    )
+    held: dict[str, dict[str, Any]] = {"Consumer": consumers, "Issuer": issuers, "Device": devices}
+    for kind, name in gone:
+        resources.pop((kind, name), None)
+        held[kind].pop(name, None)
+    return replace(before, resources=resources, consumers=consumers, issuers=issuers, devices=devices)
 
 
 def _revision(lines: Mapping[str, str], files: Mapping[str, bytes]) -> str:

@@ -13,7 +13,7 @@ from bartizan.identity import scopes
 from bartizan.identity.blocking import FailedAttempts
 from bartizan.identity.brake import Brake, Brakes
 from bartizan.identity.certificates import Certificates
-from bartizan.identity.credentials import ALL, Tables
+from bartizan.identity.credentials import ALL, Tables, changed, count_alike, have_gone
 from bartizan.identity.crls import Lists
 from bartizan.identity.databases import Databases
 from bartizan.identity.introspection import Introspections
@@ -70,7 +70,7 @@ class Living:
         """The fields that the tables are written with, and those before: nodes may still hold these."""
         self._served: tuple[Snapshot, ...] = ()
         self._untold: set[str] = set()
-        """Shards whose tables don't tell yet what sources say of many."""
+        """Shards whose tables don't tell yet what sources say of many, or that somebody counts no more."""
         self._braked: tuple[int, tuple[Brake, ...]] = (0, ())
         """The brakes that were taken last, with their generation: those of now may be others, by whomever and however soon after them."""
         self._folder = state
@@ -97,13 +97,23 @@ class Living:
         now = time.time()
         if self._refit(now, anew=old is None):
             self._base = self._numbers.next()
-        elif old is not None and (touched := self.tables.touched(old.consumers, new.consumers)):
-            self.tables.rebuild(new, now, touched)
+        elif old is not None and (names := changed(old.consumers, new.consumers)):
+            self._take_consumers(old, new, names)
             self._base = self._numbers.next()
         if any([self.certificates.declare(new), self.lists.declare(new)]):
             self._base = self._numbers.next()
         if self.failed is None or self.failed.rules != new.gateway.blocking:
             self.failed = FailedAttempts(new.gateway.blocking, self._folder / "blocks.json")
+
+    def _take_consumers(self, old: Snapshot, new: Snapshot, names: frozenset[str]) -> None:
+        """These consumers are declared otherwise. What can be told of them without their tables is told so first."""
+        if count_alike(old.consumers, new.consumers, names) and self._tell_ahead(names):
+            return
+        touched = self.tables.touched(old.consumers, new.consumers)
+        if len(names) <= _MANY and have_gone(new.consumers, names) and self.tables.tell_gone(old.consumers, names):
+            self._untold |= touched
+        else:
+            self.tables.rebuild(new, time.time(), touched)
 
     def _refit(self, now: float, *, anew: bool = False) -> bool:
         """Has tables written with the fields that are to be told now, if they aren't, or `anew`. Whether that was so."""
@@ -123,19 +133,28 @@ class Living:
 
     def _retell(self, subjects: frozenset[str]) -> None:
         """Context sources say something else of these, or the same anew."""
-        if self._snapshot is not None and (touched := self.tables.retold(self._snapshot.consumers, subjects)):
+        if self._snapshot is not None and not self._tell_ahead(subjects):
+            touched = self.tables.retold(self._snapshot.consumers, subjects)
             if len(subjects) > _MANY:
                 self._untold |= touched
-            else:
+            elif touched:
                 self.tables.rebuild(self._snapshot, time.time(), touched)
         self.wake()
 
+    def _tell_ahead(self, names: frozenset[str]) -> bool:
+        """Has what holds of a few consumers told before their tables tell it, if there is room."""
+        return self._snapshot is not None and len(names) <= _MANY and self.tables.tell_ahead(self._snapshot.consumers, names)
+
     def _retell_some(self) -> None:
-        """Writes some of the tables that many subjects are in: what is revoked meanwhile needn't wait for all."""
+        """Writes some of the tables that many subjects are in: what is revoked meanwhile needn't wait for all. Or one of those that are
+        older than what is told ahead of them."""
         if self._untold and self._snapshot is not None:
             some = frozenset(sorted(self._untold)[:_SOME])
             self._untold -= some
             self.tables.rebuild(self._snapshot, time.time(), some)
+            self.wake()
+        elif self._snapshot is not None and (shard := self.tables.ahead.due(time.monotonic())):
+            self.tables.rebuild(self._snapshot, time.time(), (shard,))
             self.wake()
 
     def now(self, compiled: Compiled, before: Compiled | None, candidate: Compiled | None = None, *, aside: bool = False) -> Live:
@@ -154,9 +173,9 @@ class Living:
         braked = self.brakes.active(moment)
         self.databases.declare(one.gateway for one in served)
         pairs = {**self.certificates.bodies(), **self.towards.bodies(served), **self.logins.bodies(served)}
-        tables, lists = dict(self.tables.bodies), self.lists.bodies()
+        tables, ahead, lists = dict(self.tables.bodies), self.tables.ahead.body(), self.lists.bodies()
         notes = {**self.notes(), **self.asking.notes()}
-        return Live(generation, self.issuers.keys(), tables, principal, blocked, braked, pairs, lists, notes, context)
+        return Live(generation, self.issuers.keys(), tables, principal, blocked, braked, pairs, lists, notes, context, ahead)
 
     def problems(self, snapshot: Snapshot, before: Snapshot | None) -> tuple[Problem, ...]:
         """What keeps a snapshot from being served, though it is in order by itself: no good pair, or secrets that aren't there."""

@@ -38,6 +38,8 @@ class Live:
     """What nodes are told beside it: what was revoked, by name."""
     context: Mapping[str, bytes] = field(default_factory=dict)
     """What context sources say, and until when it counts: the filters `subjects` and `context`, serialized."""
+    retold: bytes = b""
+    """What is told of consumers whose tables are older: the filter `retold`, serialized; empty for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ def state_of(compiled: Compiled, alive: Live, before: State | None = None) -> St
         common = shared(compiled, before.compiled, before.shared) if before else shared(compiled)
     bound = bindings(compiled.snapshot.policies)
     found: Resources = {(names.ECDS, f"keys/{shard}"): body for shard, body in alive.tables.items()}
+    found[names.ECDS, names.RETOLD] = alive.retold or discovered_body(names.RETOLD, nothing())
     found[names.ECDS, names.TOKENS] = _tokens(compiled, alive, bound, before)
     shown = keyed(compiled.snapshot), with_passkeys(compiled.snapshot)
     beside_envoy = proofs(bound, compiled.snapshot.issuers.values(), *shown)

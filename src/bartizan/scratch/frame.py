@@ -129,6 +129,7 @@ def _places(body: bytes) -> bytes:
 _CHANGED = {
     (names.ECDS, names.GATE): _gate,
     (names.ECDS, names.TOKENS): _tokens,
+    (names.ECDS, names.RETOLD): _without(names.RETOLD),
     (names.ECDS, names.PROOFS): _callout,
     (names.ECDS, names.BRAKES): _without(names.BRAKES),
     (names.ECDS, names.PLACES): _places,

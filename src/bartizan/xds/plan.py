@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 
+from bartizan.envoy.names import RETOLD
 from bartizan.xds.release import CLUSTER, ENDPOINTS, EXTENSION, SECRET, Resource, Step, resource
 
 GATE = "gate"
+_LAST = frozenset({GATE, RETOLD})
 _AWAITED = ("towards/", "login/")
 _AHEAD = ("lists", "limits/", "places", "principal", "login", "context")
 Key = tuple[str, str]
@@ -13,7 +15,8 @@ Key = tuple[str, str]
 
 def in_order(difference: Step) -> tuple[Step, ...]:
     """What is named before what names it: the upstreams that routes lead to, the lists, buckets, places and attributes that they ask; all
-    else that is new or changed; then the gate's table that leads there; then what is gone. Each step waits for Envoy's word, which
+    else that is new or changed; then the gate's table that leads there, and what is told of consumers while the tables of their keys are
+    older, for what isn't told there any more is in the tables by then; then what is gone. Each step waits for Envoy's word, which
     comes for a cluster when it is warm: its names resolved, its health known."""
     ranked: dict[int, list[Resource]] = {0: [], 1: [], 2: []}
     for one in difference.changed:
@@ -27,7 +30,7 @@ def _rank(one: Resource) -> int:
         if one.type_url == SECRET and one.name.startswith(_AWAITED):
             return 0  # a cluster isn't warm without the secret that it names, and a login can't go on without its own
         return 0 if one.type_url in {CLUSTER, ENDPOINTS} else 1
-    return 0 if one.name.startswith(_AHEAD) else 2 if one.name == GATE else 1
+    return 0 if one.name.startswith(_AHEAD) else 2 if one.name in _LAST else 1
 
 
 def difference(held: Mapping[Key, Resource], wanted: Mapping[Key, bytes]) -> tuple[Step, dict[Key, Resource]]:

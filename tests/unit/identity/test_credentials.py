@@ -9,7 +9,7 @@ import pytest
 
 from bartizan.compile.read import assemble, read
 from bartizan.envoy import message_type
-from bartizan.identity.credentials import ALL, Tables
+from bartizan.identity.credentials import ALL, Tables, changed, count_alike, have_gone
 from bartizan.identity.key_text import ALL_SHARDS
 from bartizan.identity.keys import KeyStore
 from bartizan.identity.table import holders
@@ -74,6 +74,81 @@ def test_what_isnt_touched_keeps_its_very_bytes(store: KeyStore, tmp_path: Path)
     assert changes is not None and len(changes.shards) >= 1
     tables.rebuild(now, time.time(), frozenset(record.key.reveal()[3]))
     assert [shard for shard in held if tables.bodies[shard] is not held[shard]] == [record.key.reveal()[3]]
+
+
+def _ahead(store: KeyStore, folder: Path, *after: str) -> tuple[Tables, bool]:
+    """Tables, and whether a change of what is told of acme and beta was told ahead of them."""
+    before, now = _snapshot(FRAME, ACME, BETA), _snapshot(*after)
+    tables = Tables(store, folder)
+    tables.rebuild(before, time.time())
+    names = changed(before.consumers, now.consumers)
+    told = count_alike(before.consumers, now.consumers, names) and tables.tell_ahead(now.consumers, names)
+    return tables, told
+
+
+def test_a_change_of_what_is_told_needs_no_table(store: KeyStore, tmp_path: Path) -> None:
+    key = store.of({"acme"})[0]
+    tables, told = _ahead(store, tmp_path, FRAME, ACME.replace("gold", "iron"), BETA)
+    assert told and len(tables.ahead) == 6, "each of its keys, and no other's"
+    assert f"acme;{key.id};[];iron".encode() in tables.ahead.body()
+    now = _snapshot(FRAME, ACME.replace("gold", "iron"), BETA)
+    for shard in ALL:
+        tables.rebuild(now, time.time(), (shard,))
+    assert len(tables.ahead) == 0 and tables.bodies == _anew(store, tmp_path, now)
+
+
+def test_credentials_that_a_consumer_brings_along_are_told_too(store: KeyStore, tmp_path: Path) -> None:
+    before, now = (_snapshot(FRAME, ACME.replace("---\n", PRINT + "---\n").replace("gold", plan), BETA) for plan in ("gold", "iron"))
+    tables = Tables(store, tmp_path)
+    tables.rebuild(before, time.time())
+    assert tables.tell_ahead(now.consumers, {"acme"}) and b"acme;declared-0;[];iron" in tables.ahead.body()
+
+
+def test_scopes_of_a_key_stay_its_own(store: KeyStore, tmp_path: Path) -> None:
+    frame = FRAME.replace("job: string", "scopes: words")
+    made = store.new("acme", scopes=("read",))
+    before, now = _snapshot(frame, ACME, BETA), _snapshot(frame, ACME.replace("gold", "iron"), BETA)
+    tables = Tables(store, tmp_path)
+    tables.rebuild(before, time.time())
+    assert tables.tell_ahead(now.consumers, {"acme"})
+    assert f'acme;{made.id};[];iron;["read"]'.encode() in tables.ahead.body()
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        (FRAME, ACME),
+        (FRAME, ACME.replace("attributes", "disabled: true\nattributes"), BETA),
+        (FRAME, ACME.replace("attributes", "expires: 2020-01-01T00:00:00Z\nattributes"), BETA),
+        (FRAME, ACME, BETA.replace("---\n", "credentials: [{fingerprint: FF}]\n---\n").replace("FF", "a" * 64)),
+        (FRAME, ACME.replace("gold", "iron"), BETA + "kind: Consumer\nname: gone\n"),
+    ],
+)
+def test_a_change_of_who_counts_needs_its_tables(store: KeyStore, tmp_path: Path, after: tuple[str, ...]) -> None:
+    tables, told = _ahead(store, tmp_path, *after)
+    assert not told and len(tables.ahead) == 0
+
+
+@pytest.mark.parametrize("after", [(FRAME, BETA), (FRAME, ACME.replace("attributes", "disabled: true\nattributes"), BETA)])
+def test_who_counts_no_more_is_refused_before_the_tables_are_made(store: KeyStore, tmp_path: Path, after: tuple[str, ...]) -> None:
+    before = _snapshot(FRAME, ACME.replace("---\n", PRINT + "---\n"), BETA)
+    now = _snapshot(*after)
+    tables = Tables(store, tmp_path)
+    tables.rebuild(before, time.time())
+    names = changed(before.consumers, now.consumers)
+    assert names == {"acme"} and have_gone(now.consumers, names) and not have_gone(before.consumers, names)
+    assert tables.tell_gone(before.consumers, names) and len(tables.ahead) == 7, "its six keys and its certificate"
+    touched = tables.touched(before.consumers, now.consumers)
+    tables.rebuild(now, time.time(), touched)
+    assert len(tables.ahead) == 0 and "acme" not in _holders(tables)
+
+
+def test_of_consumers_who_dont_count_nothing_is_told(store: KeyStore, tmp_path: Path) -> None:
+    frame = FRAME.replace("---", "---\nkind: Consumer\nname: gone\ndisabled: true\n---", 1)
+    before, now = _snapshot(frame, ACME, BETA), _snapshot(frame.replace("disabled", "groups: [a]\ndisabled"), ACME, BETA)
+    tables = Tables(store, tmp_path)
+    tables.rebuild(before, time.time())
+    assert tables.tell_ahead(now.consumers, {"gone", "nobody"}) and len(tables.ahead) == 0
 
 
 def test_other_attributes_or_another_order_of_them_tell_all_identities_anew(store: KeyStore, tmp_path: Path) -> None:

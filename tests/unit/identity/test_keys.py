@@ -195,6 +195,7 @@ def test_one_shard_can_be_asked_for_alone(store: KeyStore) -> None:
     assert found == {key.id for key in made if shard_of(key.key.reveal()) == shard}
     assert store.shards_of({"acme"}) == {shard_of(key.key.reveal()) for key in made}
     assert store.shards_of({"other"}) == frozenset()
+    assert {one.id for one in store.of({"acme"})} == {key.id for key in made} and store.of(()) == store.of({"other"}) == ()
 
 
 def test_poll_tells_what_others_did_and_what_we_did(store: KeyStore, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +110,24 @@ def test_consumers_that_change_reach_the_tables(tmp_path: Path) -> None:
     rig.living.tables.store.poll()
     rig.living.take(None, before)
     assert rig.counts()
+    nothing = rig.living.tables.ahead.body()
     rig.living.take(before, declared(FILES + "disabled: true\n"))
-    assert not rig.counts()
+    assert rig.counts() and rig.key.encode() in rig.living.tables.ahead.body(), "refused at once, whatever its table says"
+    rig.living._retell_some()
+    assert not rig.counts() and rig.living.tables.ahead.body() == nothing
+    rig.living.take(declared(FILES + "disabled: true\n"), before)
+    assert rig.counts() and rig.living.tables.ahead.body() == nothing
+
+
+def test_who_is_there_again_at_once_counts(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    before, after = declared(FILES), declared(FILES + "disabled: true\n")
+    rig.living.tables.store.poll()
+    rig.living.take(None, before)
+    nothing = rig.living.tables.ahead.body()
+    rig.living.take(before, after)
+    rig.living.take(after, before)
+    assert rig.counts() and rig.living.tables.ahead.body() == nothing
 
 
 async def test_what_is_said_of_many_is_told_little_by_little(rig: Rig) -> None:
@@ -134,4 +151,32 @@ async def test_what_is_said_of_many_is_told_little_by_little(rig: Rig) -> None:
         while not told():
             await asyncio.sleep(0.005)
     rig.living._retell(rig.living.contexts.context.take_one("hr", "acme", {"on_call": False}))
-    assert b";false;" in rig.living.tables.bodies[shard], "of one at once"
+    assert b";false;" in rig.living.tables.ahead.body(), "of one at once"
+    assert b";true;1.0" in rig.living.tables.bodies[shard], "and its tables later"
+
+
+def test_what_is_told_of_a_consumer_is_told_at_once_and_by_its_tables_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = FILES.replace("]", "]\nattributes: {plan: string}", 1)
+    before, after = (declared(text + f"attributes: {{plan: {plan}}}\n") for plan in ("gold", "iron"))
+    rig = Rig(tmp_path)
+    rig.living.take(None, before)
+    bodies, nothing = dict(rig.living.tables.bodies), rig.living.tables.ahead.body()
+    rig.living.take(before, after)
+    assert rig.living.tables.bodies == bodies and b";iron" in rig.living.tables.ahead.body()
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 60)
+    rig.living._retell_some()
+    assert any(b";iron" in body for body in rig.living.tables.bodies.values())
+    assert rig.living.tables.ahead.body() == nothing
+
+
+def test_who_counts_is_told_by_the_tables(tmp_path: Path) -> None:
+    text = FILES.replace("]", "]\nattributes: {plan: string}", 1)
+    before = declared(text + "attributes: {plan: gold}\n")
+    rig = Rig(tmp_path)
+    rig.living.take(None, before)
+    assert rig.counts()
+    now = time.time()
+    over = declared(text + f"attributes: {{plan: iron}}\nexpires: {datetime.fromtimestamp(now - 1, UTC).isoformat()}\n")
+    rig.living.take(before, over)
+    assert not rig.counts() and len(rig.living.tables.ahead) == 0

@@ -16,8 +16,9 @@ def test_upstreams_lists_and_buckets_then_the_rest_then_the_gate_then_removals()
     changed = _changed(
         (EXTENSION, "gate"), (ROUTES, "*/orders"), (EXTENSION, "limits/2"), (CLUSTER, "a"), (EXTENSION, "lists"), (EXTENSION, "keys/a")
     )
+    changed += _changed((EXTENSION, "retold"))
     steps = in_order(Step(changed, ((ROUTES, "*/old"),)))
-    assert [_keys(step) for step in steps] == [["limits/2", "a", "lists"], ["*/orders", "keys/a"], ["gate"], []]
+    assert [_keys(step) for step in steps] == [["limits/2", "a", "lists"], ["*/orders", "keys/a"], ["gate", "retold"], []]
     assert steps[-1].removed == ((ROUTES, "*/old"),)
 
 
