@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bartizan import __version__
 from bartizan.envoy import binary
-from bartizan.node.envoy_process import checked_version
+from bartizan.envoy.program import checked_version
 from bench import fleet, identities, measures, proofs, releases, replays, rollouts, tokens
 from bench.measures import FULL, QUICK, Effort, Figures, World
 from bench.programs import Missing, found

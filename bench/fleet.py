@@ -87,7 +87,16 @@ def _simulated(folder: Path, port: int, tokens: list[str]) -> Iterator[_Simulate
 def real_node(folder: Path, name: str, control: int, token: str, safe: int = 0) -> Iterator[int]:
     """A node with its Envoy. Yields the port that it serves on; `safe` is that of its listener of this name, if there is one."""
     port = free_port()
-    where = ("--control", f"127.0.0.1:{control}", "--join", token, "--state", str(folder / name), "--listen", f"web=127.0.0.1:{port}")
+    where: tuple[str, ...] = (
+        "--control",
+        f"127.0.0.1:{control}",
+        "--join",
+        token,
+        "--state",
+        str(folder / name),
+        "--listen",
+        f"web=127.0.0.1:{port}",
+    )
     where += ("--listen", f"safe=127.0.0.1:{safe}") if safe else ()
     with (folder / f"{name}.log").open("wb") as log:
         argv = [sys.executable, "-m", "bartizan.cli.main", "node", "run", *where, "--concurrency", "1"]

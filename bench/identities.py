@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.certificates import Authority, authority
 
@@ -62,9 +63,9 @@ class _Identities:
         """A session at the issuer is blocked."""
         return self._blocked("session", f"s-{number}", {"sid": f"s-{number}"})
 
-    def _blocked(self, what: str, value: str, claims: dict[str, str]) -> float:
+    def _blocked(self, what: str, value: str, claims: dict[str, Any]) -> float:
         body = {"what": what, "value": value, "seconds": 600, "reason": "measured", "emergency": True}
-        told = {"authorization": f"Bearer {self.trio.tokens.of(1, **claims)}"}
+        told = {"authorization": f"Bearer {self.trio.tokens.of(1, 0, **claims)}"}
         return self._refused(told, _FORBIDDEN, lambda: self.trio.call("POST", "/v1/blocks", body))
 
     def consumer(self, number: int) -> float:
