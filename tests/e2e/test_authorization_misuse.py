@@ -61,3 +61,23 @@ async def test_who_asks_for_a_blank_scope_gets_none_and_not_all(world: World) ->
     assert not token["scope"] and not claims(token["access_token"])["scope"]
     again = await renewed(world, token)
     assert not again["scope"] and not claims(again["access_token"])["scope"]
+
+
+@pytest.mark.parametrize("deed", ["put", "logout", "remove"])
+async def test_a_code_counts_no_longer_than_the_session_in_which_it_was_given(world: World, deed: str) -> None:
+    name = f"bo-{deed}"
+    browser = await somebody(world, name)
+    code = await code_of(world, browser, "openid orders.read offline_access")
+    begun = (await browser.post("/device_authorization", data={"client_id": "tv", "scope": "openid orders.read"})).json()
+    await browser.post("/device", data={"user_code": begun["user_code"], "decision": "allow"}, headers=world.form)
+    path = f"/v1/people/{name}"
+    done = {
+        "put": lambda: world.admin.put(path, json={"groups": []}),
+        "logout": lambda: world.admin.post(f"{path}/logout", json={}),
+        "remove": lambda: world.admin.delete(path),
+    }[deed]
+    assert (await done()).status_code == 200
+    with pytest.raises(OAuthError, match="invalid_grant"):
+        await tokens(world, code)
+    form = {"grant_type": DEVICE, "device_code": begun["device_code"], "client_id": "tv"}
+    assert (await browser.post("/token", data=form)).json()["error"] == "invalid_grant"

@@ -143,6 +143,10 @@ class Tokens:
             return None
         return self._sessions.current(who)
 
+    def still(self, who: Person) -> Person | None:
+        """Somebody who allowed something a while ago, as their account is now; None if they have none any more, or their session ended."""
+        return None if self._sessions.has_ended(who.sid) else self._sessions.current(who)
+
     def refreshed(self, declared: AuthorizationServer, row: Authorization, text: str, wanted: Wanted) -> Issued:
         """An access token and the next refresh token. Conflict if that one was revoked meanwhile."""
         made, secret, shown = self._access(declared, wanted), secrets.token_urlsafe(32), digest(self._of(text)[1])

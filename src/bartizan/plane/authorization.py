@@ -155,9 +155,10 @@ class Authorization:
 
     def end_logins(self, ident: str, reason: str) -> int:
         """Ends all sessions of somebody, with all that applications got in them. How many there were."""
+        ended = self._here.sessions.end_all(ident, reason)  # first, so that no code of them comes to a family that wasn't looked at
         for family in self._here.tokens.families(ident):
             self._here.tokens.end_family(family, reason)
-        return self._here.sessions.end_all(ident, reason)
+        return ended
 
     def rotate(self, *, lost: bool) -> str:
         """Has a new key sign. The key's id."""
