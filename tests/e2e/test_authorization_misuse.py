@@ -81,3 +81,47 @@ async def test_a_code_counts_no_longer_than_the_session_in_which_it_was_given(wo
         await tokens(world, code)
     form = {"grant_type": DEVICE, "device_code": begun["device_code"], "client_id": "tv"}
     assert (await browser.post("/token", data=form)).json()["error"] == "invalid_grant"
+
+
+def asked_of_passkey(page: httpx.Response) -> tuple[dict[str, Any], str]:
+    """What a page wants of a passkey: its options, and the challenge."""
+    options = re.findall(r'data-options="([^"]+)"', page.text)[0].replace("&#34;", '"')
+    return json.loads(options), re.findall(r'name="challenge" value="([^"]+)"', page.text)[0]
+
+
+async def adds(world: World, browser: httpx.AsyncClient, page: httpx.Response | None = None) -> tuple[Authenticator, httpx.Response]:
+    """Somebody adds a passkey to the account in which the browser is logged in. `page`: with the question of another page."""
+    made = Authenticator(world.issuer, "localhost")
+    options, challenge = asked_of_passkey(page or await browser.get("/account"))
+    shown = {"challenge": challenge, "passkey": json.dumps(made.create(options)), "label": "key"}
+    return made, await browser.post("/account/passkey-add", data=shown, headers=world.form)
+
+
+async def with_passkey(world: World, key: Authenticator, leads_to: str = "") -> httpx.AsyncClient:
+    """A browser in which somebody has logged in with a passkey."""
+    browser = world.browser()
+    options, challenge = asked_of_passkey(await browser.get("/login", params={"in": leads_to}))
+    shown = {"in": leads_to, "challenge": challenge, "passkey": json.dumps(key.get(options))}
+    answer = await browser.post("/login/passkey", data=shown, headers=world.form)
+    assert answer.status_code == 303, answer.text
+    return browser
+
+
+async def test_who_stole_a_password_and_a_code_gets_no_passkey_beside_those_that_are_there(world: World) -> None:
+    first = await somebody(world, "cleo", role="admin")
+    earlier = await first.get("/account")
+    key, added = await adds(world, first)
+    assert added.status_code == 303
+    thief = await world.logged_in("cleo")
+    shown = await thief.get("/account")
+    assert "passkey-add" not in shown.text and "log in with one of them" in shown.text
+    _, refused = await adds(world, thief, earlier)
+    assert refused.status_code == 400 and "Log in with a passkey" in refused.text
+    removed = await thief.post(
+        "/account/passkey-remove", data={"id": re.findall(r'name="id" value="([^"]+)"', shown.text)[0]}, headers=world.form
+    )
+    assert removed.status_code == 400
+    owner = await with_passkey(world, key)
+    assert (await adds(world, owner))[1].status_code == 303
+    told = next(one for one in (await world.admin.get("/v1/people")).json() if one["name"] == "cleo")
+    assert told["passkeys"] == 2
