@@ -125,3 +125,39 @@ async def test_who_stole_a_password_and_a_code_gets_no_passkey_beside_those_that
     assert (await adds(world, owner))[1].status_code == 303
     told = next(one for one in (await world.admin.get("/v1/people")).json() if one["name"] == "cleo")
     assert told["passkeys"] == 2
+
+
+def native(**more: str) -> dict[str, str]:
+    """What the command line asks for."""
+    told = {"response_type": "code", "client_id": "bartizan-cli", "redirect_uri": CLI, "scope": "openid profile", "state": "s"}
+    return {**told, "code_challenge": create_s256_code_challenge(VERIFIER), "code_challenge_method": "S256", **more}
+
+
+async def test_whoever_listens_on_a_port_of_somebodys_machine_gets_no_code_by_a_link_alone(world: World) -> None:
+    browser = await somebody(world, "dora", role="editor")
+    done = await decides(world, await browser.get("/authorize", params=native()), browser=browser)
+    assert done.headers["location"].startswith(f"{CLI}?code=")
+    again = await browser.get("/authorize", params=native(redirect_uri="http://127.0.0.1:3333/callback"))
+    assert again.status_code == 200 and "Allow Bartizan" in again.text, "it was allowed before, but who knows who listens there"
+    silent = await browser.get("/authorize", params=native(prompt="none"))
+    assert "error=consent_required" in silent.headers["location"]
+
+
+async def test_who_is_to_be_asked_is_asked_also_when_they_have_to_log_in_first(world: World) -> None:
+    browser = await somebody(world, "eli")
+    await code_of(world, browser, "openid")
+    assert (await asks(world, browser=browser, scope="openid")).status_code == 303
+    answer = await asks(world, browser=browser, scope="openid", prompt="login consent")
+    page = await browser.get(answer.headers["location"])
+    shown = {"name": "eli", "password": PASSWORD, "code": world.code("eli"), "in": leads(page)}
+    done = await browser.post("/login", data=shown, headers=world.form)
+    asked = await browser.get(done.headers["location"])
+    assert asked.status_code == 200 and "Allow Orders on the web?" in asked.text
+    assert "code" in parameters(await decides(world, asked, browser=browser))
+
+
+async def test_an_age_that_is_no_number_is_refused_and_nothing_breaks(world: World) -> None:
+    browser = await somebody(world, "finn")
+    for age in ("²", "٣", "-1", "1.5", "x"):
+        answer = await asks(world, browser=browser, scope="openid", max_age=age)
+        assert parameters(answer)["error"] == "unmet_authentication_requirements", age

@@ -69,7 +69,7 @@ def away(here: Here, asked: Asked) -> Response:
         "nonce": kept["nonce"],
         "code_challenge": create_s256_code_challenge(kept["verifier"]),
         "code_challenge_method": "S256",
-        "max_age": longest if longest.isdigit() else str(int(here.declared().session.total_seconds())),
+        "max_age": longest if longest.isascii() and longest.isdigit() else str(int(here.declared().session.total_seconds())),
         **({"acr_values": query["acr_values"]} if query.get("acr_values") else {}),
     }
     joined = "&" if "?" in found.authorization else "?"
