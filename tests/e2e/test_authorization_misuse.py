@@ -161,3 +161,27 @@ async def test_an_age_that_is_no_number_is_refused_and_nothing_breaks(world: Wor
     for age in ("²", "٣", "-1", "1.5", "x"):
         answer = await asks(world, browser=browser, scope="openid", max_age=age)
         assert parameters(answer)["error"] == "unmet_authentication_requirements", age
+
+
+async def test_what_a_device_was_allowed_is_seen_and_withdrawn(world: World) -> None:
+    browser = await somebody(world, "gil")
+    begun = (await browser.post("/device_authorization", data={"client_id": "tv", "scope": "openid orders.read"})).json()
+    await browser.post("/device", data={"user_code": begun["user_code"], "decision": "allow"}, headers=world.form)
+    form = {"grant_type": DEVICE, "device_code": begun["device_code"], "client_id": "tv"}
+    token = (await browser.post("/token", data=form)).json()
+    assert 'value="tv"' in (await browser.get("/account")).text
+    assert (await browser.post("/account/consent-withdraw", data={"client": "tv"}, headers=world.form)).status_code == 303
+    gone = {"grant_type": "refresh_token", "refresh_token": token["refresh_token"], "client_id": "tv"}
+    assert (await browser.post("/token", data=gone)).json()["error"] == "invalid_grant"
+
+
+async def test_another_password_ends_what_others_got_by_the_old_one(world: World) -> None:
+    owner = await somebody(world, "hana")
+    own = await tokens(world, await code_of(world, owner, "openid orders.read offline_access"))
+    thief = await world.logged_in("hana")
+    stolen = await tokens(world, await code_of(world, thief, "openid orders.read offline_access"))
+    shown = {"password": PASSWORD, "code": world.code("hana"), "wanted": "entirely other words 9"}
+    assert (await owner.post("/account/password", data=shown, headers=world.form)).status_code == 303
+    with pytest.raises(OAuthError, match="invalid_grant"):
+        await renewed(world, stolen)
+    assert (await renewed(world, own))["access_token"] and (await thief.get("/account")).status_code == 303

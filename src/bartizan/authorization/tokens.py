@@ -184,6 +184,11 @@ class Tokens:
         """All of somebody's."""
         return self._families.of(owner)
 
+    def is_of(self, row: Authorization, who: Person) -> bool:
+        """Whether a family came of this session of somebody."""
+        kept: Any = row.value["person"]
+        return bool(kept["sid"] == who.sid)
+
     def find_family(self, text: str) -> Authorization | None:
         """The family of a refresh token that would count."""
         row, secret = self._of(text)

@@ -105,6 +105,9 @@ def _change_password(here: Here, asked: Asked, session: Session) -> None:
     for one in here.sessions.all(who.id):
         if one.id != session.id:
             here.sessions.end(one, "the password was changed")
+    for family in here.tokens.families(who.id):
+        if not here.tokens.is_of(family, who):  # those that outlast a session, too: somebody else may have had them made
+            here.tokens.end_family(family, "the password was changed")
 
 
 def _end_session(here: Here, asked: Asked, session: Session) -> None:
