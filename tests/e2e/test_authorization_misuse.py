@@ -1,9 +1,9 @@
 """The authorization server under attack: scopes that nobody allowed, codes that outlast their session, passkeys added by thieves."""
 
-import base64
 import json
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +13,7 @@ from authlib.integrations.base_client.errors import OAuthError
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from tests.authenticator import Authenticator
-from tests.e2e.authorizing import PASSWORD, SECRET, World, authorizing
+from tests.e2e.authorizing import PASSWORD, World, authorizing
 from tests.e2e.test_authorization import DEVICE, VERIFIER, asks, claims, decides, leads, parameters
 
 OPERATORS = "  operators: {phishing_resistant: [admin]}\n"
@@ -185,3 +185,27 @@ async def test_another_password_ends_what_others_got_by_the_old_one(world: World
     with pytest.raises(OAuthError, match="invalid_grant"):
         await renewed(world, stolen)
     assert (await renewed(world, own))["access_token"] and (await thief.get("/account")).status_code == 303
+
+
+async def wrong(world: World, name: str, **headers: str) -> int:
+    """What somebody is answered who tries a wrong password."""
+    async with world.browser() as browser:
+        shown = {"name": name, "password": "x", "code": "1"}
+        return (await browser.post("/login", data=shown, headers={**world.form, **headers})).status_code
+
+
+async def test_who_tries_passwords_behind_a_proxy_locks_out_themselves_alone(tmp_path: Path) -> None:
+    async with authorizing(tmp_path, OPERATORS) as world:
+        own = f'address: "127.0.0.1:{world.gw.port}"'
+        text = (world.gw.files / "all.yaml").read_text()
+        await world.gw.edit("all.yaml", text.replace(own, f"{own}, trusted_proxies: [127.0.0.0/8]"))
+
+        async def believed() -> bool:
+            return await wrong(world, "nobody", **{"x-forwarded-for": "192.0.2.1"}) == 403
+
+        await world.gw.eventually(believed)
+        attacker = {"x-forwarded-for": "192.0.2.99, 203.0.113.7", "x-bartizan-caller": "192.0.2.98"}
+        tried = [await wrong(world, f"n{number}", **attacker) for number in range(11)]
+        assert tried == [403] * 10 + [429]
+        assert await wrong(world, "ida", **{"x-forwarded-for": "198.51.100.9"}) == 403, "others behind the same proxy go on"
+        assert await wrong(world, "ida", **{**attacker, "x-forwarded-for": "198.51.100.9, 203.0.113.7"}) == 429, "whatever they claim"
