@@ -13,8 +13,8 @@ from authlib.integrations.base_client.errors import OAuthError
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from tests.authenticator import Authenticator
-from tests.e2e.authorizing import PASSWORD, World, authorizing
-from tests.e2e.test_authorization import DEVICE, VERIFIER, asks, claims, decides, leads, parameters
+from tests.e2e.authorizing import PASSWORD, SECRET, World, authorizing
+from tests.e2e.test_authorization import ACCESS, DEVICE, EXCHANGE, VERIFIER, asks, claims, decides, leads, parameters
 
 OPERATORS = "  operators: {phishing_resistant: [admin]}\n"
 CLI = "http://127.0.0.1:2222/callback"
@@ -209,3 +209,27 @@ async def test_who_tries_passwords_behind_a_proxy_locks_out_themselves_alone(tmp
         assert tried == [403] * 10 + [429]
         assert await wrong(world, "ida", **{"x-forwarded-for": "198.51.100.9"}) == 403, "others behind the same proxy go on"
         assert await wrong(world, "ida", **{**attacker, "x-forwarded-for": "198.51.100.9, 203.0.113.7"}) == 429, "whatever they claim"
+
+
+async def active(world: World, token: str) -> bool:
+    async with world.browser() as one:
+        return bool((await one.post("/introspect", data={"token": token}, auth=("orders", SECRET))).json()["active"])
+
+
+async def test_what_a_token_was_exchanged_for_ends_with_it(world: World) -> None:
+    browser = await somebody(world, "jo")
+    token = await tokens(world, await code_of(world, browser, "openid orders.read"))
+    form = {"grant_type": EXCHANGE, "subject_token": token["access_token"], "subject_token_type": ACCESS}
+    other = (await browser.post("/token", data=form, auth=("orders", SECRET))).json()["access_token"]
+    assert await active(world, other)
+    assert (await browser.post("/revoke", data={"token": token["refresh_token"]}, auth=("web", SECRET))).status_code == 200
+    assert not await active(world, token["access_token"]) and not await active(world, other)
+
+
+async def test_a_token_counts_no_longer_than_the_session(tmp_path: Path) -> None:
+    async with authorizing(tmp_path, "  session: 60s\n") as world:
+        browser = await somebody(world, "kim")
+        token = await tokens(world, await code_of(world, browser, "openid orders.read"))
+        assert 0 < token["expires_in"] <= 60, "it would be 120"
+        lasting = await tokens(world, await code_of(world, browser, "openid orders.read offline_access"))
+        assert lasting["expires_in"] > 60

@@ -160,7 +160,7 @@ def _checked(claims: dict[str, Any], outside: Outside, nonce: str) -> dict[str, 
     now, expires = time.time(), claims.get("exp")
     wrong = {
         "another issuer": claims.get("iss") != outside.issuer,
-        "for somebody else": outside.client_id not in audiences or claims.get("azp", outside.client_id) != outside.client_id,
+        "for somebody else": set(map(str, audiences)) != {outside.client_id} or claims.get("azp", outside.client_id) != outside.client_id,
         "expired": not isinstance(expires, int | float) or expires < now - _SKEW_S,
         "not of this login": not isinstance(claims.get("nonce"), str)
         or not secrets.compare_digest(claims["nonce"].encode(), nonce.encode()),
