@@ -1,7 +1,9 @@
 """The authorization server under attack: scopes that nobody allowed, codes that outlast their session, passkeys added by thieves."""
 
+import asyncio
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from tests.authenticator import Authenticator
 from tests.e2e.authorizing import PASSWORD, SECRET, World, authorizing
+from tests.e2e.gateway import free_port
 from tests.e2e.test_authorization import ACCESS, DEVICE, EXCHANGE, VERIFIER, asks, claims, decides, leads, parameters
 
 OPERATORS = "  operators: {phishing_resistant: [admin]}\n"
@@ -233,3 +236,24 @@ async def test_a_token_counts_no_longer_than_the_session(tmp_path: Path) -> None
         assert 0 < token["expires_in"] <= 60, "it would be 120"
         lasting = await tokens(world, await code_of(world, browser, "openid orders.read offline_access"))
         assert lasting["expires_in"] > 60
+
+
+async def test_a_provider_that_hangs_holds_nobody_else_up(tmp_path: Path) -> None:
+    began = asyncio.Event()
+
+    async def hangs(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        began.set()
+        await reader.read()
+        writer.close()
+
+    port = free_port()
+    provider = f"  outside: {{slow: {{issuer: 'http://127.0.0.1:{port}', client_id: us, client_secret: {{file: app.secret}}}}}}\n"
+    async with await asyncio.start_server(hangs, "127.0.0.1", port), authorizing(tmp_path, provider) as world, world.browser() as browser:
+        waiting = [asyncio.create_task(browser.get("/login/outside/slow")) for _ in range(40)]
+        await began.wait()
+        for _ in range(5):
+            since = time.monotonic()
+            assert (await browser.get("/login")).status_code == 200
+            assert time.monotonic() - since < 2
+        for one in waiting:
+            one.cancel()

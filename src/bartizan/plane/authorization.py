@@ -147,7 +147,10 @@ class Authorization:
         return Operating(name, role, team)
 
     def check_factor(self, role: Role, acr: str) -> None:
-        """Forbidden if the policy asks for a passkey of those with this role, and this login was without one."""
+        """Forbidden if the policy asks for a passkey of those with this role, and this login was without one. So it is, too, as long as no
+        revision is active: nobody knows then what the policy asks for."""
+        if acr != PHISHING_RESISTANT and self._active() is None:
+            raise Forbidden("No revision is active, so it isn't known how people may log in. The state's owner can act.", code="not-active")
         declared = self.declared()
         if declared is not None and role in declared.operators.phishing_resistant and acr != PHISHING_RESISTANT:
             told = f"The role {role} is only for who logs in with a passkey: `bartizan login --browser`."

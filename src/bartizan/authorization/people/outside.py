@@ -223,9 +223,11 @@ def _fetched(method: str, url: str, **more: Any) -> bytes:
     with httpx.Client(timeout=_FETCH_S, follow_redirects=False) as client, client.stream(method, url, **more) as answer:
         if answer.status_code != httpx.codes.OK:
             raise ValueError(f"{url} answers {answer.status_code}")
-        body = bytearray()
+        body, until = bytearray(), time.monotonic() + _FETCH_S
         for chunk in answer.iter_bytes():
             body += chunk
+            if time.monotonic() > until:
+                raise ValueError(f"what {url} answers comes too slowly")
             if len(body) > _MOST_BYTES:
                 raise ValueError(f"what {url} answers is too large")
         return bytes(body)
