@@ -15,6 +15,7 @@ from authlib.integrations.base_client.errors import OAuthError
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from tests.authenticator import Authenticator
+from tests.e2e.agreement import agrees
 from tests.e2e.authorizing import PASSWORD, SECRET, World, authorizing
 from tests.e2e.gateway import free_port
 from tests.e2e.test_authorization import ACCESS, DEVICE, EXCHANGE, VERIFIER, asks, claims, decides, leads, parameters
@@ -257,3 +258,29 @@ async def test_a_provider_that_hangs_holds_nobody_else_up(tmp_path: Path) -> Non
             assert time.monotonic() - since < 2
         for one in waiting:
             one.cancel()
+
+
+async def test_what_outlasts_a_session_is_taken_after_it_and_ends_by_itself_alone(world: World) -> None:
+    browser = await somebody(world, "lea")
+    token = await tokens(world, await code_of(world, browser, "openid orders.read offline_access"))
+    assert (await browser.post("/logout", data={"in": ""}, headers=world.form)).status_code == 303
+
+    async def refused() -> bool:
+        return (await world.call(token["access_token"])).status_code in (401, 403)
+
+    await world.gw.eventually(refused)
+    again = await renewed(world, token)
+    assert (await world.call(again["access_token"])).status_code == 200 and await active(world, again["access_token"])
+    assert claims(again["access_token"])["sid"] != claims(token["access_token"])["sid"]
+    assert (await world.admin.post("/v1/people/lea/logout", json={})).status_code == 200
+
+    async def gone() -> bool:
+        return (await world.call(again["access_token"])).status_code in (401, 403)
+
+    await world.gw.eventually(gone)
+    with pytest.raises(OAuthError, match="invalid_grant"):
+        await renewed(world, again)
+
+
+async def test_a_replay_of_all_that_was_tried_agrees(world: World) -> None:
+    await agrees(world.gw, judged=10)

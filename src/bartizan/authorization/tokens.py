@@ -155,6 +155,9 @@ class Tokens:
 
     def refreshed(self, declared: AuthorizationServer, row: Authorization, text: str, wanted: Wanted) -> Issued:
         """An access token and the next refresh token. Conflict if that one was revoked meanwhile."""
+        if wanted.who is not None and self._sessions.has_ended(wanted.who.sid):
+            # It outlasts the session, whose tokens every node refuses.
+            wanted = replace(wanted, who=replace(wanted.who, sid=digest("family", row.id)[:24]))
         made, secret, shown = self._access(declared, wanted), secrets.token_urlsafe(32), digest(self._of(text)[1])
         kept: Any = row.value["person"]
         lasts = self._lasts(declared, person(kept), str(row.value["scope"]))

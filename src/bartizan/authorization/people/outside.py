@@ -164,6 +164,7 @@ def _checked(claims: dict[str, Any], outside: Outside, nonce: str) -> dict[str, 
         "expired": not isinstance(expires, int | float) or expires < now - _SKEW_S,
         "not of this login": not isinstance(claims.get("nonce"), str)
         or not secrets.compare_digest(claims["nonce"].encode(), nonce.encode()),
+        "of somebody whom the audit log knows otherwise": str(claims.get("sub")).startswith(("local:", "node:")),
         "of nobody": not isinstance(claims.get("sub"), str) or not 0 < len(claims["sub"]) <= 255 or not claims["sub"].isprintable(),
     }
     if found := [text for text, is_wrong in wrong.items() if is_wrong]:

@@ -41,6 +41,8 @@ def test_one_for_us_alone_counts(more: dict[str, Any]) -> None:
         {"exp": "9999999999"},
         {"sub": ""},
         {"sub": 7},
+        {"sub": "local:root"},
+        {"sub": "node:edge-1"},
         {"sub": "a\nb"},
         {"sub": "x" * 256},
     ],
