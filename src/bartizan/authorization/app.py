@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TypeAlias
 
 from starlette.applications import Starlette
@@ -27,6 +28,8 @@ from bartizan.errors import BartizanError, Invalid
 Handler: TypeAlias = Callable[[Here, Asked], Response]
 _AT_ONCE = 16
 """Requests that are worked on at once. Others wait: people log in rarely, and nothing else is to be kept from the processor."""
+_AT_ONCE_ELSEWHERE = 4
+"""Of these so many at once may wait for a provider elsewhere, which may be slow."""
 _log = logging.getLogger("bartizan")
 
 
@@ -77,13 +80,15 @@ _FOR_APPLICATIONS = frozenset({"/token", "/revoke", "/introspect", "/device_auth
 
 def app(here: Here) -> Starlette:
     """The authorization server as an application for uvicorn."""
-    at_once = asyncio.Semaphore(_AT_ONCE)
+    at_once, elsewhere = asyncio.Semaphore(_AT_ONCE), asyncio.Semaphore(_AT_ONCE_ELSEWHERE)
 
     def served(handler: Handler) -> Callable[[Request], object]:
+        first = elsewhere if handler in (away, back) else nullcontext()
+
         async def answer(request: Request) -> Response:
             try:
                 found = await asked(request)
-                async with at_once:
+                async with first, at_once:
                     return await asyncio.to_thread(handler, here, found)
             except BartizanError as error:
                 return _wrong(here, request.url.path, error)

@@ -9,6 +9,7 @@ from authlib.oauth2.rfc6749 import OAuth2Request
 from authlib.oauth2.rfc6749.requests import OAuth2Payload
 from starlette.requests import Request
 
+from bartizan.envoy.names import H_CALLER
 from bartizan.errors import Invalid
 
 COOKIE = "__Host-bartizan"
@@ -75,8 +76,9 @@ def _pairs(text: bytes) -> tuple[tuple[str, str], ...]:
 
 
 def _origin(request: Request) -> str:
-    """The caller's address: Envoy's last word in x-forwarded-for, since only this machine reaches us."""
-    told = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+    """The caller's address as Envoy tells it, since only this machine reaches us. The last word in x-forwarded-for is that of the caller
+    only where no proxy stands before Envoy."""
+    told = request.headers.get(H_CALLER) or request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
     try:
         return str(ip_address(told))
     except ValueError:

@@ -64,8 +64,8 @@ class Known(ClientMixin):  # type: ignore[misc]  # authlib ships no types
         return own[0] if len(own) == 1 else None
 
     def get_allowed_scope(self, scope: str | None) -> str | None:
-        """What it may have of what it asks for; all that it may have, if it asks for nothing; None if it may have nothing of it."""
-        wanted = scope.split() if scope else self.declared.scopes
+        """What it may have of what it asks for; all that it may have, if it says nothing (None); None if it may have nothing of it."""
+        wanted = scope.split() if scope is not None else self.declared.scopes
         allowed = " ".join(dict.fromkeys(one for one in wanted if one in self.declared.scopes))
         return allowed if allowed or not wanted else None
 

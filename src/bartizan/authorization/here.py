@@ -8,7 +8,7 @@ from bartizan.authorization.oauth.codes import Codes, DeviceCodes
 from bartizan.authorization.oauth.server import Server
 from bartizan.authorization.people.pages import Pages
 from bartizan.authorization.person import Person
-from bartizan.authorization.rows import Rows
+from bartizan.authorization.rows import Rows, digest
 from bartizan.authorization.sessions import Session, Sessions
 from bartizan.authorization.surroundings import Around
 from bartizan.authorization.tokens import Tokens
@@ -68,13 +68,14 @@ class Here:
 
     def tries(self, origin: str, name: str, attempt: Callable[[], T]) -> T:
         """What an attempt to log in comes to. Those that fail count against the address and the name. TooMany."""
-        for one in (origin, f"name {name}"):
+        named = f"name {digest(name)}"  # names are as long as whoever made them up wants
+        for one in (origin, named):
             self.lockout.check(one)
         try:
             return attempt()
         except Unauthenticated:
             self.lockout.wrong(origin)
-            self.lockout.wrong(f"name {name}")
+            self.lockout.wrong(named)
             raise
 
     def begin(self, value: dict[str, Any]) -> str:

@@ -66,10 +66,14 @@ class Tokens:
     def __init__(self, keys: SigningKeys, store: Authorizations, sessions: Sessions, around: Around) -> None:
         self.keys, self._sessions, self._around = keys, sessions, around
         self._families, self._revoked = Rows(store, "family"), Rows(store, "revoked")
+        self._exchanged = Rows(store, "exchanged")
 
     def issue(self, declared: AuthorizationServer, wanted: Wanted, *, refresh: bool = False) -> Issued:
         """An access token, and with `refresh` the first of a family of refresh tokens."""
         made = self._access(declared, wanted)
+        if wanted.subject is not None:
+            value, lasts = {"jti": made.jti, "expires": made.expires}, made.expires - self._families.clock() + _SKEW_S
+            self._exchanged.put(digest("exchanged", made.jti), value, lasts, digest(str(wanted.subject.get("jti"))))
         if not refresh or wanted.who is None:
             return made
         family, secret = f"fam_{secrets.token_hex(10)}", secrets.token_urlsafe(32)
@@ -94,6 +98,8 @@ class Tokens:
         expires = now + int(declared.access_token.total_seconds())
         if wanted.until is not None:
             expires = min(expires, int(wanted.until))
+        if who is not None and not _is_offline(who, wanted.scope):
+            expires = min(expires, int(who.until))  # afterwards nobody knows the session any more, to end it
         jti = secrets.token_hex(12)
         audiences = wanted.audiences or wanted.client.audiences
         claims: dict[str, Any] = {
@@ -143,8 +149,15 @@ class Tokens:
             return None
         return self._sessions.current(who)
 
+    def still(self, who: Person) -> Person | None:
+        """Somebody who allowed something a while ago, as their account is now; None if they have none any more, or their session ended."""
+        return None if self._sessions.has_ended(who.sid) else self._sessions.current(who)
+
     def refreshed(self, declared: AuthorizationServer, row: Authorization, text: str, wanted: Wanted) -> Issued:
         """An access token and the next refresh token. Conflict if that one was revoked meanwhile."""
+        if wanted.who is not None and self._sessions.has_ended(wanted.who.sid):
+            # It outlasts the session, whose tokens every node refuses.
+            wanted = replace(wanted, who=replace(wanted.who, sid=digest("family", row.id)[:24]))
         made, secret, shown = self._access(declared, wanted), secrets.token_urlsafe(32), digest(self._of(text)[1])
         kept: Any = row.value["person"]
         lasts = self._lasts(declared, person(kept), str(row.value["scope"]))
@@ -180,6 +193,11 @@ class Tokens:
         """All of somebody's."""
         return self._families.of(owner)
 
+    def is_of(self, row: Authorization, who: Person) -> bool:
+        """Whether a family came of this session of somebody."""
+        kept: Any = row.value["person"]
+        return bool(kept["sid"] == who.sid)
+
     def find_family(self, text: str) -> Authorization | None:
         """The family of a refresh token that would count."""
         row, secret = self._of(text)
@@ -191,10 +209,13 @@ class Tokens:
             self.end_family(row, reason)
 
     def revoke(self, jti: str, expires: float, reason: str) -> None:
-        """An access token counts no more, here and at every node."""
+        """An access token counts no more, here and at every node; nor does what it was exchanged for."""
         now = self._families.clock()
         if expires > now - _SKEW_S and self._revoked.note(digest(jti), expires - now + _SKEW_S):
             self._around.block("token", jti, expires + _SKEW_S, reason)
+            for row in self._exchanged.of(digest(jti)):
+                of: Any = row.value
+                self.revoke(str(of["jti"]), float(of["expires"]), reason)
 
     def read(self, declared: AuthorizationServer, text: str) -> dict[str, Any]:
         """The claims of an access token that counts. Unauthenticated."""

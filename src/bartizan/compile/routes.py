@@ -179,9 +179,12 @@ def _credentials(api: Api, piece: Slice) -> dict[str, Any]:
     """What becomes of credentials on the way to the upstream. Where it judges `authorization` itself, the gate has put that aside."""
     told: dict[str, Any] = {"request_headers_to_remove": [] if api.forward_credentials else ["authorization", "dpop"]}
     if forwards(piece):
-        value = f"%DYNAMIC_METADATA({names.FORWARDED}:authorization)%"
+        own = {
+            "authorization": f"%DYNAMIC_METADATA({names.FORWARDED}:authorization)%",
+            names.H_CALLER: "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+        }
         told["request_headers_to_add"] = [
-            {"header": {"key": "authorization", "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+            {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"} for key, value in own.items()
         ]
     return told
 

@@ -73,6 +73,8 @@ H_CONTEXT = "x-bartizan-context"
 """What context sources say of a principal that is no consumer, in the form of a consumer's entry in the table of keys."""
 H_PLACE = "x-bartizan-place-"
 """What the database of places tells of the caller's address, by `country` and its like."""
+H_CALLER = "x-bartizan-caller"
+"""The caller's address, for an upstream that judges callers itself."""
 
 # Dynamic metadata namespaces.
 PRINCIPAL = "bartizan.principal"

@@ -20,6 +20,7 @@ COMMAND_LINE = "bartizan-cli"
 OF_ALL = ("openid", "profile", "groups", "offline_access")
 """Scopes that need no declaration."""
 _ORIGIN = re.compile(r"(https(?!.*:443$)|http(?!.*:80$))://[a-z0-9.-]+(:[1-9][0-9]{0,4})?")
+_OURS = "urn:bartizan:"
 _LONGEST_ACCESS = timedelta(hours=1)
 
 
@@ -175,6 +176,8 @@ class AuthorizationServer(Declared):
                 raise ValueError(f"`{name}` is between {least} and a year")
         if COMMAND_LINE in self.clients:
             raise ValueError(f"the client {COMMAND_LINE} is the command line, which needs no declaration")
+        if ours := [one for client in self.clients.values() for one in client.audiences if one.startswith(_OURS)]:
+            raise ValueError(f"the audience {ours[0]!r} is Bartizan's own: nobody logs in to the admin API by another application")
         known = {*self.scopes, *OF_ALL}
         for name, client in self.clients.items():
             if unknown := [one for one in client.scopes if one not in known]:

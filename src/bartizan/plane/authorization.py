@@ -147,7 +147,10 @@ class Authorization:
         return Operating(name, role, team)
 
     def check_factor(self, role: Role, acr: str) -> None:
-        """Forbidden if the policy asks for a passkey of those with this role, and this login was without one."""
+        """Forbidden if the policy asks for a passkey of those with this role, and this login was without one. So it is, too, as long as no
+        revision is active: nobody knows then what the policy asks for."""
+        if acr != PHISHING_RESISTANT and self._active() is None:
+            raise Forbidden("No revision is active, so it isn't known how people may log in. The state's owner can act.", code="not-active")
         declared = self.declared()
         if declared is not None and role in declared.operators.phishing_resistant and acr != PHISHING_RESISTANT:
             told = f"The role {role} is only for who logs in with a passkey: `bartizan login --browser`."
@@ -155,9 +158,10 @@ class Authorization:
 
     def end_logins(self, ident: str, reason: str) -> int:
         """Ends all sessions of somebody, with all that applications got in them. How many there were."""
+        ended = self._here.sessions.end_all(ident, reason)  # first, so that no code of them comes to a family that wasn't looked at
         for family in self._here.tokens.families(ident):
             self._here.tokens.end_family(family, reason)
-        return self._here.sessions.end_all(ident, reason)
+        return ended
 
     def rotate(self, *, lost: bool) -> str:
         """Has a new key sign. The key's id."""

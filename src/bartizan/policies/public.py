@@ -9,8 +9,8 @@ reason: the load balancer of our partner checks it and has no credentials
 
 A route that an enforced `Authenticate` covers stays closed whatever `Public` says: write `except` there and `Public` here.
 Credentials that a caller sends to a public route are stripped, not judged. Where the upstream itself judges the header `authorization`,
-as an authorization server does with its clients' secrets, `forward_authorization: true` leaves it that one. In shadow it doesn't open
-anything.
+as an authorization server does with its clients' secrets, `forward_authorization: true` leaves it that one, and tells it the
+caller's address in `x-bartizan-caller`. In shadow it doesn't open anything.
 It runs in Envoy and costs nothing.
 """
 

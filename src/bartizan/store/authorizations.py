@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 from pydantic import JsonValue
-from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
 
 from bartizan.errors import Conflict, TooMany, Unavailable
 from bartizan.store.database import Database
@@ -20,7 +20,14 @@ from bartizan.store.tables import is_sound
 
 MOST = 1_000_000
 """So many are kept. Then no new one is, until some have ended."""
+MOST_OF_STRANGERS = 100_000
+"""So many are kept of what anybody can have kept who isn't known, such as what somebody was about to do when they had to log in."""
+OF_STRANGERS = frozenset({"interaction", "challenge", "outside", "device", "device-typed"})
+OF_ENDS = frozenset({"revoked", "session-ended", "code-used"})
+"""What says that something counts no more is always kept, however much there is."""
 _COUNTED_EVERY = 256
+_FULL_S = 1.0
+"""So long nothing is counted again that was found to be full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,10 @@ class Authorizations:
 
     def __init__(self, database: Database, seal: Seal | None) -> None:
         self._database, self._seal = database, seal
-        self._written = 0
+        self._written = dict.fromkeys((True, False), 0)
+        """How many were written, of strangers and of others."""
+        self._full = dict.fromkeys((True, False), 0.0)
+        """When it was found full."""
 
     def put(self, one: Authorization) -> Authorization:
         """Keeps it. Its version is the one that was seen, 0 for a new one. Conflict if somebody was faster, TooMany."""
@@ -57,15 +67,27 @@ class Authorizations:
                 if connection.execute(update(TABLE).where(of), row).rowcount != 1:
                     raise _faster(one)
             else:
-                if self._written % _COUNTED_EVERY == 0:
-                    connection.execute(delete(TABLE).where(TABLE.c.expires_ms <= self._now()))
-                    if (connection.scalar(select(func.count()).select_from(TABLE)) or 0) >= MOST:
-                        raise TooMany("The authorization server has too much to remember. Try again later.", code="authorizations-full")
-                self._written += 1
+                self._check_room(connection, one.kind)
                 if connection.scalar(select(TABLE.c.id).where(TABLE.c.id == one.id)) is not None:
                     raise _faster(one)
                 connection.execute(insert(TABLE), row)
         return Authorization(one.id, one.kind, one.owner, row["expires_ms"] / 1000, one.value, one.version + 1)
+
+    def _check_room(self, connection: Connection, kind: str) -> None:
+        """TooMany if there is no room for another. Strangers have their own, so that they can't take that of others."""
+        strangers, now = kind in OF_STRANGERS, self._database.clock()
+        if kind in OF_ENDS:
+            return
+        if 0 <= now - self._full[strangers] < _FULL_S:
+            raise _too_many()
+        if self._written[strangers] % _COUNTED_EVERY == 0:
+            connection.execute(delete(TABLE).where(TABLE.c.expires_ms <= self._now()))
+            counted = TABLE.c.kind.in_(OF_STRANGERS) if strangers else TABLE.c.kind.not_in(OF_STRANGERS | OF_ENDS)
+            found = connection.scalar(select(func.count()).select_from(TABLE).where(counted)) or 0
+            if found >= (MOST_OF_STRANGERS if strangers else MOST):
+                self._full[strangers] = now
+                raise _too_many()
+        self._written[strangers] += 1
 
     def get(self, ident: str, kind: str) -> Authorization | None:
         """The one of this id and kind that hasn't ended. One that was tampered with is none."""
@@ -111,6 +133,10 @@ def _row(one: Authorization, version: int) -> dict[str, Any]:
 def _signed(row: Mapping[str, Any]) -> bytes:
     whole = {name: row[name] for name in ("id", "kind", "owner", "expires_ms", "version", "body", "signer")}
     return b"bartizan authorization 1\0" + canonical(whole)
+
+
+def _too_many() -> TooMany:
+    return TooMany("The authorization server has too much to remember. Try again later.", code="authorizations-full")
 
 
 def _faster(one: Authorization) -> Conflict:

@@ -70,7 +70,7 @@ class CodeGrant(_Issues, AuthorizationCodeGrant):  # type: ignore[misc]  # authl
         return found if found is not None and found.client == client.name else None
 
     def authenticate_user(self, authorization_code: Code) -> Person | None:
-        return authorization_code.who
+        return self.server.tokens.still(authorization_code.who)  # type: ignore[no-any-return]
 
     def delete_authorization_code(self, authorization_code: Code) -> None:
         made = self.issued
@@ -196,7 +196,10 @@ class Device(_Issues, DeviceCodeGrant):  # type: ignore[misc]  # authlib ships n
             return None
         if not self.server.devices.take(self._waiting):
             raise InvalidGrantError("This device code counts no more.")
-        return decided  # type: ignore[no-any-return]
+        who, allowed = decided
+        if who is not None and (who := self.server.tokens.still(who)) is None:
+            raise InvalidGrantError("Whoever allowed it is here no more, or logged out.")
+        return who, allowed
 
     def should_slow_down(self, credential: Waiting) -> bool:
         return bool(self.server.devices.too_soon(credential))

@@ -11,6 +11,7 @@ from bartizan.authorization.here import Here
 from bartizan.authorization.people import consents
 from bartizan.authorization.people.login import ask_to_log_in
 from bartizan.authorization.people.pages import check_origin, see
+from bartizan.authorization.person import PHISHING_RESISTANT, Person
 from bartizan.authorization.sessions import Session
 from bartizan.errors import BartizanError, Forbidden
 from bartizan.identity.accounts import Shown
@@ -34,6 +35,7 @@ def _page(here: Here, session: Session, error: str = "", status: int = 200) -> R
         "who": who.title,
         "own": own,
         "error": error,
+        "strong": own and _is_as_strong(here, who),
         "fresh": here.interactions.clock() - who.at < _RECENTLY_S,
         "passkeys": [(one.passkey.id, one.label, day(one.since), day(one.last) if one.last else "never") for one in kept],
         "sessions": [(one.id, one.agent, day(one.since), one.id == session.id) for one in here.sessions.all(who.id)],
@@ -61,6 +63,10 @@ def account(here: Here, asked: Asked) -> Response:
             raise Forbidden("This can't be done here.", code="deed-unknown")
         if do in _ONLY_LATELY:
             _check_lately(here, session)
+        if do in _ONLY_AS_STRONG and not _is_as_strong(here, session.person):
+            raise Forbidden(
+                "Log in with a passkey of yours first. If you have lost all, ask an admin to invite you anew.", code="passkey-needed"
+            )
         do(here, asked, session)
     except BartizanError as error:
         return _page(here, session, error.message, 400)
@@ -74,6 +80,11 @@ def _check_lately(here: Here, session: Session) -> None:
         raise Forbidden("Your account is elsewhere: change it there.", code="account-outside")
     if here.interactions.clock() - session.person.at >= _RECENTLY_S:
         raise Forbidden("Log in again first: you did so some time ago.", code="login-too-old")
+
+
+def _is_as_strong(here: Here, who: Person) -> bool:
+    """Whether they may change their passkeys: with one of them, if there are any. A password and a code can be had by a false page."""
+    return who.acr == PHISHING_RESISTANT or not here.accounts.passkeys(who.name)
 
 
 def _add_passkey(here: Here, asked: Asked, session: Session) -> None:
@@ -94,6 +105,9 @@ def _change_password(here: Here, asked: Asked, session: Session) -> None:
     for one in here.sessions.all(who.id):
         if one.id != session.id:
             here.sessions.end(one, "the password was changed")
+    for family in here.tokens.families(who.id):
+        if not here.tokens.is_of(family, who):  # those that outlast a session, too: somebody else may have had them made
+            here.tokens.end_family(family, "the password was changed")
 
 
 def _end_session(here: Here, asked: Asked, session: Session) -> None:
@@ -114,3 +128,4 @@ _DEEDS: dict[str, Callable[[Here, Asked, Session], None]] = {
     "consent-withdraw": _withdraw,
 }
 _ONLY_LATELY = (_add_passkey, _remove_passkey, _change_password)
+_ONLY_AS_STRONG = (_add_passkey, _remove_passkey)

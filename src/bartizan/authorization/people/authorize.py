@@ -7,6 +7,7 @@ from authlib.oidc.core.errors import ConsentRequiredError, LoginRequiredError
 from starlette.responses import Response
 
 from bartizan.authorization.asking import Asked, OAuthRequest
+from bartizan.authorization.clients import Known
 from bartizan.authorization.here import Here
 from bartizan.authorization.oauth.server import Server, origin_of
 from bartizan.authorization.people.consents import agree, agreed
@@ -55,14 +56,20 @@ def _answered(here: Here, query: _Query, who: Person | None) -> Response:
             raise LoginRequiredError(redirect_uri=grant.redirect_uri)
         if known is None:
             return _to_login(here, query, client.title, origin_of(grant.redirect_uri), who)
-        given = client.declared.consent == "given" or agreed(here, known, client.name, grant.request.scope)
-        if given and ("consent" not in prompts or query.leads):
+        remembered = _is_sure(client, grant.redirect_uri) and agreed(here, known, client.name, grant.request.scope)
+        if (client.declared.consent == "given" or remembered) and "consent" not in prompts:
             return server.decided(grant, known)
         if "none" in prompts:
             raise ConsentRequiredError(redirect_uri=grant.redirect_uri)
         return _consent_page(here, query, grant, known)
     except OAuth2Error as error:
         return _refused(here, server, query, error)
+
+
+def _is_sure(client: Known, redirect_uri: str) -> bool:
+    """Whether nobody else can be at the other end than the application that was allowed something. On a machine of somebody's, at a port or
+    behind a scheme of an app's own, anything may listen: there people are asked each time (RFC 8252, section 8.6)."""
+    return not client.is_public or redirect_uri.startswith("https://")
 
 
 def _grant(server: Server, query: _Query, who: Person | None) -> Any:
@@ -78,7 +85,7 @@ def _checked(grant: Any, query: _Query) -> Any:
     """The grant, if what it asks of a login can be had."""
     wanted = query.one("acr_values").split()
     age = query.one("max_age")
-    if (wanted and not any(one in LEVELS for one in wanted)) or (age and not age.isdigit()):
+    if (wanted and not any(one in LEVELS for one in wanted)) or (age and _seconds(age) is None):
         error = Unmet("None of these 'acr_values', or not this 'max_age', can be met here.")
         error.redirect_uri, error.state = grant.redirect_uri, query.one("state") or None
         raise error
@@ -89,11 +96,16 @@ def _is_enough(query: _Query, who: Person) -> bool:
     """Whether somebody has logged in as lately and as strongly as the application asks for."""
     if "login" in query.one("prompt").split() and who.at < query.since:
         return False
-    age = query.one("max_age")
-    if age.isdigit() and who.at < query.since - int(age[:9]):
+    age = _seconds(query.one("max_age"))
+    if age is not None and who.at < query.since - age:
         return False
     wanted = [one for one in query.one("acr_values").split() if one in LEVELS]
     return not wanted or any(who.reaches(one) for one in wanted)
+
+
+def _seconds(text: str) -> int | None:
+    """What `max_age` says; None if it isn't a number."""
+    return int(text[:9]) if text.isascii() and text.isdigit() else None
 
 
 def _to_login(here: Here, query: _Query, client: str, onward: str, who: Person | None) -> Response:

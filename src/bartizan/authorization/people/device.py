@@ -4,6 +4,7 @@ from starlette.responses import Response
 
 from bartizan.authorization.asking import Asked
 from bartizan.authorization.here import Here
+from bartizan.authorization.people.consents import agree
 from bartizan.authorization.people.login import ask_to_log_in
 from bartizan.authorization.people.pages import check_origin
 from bartizan.authorization.person import Person
@@ -38,6 +39,8 @@ def device(here: Here, asked: Asked) -> Response:
             scopes = [(one, here.declared().scopes.get(one, one)) for one in waiting.get_scope().split()]
             return _page(here, who, "", {"client": client.title, "code": waiting.get_user_code(), "scopes": scopes})
         here.server().devices.decide(code, who if decision == "allow" else None)
+        if decision == "allow":
+            agree(here, who, client.name, waiting.get_scope())  # so that it stands among what they can withdraw
     except (NotFound, TooMany) as error:
         return _page(here, who, error.message, status=400)
     here.around.note(who.name, "authorization.device", f"client/{client.name}", asked.origin, decision=decision)

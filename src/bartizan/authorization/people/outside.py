@@ -69,7 +69,7 @@ def away(here: Here, asked: Asked) -> Response:
         "nonce": kept["nonce"],
         "code_challenge": create_s256_code_challenge(kept["verifier"]),
         "code_challenge_method": "S256",
-        "max_age": longest if longest.isdigit() else str(int(here.declared().session.total_seconds())),
+        "max_age": longest if longest.isascii() and longest.isdigit() else str(int(here.declared().session.total_seconds())),
         **({"acr_values": query["acr_values"]} if query.get("acr_values") else {}),
     }
     joined = "&" if "?" in found.authorization else "?"
@@ -160,10 +160,11 @@ def _checked(claims: dict[str, Any], outside: Outside, nonce: str) -> dict[str, 
     now, expires = time.time(), claims.get("exp")
     wrong = {
         "another issuer": claims.get("iss") != outside.issuer,
-        "for somebody else": outside.client_id not in audiences or claims.get("azp", outside.client_id) != outside.client_id,
+        "for somebody else": set(map(str, audiences)) != {outside.client_id} or claims.get("azp", outside.client_id) != outside.client_id,
         "expired": not isinstance(expires, int | float) or expires < now - _SKEW_S,
         "not of this login": not isinstance(claims.get("nonce"), str)
         or not secrets.compare_digest(claims["nonce"].encode(), nonce.encode()),
+        "of somebody whom the audit log knows otherwise": str(claims.get("sub")).startswith(("local:", "node:")),
         "of nobody": not isinstance(claims.get("sub"), str) or not 0 < len(claims["sub"]) <= 255 or not claims["sub"].isprintable(),
     }
     if found := [text for text, is_wrong in wrong.items() if is_wrong]:
@@ -223,9 +224,11 @@ def _fetched(method: str, url: str, **more: Any) -> bytes:
     with httpx.Client(timeout=_FETCH_S, follow_redirects=False) as client, client.stream(method, url, **more) as answer:
         if answer.status_code != httpx.codes.OK:
             raise ValueError(f"{url} answers {answer.status_code}")
-        body = bytearray()
+        body, until = bytearray(), time.monotonic() + _FETCH_S
         for chunk in answer.iter_bytes():
             body += chunk
+            if time.monotonic() > until:
+                raise ValueError(f"what {url} answers comes too slowly")
             if len(body) > _MOST_BYTES:
                 raise ValueError(f"what {url} answers is too large")
         return bytes(body)
