@@ -23,9 +23,16 @@ BUSY_S = 10
 """How long a writer waits for another."""
 _SQLITE = "sqlite:///"
 _WRITES = "bartizan_writes"
-_LOCKS = {"schema": 0x42544E01, "commits": 0x42544E02, "audit": 0x42544E03, "notes": 0x42544E04, "proposals": 0x42544E05}
-"""What PostgreSQL's advisory locks are called. Each writer of one thing takes its turn, so nobody can lock in another order."""
 Lock = Literal["schema", "commits", "audit", "notes", "proposals", "authorizations"]
+_LOCKS: dict[Lock, int] = {
+    "schema": 0x42544E01,
+    "commits": 0x42544E02,
+    "audit": 0x42544E03,
+    "notes": 0x42544E04,
+    "proposals": 0x42544E05,
+    "authorizations": 0x42544E06,
+}
+"""What PostgreSQL's advisory locks are called. Each writer of one thing takes its turn, so nobody can lock in another order."""
 
 
 class Tampered(Unavailable):
