@@ -243,7 +243,9 @@ def test_who_can_write_the_database_gives_herself_nothing(rig: Rig, statement: s
     assert rig.count() == 1 and rig.table.take(ident, kind) is None and rig.count() == 0
 
 
-@pytest.mark.parametrize("statement", ["signature = x'00'", "signature = zeroblob(64)", "version = 'one'", "body = x'7b7d'", "expires_ms = 9e12"])
+@pytest.mark.parametrize(
+    "statement", ["signature = x'00'", "signature = zeroblob(64)", "version = 'one'", "body = x'7b7d'", "expires_ms = 9e12"]
+)
 def test_nor_by_values_that_only_sqlite_keeps(new_url: Callable[[str], str], seal: Signatures, statement: str) -> None:
     rig = Rig(new_url("sqlite"), seal)
     rig.table.put(ONE)
