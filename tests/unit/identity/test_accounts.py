@@ -11,8 +11,10 @@ from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
 from bartizan.errors import BartizanError, Conflict, Invalid, NotFound, TooMany, Unauthenticated
+from bartizan.identity import accounts
 from bartizan.identity.accounts import FILE, MOST_GROUPS, MOST_PASSKEYS, Accounts, Kept, Place, Shown
 from bartizan.identity.passkeys import Passkey
+from bartizan.identity.passwords import hashed
 from bartizan.secrets.envelope import Envelope
 
 PASSWORD = "correct horse battery"
@@ -403,3 +405,28 @@ def test_a_password_is_changed_by_who_shows_what_they_log_in_with(rig: Rig) -> N
     rig.accounts.change_password(Shown("ann", OTHER, rig.recovery[0]), PASSWORD)
     rig.now += 30
     assert rig.begun().login(Shown("ann", PASSWORD, rig.code())).recovery_codes == 9
+
+
+@pytest.mark.parametrize("how", ["invite", "remove and invite", "change"])
+def test_a_password_isnt_changed_of_who_was_invited_anew_meanwhile(rig: Rig, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """While the new one is hashed, an admin takes back what they log in with: they would log in without a second factor."""
+    rig.enrolled()
+    code = rig.code()
+
+    def slow(password: str) -> str:
+        monkeypatch.undo()
+        if "remove" in how:
+            rig.accounts.remove("ann")
+        if "invite" in how:
+            rig.accounts.invite("ann", Place("viewer"))
+        else:
+            rig.accounts.change_password(Shown("ann", PASSWORD, rig.code(1)), "a third horse battery")
+        return hashed(password)
+
+    monkeypatch.setattr(accounts, "hashed", slow)
+    with pytest.raises(Unauthenticated):
+        rig.accounts.change_password(Shown("ann", PASSWORD, code), OTHER)
+    told = rig.accounts.called("ann")
+    assert told.enrolled is (how == "change")
+    rig.now += 60
+    assert rig.logs_in(rig.code(), OTHER) == "login-wrong"
