@@ -4,7 +4,7 @@ Signed, so that who can write the database gives herself nothing. Secrets come a
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,11 @@ class Authorizations:
     def __init__(self, database: Database, seal: Seal | None) -> None:
         self._database, self._seal = database, seal
         self._written = 0
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Which time counts, in seconds since the epoch."""
+        return self._database.clock
 
     def put(self, one: Authorization) -> Authorization:
         """Keeps it. Its version is the one that was seen, 0 for a new one. Conflict if somebody was faster, TooMany."""
