@@ -218,6 +218,7 @@ def _next(known: Any, shown: str, made: str, now: float) -> dict[str, float | No
         raise Conflict("This refresh token counts no more.", code="refresh-token-gone")
     used = {**known, shown: known[shown] if known[shown] is not None else now}
     fresh = [(one, at) for one, at in used.items() if at is None or now - at <= _GRACE_S]
+    fresh.sort(key=lambda pair: (pair[1] is None, pair[1] or 0.0))  # the store keeps no order: those that were used first go first
     return dict([*fresh, (made, None)][-_MOST_AT_ONCE:])
 
 
