@@ -86,7 +86,7 @@ def app(here: Here) -> Starlette:
                 async with at_once:
                     return await asyncio.to_thread(handler, here, found)
             except BartizanError as error:
-                return _wrong(here, request.url.path, error)
+                return _wrong(here, str(request.scope["path"]), error)
 
         return answer
 
