@@ -1,4 +1,4 @@
-"""An authorization server without its HTTP: a store in a file, people who have enrolled, and a gateway around it that notes what it hears."""
+"""An authorization server without its HTTP: a store in a file, people who have enrolled, and a gateway around it."""
 
 import base64
 from dataclasses import dataclass, field
