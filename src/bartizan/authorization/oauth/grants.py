@@ -70,7 +70,7 @@ class CodeGrant(_Issues, AuthorizationCodeGrant):  # type: ignore[misc]  # authl
         return found if found is not None and found.client == client.name else None
 
     def authenticate_user(self, authorization_code: Code) -> Person | None:
-        return authorization_code.who
+        return self.server.tokens.now(authorization_code.who)  # type: ignore[no-any-return]
 
     def delete_authorization_code(self, authorization_code: Code) -> None:
         made = self.issued
@@ -194,9 +194,11 @@ class Device(_Issues, DeviceCodeGrant):  # type: ignore[misc]  # authlib ships n
         decided = self.server.devices.decided(self._waiting)
         if decided is None:
             return None
-        if not self.server.devices.take(self._waiting):
+        who, allowed = decided
+        now = self.server.tokens.now(who) if who is not None else None
+        if not self.server.devices.take(self._waiting) or (allowed and now is None):
             raise InvalidGrantError("This device code counts no more.")
-        return decided  # type: ignore[no-any-return]
+        return now, allowed
 
     def should_slow_down(self, credential: Waiting) -> bool:
         return bool(self.server.devices.too_soon(credential))
