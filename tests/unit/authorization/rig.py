@@ -68,6 +68,15 @@ class Gateway:
         self.noted.append((actor, action, target, origin, details))
 
 
+def enrolled(accounts: Accounts, name: str, place: Place, now: float) -> Account:
+    """Somebody who was invited and has enrolled."""
+    _, invitation = accounts.invite(name, place)
+    secret, text = accounts.offer(name, invitation.reveal()), invitation.reveal()
+    code = TOTP(base64.b32decode(secret), 6, SHA1(), 30).generate(int(now)).decode()  # noqa: S303 - what apps can do
+    accounts.enrol(Shown(name, PASSWORD, code), text)
+    return accounts.called(name)
+
+
 class Rig:
     """The parts, on a clock that is set."""
 
@@ -104,11 +113,7 @@ class Rig:
 
     def account(self, name: str = "ann", *groups: str) -> Account:
         """Somebody who has enrolled."""
-        _, invitation = self.accounts.invite(name, Place(None, None, groups))
-        secret, text = self.accounts.offer(name, invitation.reveal()), invitation.reveal()
-        code = TOTP(base64.b32decode(secret), 6, SHA1(), 30).generate(int(self.now)).decode()  # noqa: S303 - what apps can do
-        self.accounts.enrol(Shown(name, PASSWORD, code), text)
-        return self.accounts.called(name)
+        return enrolled(self.accounts, name, Place(None, None, groups), self.now)
 
     def person(self, name: str = "ann", **more: Any) -> Person:
         """Somebody who has just logged in, and isn't kept yet."""
