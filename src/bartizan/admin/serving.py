@@ -25,7 +25,7 @@ def bound(address: str, what: str) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host.strip("[]"), int(port)))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:  # the last for ports that are none
         made.close()
         raise Unavailable(f"The address {address} for {what} can't be used: {error}.") from error
     return made

@@ -91,7 +91,7 @@ def app(here: Here) -> Starlette:
                 async with first, at_once:
                     return await asyncio.to_thread(handler, here, found)
             except BartizanError as error:
-                return _wrong(here, request.url.path, error)
+                return _wrong(here, str(request.scope["path"]), error)
 
         return answer
 

@@ -58,7 +58,7 @@ async def asked(request: Request) -> Asked:
     form = bytes(body) if kind == "application/x-www-form-urlencoded" else b""
     return Asked(
         request.method,
-        request.url.path,
+        str(request.scope["path"]),
         _pairs(request.scope["query_string"]),
         _pairs(form),
         dict(request.headers),

@@ -8,6 +8,8 @@ PHISHING_RESISTANT = "phr"
 """The authentication context (`acr`) of a passkey, as the OpenID Connect EAP ACR Values call it."""
 TWO_FACTORS = "mfa"
 """That of a password with a code."""
+OUTSIDE = "out_"
+"""How the ids begin of people who are known elsewhere."""
 LEVELS = {"": 0, TWO_FACTORS: 1, PHISHING_RESISTANT: 2}
 
 

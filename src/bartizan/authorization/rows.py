@@ -2,8 +2,7 @@
 
 import hashlib
 import secrets
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from bartizan.errors import Conflict
@@ -18,8 +17,8 @@ def digest(*texts: str) -> str:
 class Rows:
     """What is kept of one kind, such as sessions."""
 
-    def __init__(self, store: Authorizations, kind: str, clock: Callable[[], float] = time.time) -> None:
-        self._store, self._kind, self.clock = store, kind, clock
+    def __init__(self, store: Authorizations, kind: str) -> None:
+        self._store, self._kind, self.clock = store, kind, store.clock
 
     def hidden(self, value: Mapping[str, Any], lasts_s: float, owner: str = "") -> str:
         """Keeps it under a new secret, which is returned."""

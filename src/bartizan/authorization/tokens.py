@@ -129,9 +129,7 @@ class Tokens:
         row, secret = self._of(text)
         if row is None or row.value["client"] != client:
             return None
-        known: Any = row.value["secrets"]
-        ident, now = digest(secret), self._families.clock()
-        if ident not in known or (known[ident] is not None and now - known[ident] > _GRACE_S):
+        if not self._is_fresh(row, secret):
             self.end_family(row, "a refresh token was used again")
             return None
         return row
@@ -141,17 +139,20 @@ class Tokens:
         sound = text.startswith(_PREFIX) and ident.startswith("fam_") and secret
         return (self._families.get(ident) if sound else None), secret
 
+    def _is_fresh(self, row: Authorization, secret: str) -> bool:
+        known: Any = row.value["secrets"]
+        used = known.get(digest(secret), 0.0)
+        return used is None or self._families.clock() - used <= _GRACE_S
+
+    def now(self, who: Person) -> Person | None:
+        """Somebody as their account is now; None if they have none any more, or logged out since."""
+        return None if self._sessions.has_ended(who.sid) else self._sessions.current(who)
+
     def person_of(self, row: Authorization) -> Person | None:
         """Whose family it is, as their account is now; None if they have none any more, or logged out."""
         kept: Any = row.value["person"]
         who = person(kept)
-        if not _is_offline(who, str(row.value["scope"])) and self._sessions.has_ended(who.sid):
-            return None
-        return self._sessions.current(who)
-
-    def still(self, who: Person) -> Person | None:
-        """Somebody who allowed something a while ago, as their account is now; None if they have none any more, or their session ended."""
-        return None if self._sessions.has_ended(who.sid) else self._sessions.current(who)
+        return self._sessions.current(who) if _is_offline(who, str(row.value["scope"])) else self.now(who)
 
     def refreshed(self, declared: AuthorizationServer, row: Authorization, text: str, wanted: Wanted) -> Issued:
         """An access token and the next refresh token. Conflict if that one was revoked meanwhile."""
@@ -199,9 +200,14 @@ class Tokens:
         return bool(kept["sid"] == who.sid)
 
     def find_family(self, text: str) -> Authorization | None:
-        """The family of a refresh token that would count."""
+        """The family of a refresh token, be it one that was used."""
         row, secret = self._of(text)
         return row if row is not None and digest(secret) in dict(row.value["secrets"]) else None  # type: ignore[arg-type]
+
+    def counts(self, text: str) -> bool:
+        """Whether this refresh token would be taken now."""
+        row, secret = self._of(text)
+        return row is not None and self._is_fresh(row, secret) and self.person_of(row) is not None
 
     def end_by_id(self, family: str, reason: str) -> None:
         """Ends the family of this id, if it is there."""
@@ -239,6 +245,7 @@ def _next(known: Any, shown: str, made: str, now: float) -> dict[str, float | No
         raise Conflict("This refresh token counts no more.", code="refresh-token-gone")
     used = {**known, shown: known[shown] if known[shown] is not None else now}
     fresh = [(one, at) for one, at in used.items() if at is None or now - at <= _GRACE_S]
+    fresh.sort(key=lambda pair: (pair[1] is None, pair[1] or 0.0))  # the store keeps no order: those that were used first go first
     return dict([*fresh, (made, None)][-_MOST_AT_ONCE:])
 
 

@@ -320,10 +320,11 @@ function envoy_on_request(handle)
     headers:replace("x-bartizan-refusal", "no-api")
     return
   end
+  local some_public, some_login = T.public[scope], T.login[scope]
+  local whole = some_public and headers:get("authorization") -- as it was sent: what follows writes tokens in one way
   local count, wrong, token = credentials(headers)
   local tls = T.certificates and certificate(handle)
   headers:replace("x-bartizan-scope", scope) -- Envoy looks for the route anew when we are done
-  local some_public, some_login = T.public[scope], T.login[scope]
   local asks = token and T.asks[scope]
   if some_public or some_login or asks then handle:clearRouteCache() end
   local login = some_login and handle:metadata():get("login")
@@ -333,8 +334,9 @@ function envoy_on_request(handle)
   end
   if count == 0 and not tls then return end
   if some_public and handle:metadata():get("public") then
-    local whole = handle:metadata():get("forwards") and headers:get("authorization")
-    if whole then handle:streamInfo():dynamicMetadata():set("bartizan.forwarded", "authorization", whole) end -- no filter sees it; the route puts it back
+    if whole and handle:metadata():get("forwards") then -- no filter sees it; the route puts it back
+      handle:streamInfo():dynamicMetadata():set("bartizan.forwarded", "authorization", whole)
+    end
     headers:remove("authorization")
     headers:remove("x-bartizan-key")
     headers:remove("x-bartizan-scheme")

@@ -226,10 +226,7 @@ class Accounts:
 
     def login(self, shown: Shown) -> Account:
         """Who this is. Unauthenticated if anything of it is wrong, which isn't told apart; TooMany if too many codes were wrong."""
-        with self._ledger.lock:
-            self._ledger.absorb()
-            held = self._held.get(shown.name)
-            password = held.password if held is not None else ""
+        password = self._password_of(shown.name)
         # Of nobody a password is checked too, so that names can't be told by the time it takes.
         if not fits(shown.password, password):
             raise Unauthenticated(_WRONG_LOGIN, code="login-wrong")
@@ -238,6 +235,13 @@ class Accounts:
             if held is None or held.password != password:
                 raise Unauthenticated(_WRONG_LOGIN, code="login-wrong")
             return self._second(shown, held)
+
+    def _password_of(self, name: str) -> str:
+        """As it is kept; empty if there is none."""
+        with self._ledger.lock:
+            self._ledger.absorb()
+            held = self._held.get(name)
+            return held.password if held is not None else ""
 
     def _second(self, shown: Shown, held: _Held) -> Account:
         now = float(self._clock())
@@ -259,10 +263,13 @@ class Accounts:
     def change_password(self, shown: Shown, wanted: str) -> None:
         """Takes another password. What is shown has to be right, as for `login`."""
         check_password(shown.name, wanted)
+        before = self._password_of(shown.name)
         self.login(shown)
         password = hashed(wanted)
         with self._ledger.writing():
-            self._of(shown.name)
+            held = self._held.get(shown.name)
+            if held is None or held.password != before:  # invited anew meanwhile: a password alone would be without a second factor
+                raise Unauthenticated(_WRONG_LOGIN, code="login-wrong")
             self._ledger.append("password", shown.name, password)
 
     def passkeys(self, name: str) -> tuple[Kept, ...]:

@@ -21,6 +21,7 @@ OF_ALL = ("openid", "profile", "groups", "offline_access")
 """Scopes that need no declaration."""
 _ORIGIN = re.compile(r"(https(?!.*:443$)|http(?!.*:80$))://[a-z0-9.-]+(:[1-9][0-9]{0,4})?")
 _OURS = "urn:bartizan:"
+_OWN = re.compile(r"[A-Za-z][A-Za-z0-9+-]*(\.[A-Za-z0-9+-]+)+:[!-~]*")
 _LONGEST_ACCESS = timedelta(hours=1)
 
 
@@ -65,9 +66,7 @@ class Client(Declared):
     def _private(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for one in value:
             # A scheme of an app's own is its domain, reversed (RFC 8252, section 7.1): never javascript: or data:.
-            if "#" in one or not (
-                _is_https(one) or ("." in one.partition(":")[0] and one.isascii() and one.isprintable() and " " not in one)
-            ):
+            if "#" in one or not (_is_https(one) or _OWN.fullmatch(one)):
                 raise ValueError(f"{one!r} is neither an https:// URL nor an app's own, such as com.example.app:/callback")
         return value
 
@@ -165,6 +164,13 @@ class AuthorizationServer(Declared):
             raise ValueError(
                 "this issuer is https:// and a name in lower case, such as https://login.example.com; http:// only on localhost"
             )
+        return value
+
+    @field_validator("listen")
+    @classmethod
+    def _port(cls, value: str) -> str:
+        if int(value.rpartition(":")[2]) > 65535:
+            raise ValueError("`listen` is an address on loopback with a port up to 65535")
         return value
 
     @model_validator(mode="after")

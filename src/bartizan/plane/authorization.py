@@ -12,7 +12,7 @@ from bartizan.admin.serving import bound, server
 from bartizan.authorization.app import app
 from bartizan.authorization.clients import ADMIN_API
 from bartizan.authorization.here import Here
-from bartizan.authorization.person import PHISHING_RESISTANT
+from bartizan.authorization.person import OUTSIDE, PHISHING_RESISTANT
 from bartizan.authorization.tokens import audiences_of
 from bartizan.errors import Forbidden, Unauthenticated, Unavailable
 from bartizan.identity.accounts import Accounts
@@ -133,8 +133,10 @@ class Authorization:
         claims = self._here.tokens.read(declared, token)
         if ADMIN_API not in audiences_of(claims) or "sid" not in claims or "act" in claims or not self._here.tokens.once(claims):
             raise Unauthenticated("This token isn't one to log in with.", code="token-unknown")
-        account = self._accounts.with_id(str(claims["sub"]))
-        name = str(claims["preferred_username"])
+        ident, name = str(claims["sub"]), str(claims["preferred_username"])
+        account = self._accounts.with_id(ident)
+        if account is None and not ident.startswith(OUTSIDE):
+            raise Unauthenticated("Whose token this is has no account any more.", code="token-unknown")
         if account is not None and account.role is not None:
             role, team = account.role, account.team
         else:

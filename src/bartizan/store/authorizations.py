@@ -4,7 +4,7 @@ Signed, so that who can write the database gives herself nothing. Secrets come a
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import orjson
 from pydantic import JsonValue
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
 
-from bartizan.errors import Conflict, TooMany, Unavailable
+from bartizan.errors import Conflict, Invalid, TooMany, Unavailable
 from bartizan.store.database import Database
 from bartizan.store.model import Seal, canonical, keepable
 from bartizan.store.tables import AUTHORIZATIONS as TABLE
@@ -54,13 +54,18 @@ class Authorizations:
         self._full = dict.fromkeys((True, False), 0.0)
         """When it was found full."""
 
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Which time counts, in seconds since the epoch."""
+        return self._database.clock
+
     def put(self, one: Authorization) -> Authorization:
         """Keeps it. Its version is the one that was seen, 0 for a new one. Conflict if somebody was faster, TooMany."""
-        if (seal := self._seal) is None:
-            raise Unavailable("This store was opened for reading.", code="store-read-only")
+        seal = self._writer()
         keepable(one.id, one.kind, one.owner)
         row = {**_row(one, one.version + 1), "signer": seal.signer}
         row["signature"] = seal.sign(_signed(row))
+        ended = TABLE.c.expires_ms <= self._now()
         with self._database.writing("authorizations") as connection:
             if one.version:
                 of = and_(TABLE.c.id == one.id, TABLE.c.version == one.version)
@@ -68,6 +73,7 @@ class Authorizations:
                     raise _faster(one)
             else:
                 self._check_room(connection, one.kind)
+                connection.execute(delete(TABLE).where(TABLE.c.id == one.id, ended))
                 if connection.scalar(select(TABLE.c.id).where(TABLE.c.id == one.id)) is not None:
                     raise _faster(one)
                 connection.execute(insert(TABLE), row)
@@ -91,12 +97,17 @@ class Authorizations:
 
     def get(self, ident: str, kind: str) -> Authorization | None:
         """The one of this id and kind that hasn't ended. One that was tampered with is none."""
+        if not _may_be_there(ident):
+            return None
         with self._database.reading() as connection:
             row = connection.execute(select(TABLE).where(self._counting(ident, kind))).first()
         return self._checked(row)
 
     def take(self, ident: str, kind: str) -> Authorization | None:
         """The same, and takes it away: of all who ask at once, one gets it."""
+        self._writer()
+        if not _may_be_there(ident):
+            return None
         with self._database.writing("authorizations") as connection:
             row = connection.execute(select(TABLE).where(self._counting(ident, kind))).first()
             gone = connection.execute(delete(TABLE).where(TABLE.c.id == ident, TABLE.c.kind == kind)).rowcount
@@ -104,10 +115,17 @@ class Authorizations:
 
     def of(self, owner: str, kind: str) -> tuple[Authorization, ...]:
         """Somebody's of this kind that haven't ended, by id."""
+        if not _may_be_there(owner):
+            return ()
         wanted = select(TABLE).where(TABLE.c.owner == owner, TABLE.c.kind == kind, TABLE.c.expires_ms > self._now()).order_by(TABLE.c.id)
         with self._database.reading() as connection:
             rows = connection.execute(wanted).all()
         return tuple(one for row in rows if (one := self._checked(row)) is not None)
+
+    def _writer(self) -> Seal:
+        if self._seal is None:
+            raise Unavailable("This store was opened for reading.", code="store-read-only")
+        return self._seal
 
     def _counting(self, ident: str, kind: str) -> ColumnElement[bool]:
         return and_(TABLE.c.id == ident, TABLE.c.kind == kind, TABLE.c.expires_ms > self._now())
@@ -122,6 +140,15 @@ class Authorizations:
         if self._seal is not None and not self._seal.verify(row.signer, _signed(told), row.signature):
             return None
         return Authorization(row.id, row.kind, row.owner, row.expires_ms / 1000, orjson.loads(row.body), row.version)
+
+
+def _may_be_there(ident: str) -> bool:
+    """Whether a database can be asked for it: what callers show comes here as it is."""
+    try:
+        keepable(ident)
+    except Invalid:
+        return False
+    return True
 
 
 def _row(one: Authorization, version: int) -> dict[str, Any]:

@@ -23,7 +23,8 @@ BUSY_S = 10
 """How long a writer waits for another."""
 _SQLITE = "sqlite:///"
 _WRITES = "bartizan_writes"
-_LOCKS: dict[str, int] = {
+Lock = Literal["schema", "commits", "audit", "notes", "proposals", "authorizations"]
+_LOCKS: dict[Lock, int] = {
     "schema": 0x42544E01,
     "commits": 0x42544E02,
     "audit": 0x42544E03,
@@ -32,7 +33,6 @@ _LOCKS: dict[str, int] = {
     "authorizations": 0x42544E06,
 }
 """What PostgreSQL's advisory locks are called. Each writer of one thing takes its turn, so nobody can lock in another order."""
-Lock = Literal["schema", "commits", "audit", "notes", "proposals", "authorizations"]
 
 
 class Tampered(Unavailable):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from sqlalchemy import text
@@ -17,7 +18,7 @@ from sqlalchemy import text
 from bartizan.errors import Invalid, NotFound, Unavailable
 from bartizan.secrets.seal import Signatures
 from bartizan.store import Change, Content, Store, database, embedded, open_store
-from bartizan.store.database import Database
+from bartizan.store.database import Database, Lock
 from bartizan.store.tables import SCHEMA
 from tests.unit.store.lives import seal as seal_of_lives
 
@@ -54,6 +55,12 @@ def _check_life(told: list[list[str]], url: str, folder: Path, i: int) -> None:
         assert store.audit.verify()[1] == ()
         head = store.revisions.head()
         store.revisions.commit(Content("a" * 16, {}), Change(head.number if head else None, "after", "it goes on", "files"))
+
+
+def test_each_kind_of_writer_can_take_its_turn(store: Store) -> None:
+    for lock in get_args(Lock):
+        with store.database.writing(lock) as connection:
+            assert connection.execute(text("SELECT 1")).scalar() == 1
 
 
 def test_of_those_who_open_a_new_store_at_once_all_get_it(url: str) -> None:

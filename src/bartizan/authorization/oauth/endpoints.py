@@ -66,7 +66,8 @@ class Introspection(IntrospectionEndpoint):  # type: ignore[misc]  # authlib shi
     CLIENT_AUTH_METHODS = tuple(_AUTHENTICATED)
 
     def query_token(self, token_string: str, token_type_hint: str | None) -> Token | None:
-        return _token(self.server, token_string)
+        found = _token(self.server, token_string)
+        return found if found is None or found.family is None or self.server.tokens.counts(token_string) else None
 
     def check_permission(self, token: Token, client: Any, request: Any) -> bool:
         return token.check_client(client) or (token.claims is not None and client.name in audiences_of(token.claims))

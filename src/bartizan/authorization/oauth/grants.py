@@ -70,7 +70,7 @@ class CodeGrant(_Issues, AuthorizationCodeGrant):  # type: ignore[misc]  # authl
         return found if found is not None and found.client == client.name else None
 
     def authenticate_user(self, authorization_code: Code) -> Person | None:
-        return self.server.tokens.still(authorization_code.who)  # type: ignore[no-any-return]
+        return self.server.tokens.now(authorization_code.who)  # type: ignore[no-any-return]
 
     def delete_authorization_code(self, authorization_code: Code) -> None:
         made = self.issued
@@ -194,12 +194,11 @@ class Device(_Issues, DeviceCodeGrant):  # type: ignore[misc]  # authlib ships n
         decided = self.server.devices.decided(self._waiting)
         if decided is None:
             return None
-        if not self.server.devices.take(self._waiting):
-            raise InvalidGrantError("This device code counts no more.")
         who, allowed = decided
-        if who is not None and (who := self.server.tokens.still(who)) is None:
-            raise InvalidGrantError("Whoever allowed it is here no more, or logged out.")
-        return who, allowed
+        now = self.server.tokens.now(who) if who is not None else None
+        if not self.server.devices.take(self._waiting) or (allowed and now is None):
+            raise InvalidGrantError("This device code counts no more.")
+        return now, allowed
 
     def should_slow_down(self, credential: Waiting) -> bool:
         return bool(self.server.devices.too_soon(credential))

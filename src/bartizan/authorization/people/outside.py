@@ -20,7 +20,7 @@ from starlette.responses import RedirectResponse, Response
 from bartizan.authorization.asking import Asked
 from bartizan.authorization.here import Here
 from bartizan.authorization.people.login import shown, taken_in
-from bartizan.authorization.person import PHISHING_RESISTANT, TWO_FACTORS, Person
+from bartizan.authorization.person import OUTSIDE, PHISHING_RESISTANT, TWO_FACTORS, Person
 from bartizan.authorization.rows import Rows, digest
 from bartizan.errors import BartizanError, NotFound, Unauthenticated
 from bartizan.identity.discovery import places
@@ -183,7 +183,7 @@ def _person(here: Here, name: str, outside: Outside, claims: Mapping[str, Any]) 
     shown_as = title[:100] if isinstance(title, str) and title.isprintable() else known
     amr = claims.get("amr") if trusted else None
     return Person(
-        f"out_{digest(outside.issuer, claims['sub'])[:32]}",
+        f"{OUTSIDE}{digest(outside.issuer, claims['sub'])[:32]}",
         known,
         shown_as,
         tuple(one for one in dict.fromkeys(told) if one in outside.trusted_groups),

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
-from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -84,5 +83,4 @@ def static(name: str) -> Response:
 
 def is_ours(place: str) -> bool:
     """Whether this is a page to which people may be sent after they logged in."""
-    parts = urlsplit(place)
-    return not parts.scheme and not parts.netloc and parts.path in {"/account", "/device"}
+    return place.partition("?")[0] in {"/account", "/device"}
