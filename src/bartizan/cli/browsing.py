@@ -31,7 +31,15 @@ def by_browser(read: argparse.Namespace) -> Any:
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
     with _Listening(("127.0.0.1", 0), _Back) as listening:
         callback = f"http://127.0.0.1:{listening.server_port}/callback"
-        asked = {"response_type": "code", "client_id": COMMAND_LINE, "redirect_uri": callback, "scope": "openid profile", "state": state}
+        stronger = {"acr_values": "phr"} if read.passkey else {}
+        asked = {
+            **stronger,
+            "response_type": "code",
+            "client_id": COMMAND_LINE,
+            "redirect_uri": callback,
+            "scope": "openid profile",
+            "state": state,
+        }
         place = f"{issuer}/authorize?{urlencode({**asked, 'code_challenge': challenge, 'code_challenge_method': 'S256'})}"
         say("Log in with a browser on this machine:")
         say(f"  {place}")

@@ -155,7 +155,7 @@ class Authorization:
             raise Forbidden("No revision is active, so it isn't known how people may log in. The state's owner can act.", code="not-active")
         declared = self.declared()
         if declared is not None and role in declared.operators.phishing_resistant and acr != PHISHING_RESISTANT:
-            told = f"The role {role} is only for who logs in with a passkey: `bartizan login --browser`."
+            told = f"The role {role} is only for who logs in with a passkey: `bartizan login --passkey`."
             raise Forbidden(told, code="passkey-needed")
 
     def end_logins(self, ident: str, reason: str) -> int:

@@ -136,3 +136,16 @@ def test_who_writes_the_store_logs_in_as_nobody(rig: Rig) -> None:
     with rig.store.database.writing("authorizations") as connection:
         connection.exec_driver_sql("UPDATE authorizations SET body = replace(body, ?, ?)", (rig.person("ann").id, bob.id))
     assert rig.sessions.of(cookie) is None
+
+
+def test_nor_brings_back_what_was_ended(rig: Rig) -> None:
+    """The row of before is rightly signed still; but it is known that the session has ended."""
+    cookie, _ = rig.logged_in()
+    session = rig.sessions.of(cookie)
+    assert session is not None
+    with rig.store.database.writing("authorizations") as connection:
+        connection.exec_driver_sql("CREATE TABLE copied AS SELECT * FROM authorizations")
+    rig.sessions.end(session)
+    with rig.store.database.writing("authorizations") as connection:
+        connection.exec_driver_sql("INSERT INTO authorizations SELECT * FROM copied")
+    assert rig.store.authorizations.get(session.id, "session") is not None and rig.sessions.of(cookie) is None

@@ -31,11 +31,14 @@ def route(policies: str, path: str = "/login", forward: str = "forward_credentia
     return next(one for one in routes if one["metadata"]["filter_metadata"]["bartizan"]["route"] == path)
 
 
+CALLER = {"key": "x-bartizan-caller", "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}
+
+
 def forwards(found: dict[str, Any]) -> bool:
     """Whether the upstream gets it: the gate is told to put it aside, and the route puts it back."""
     marks, added = found["metadata"]["filter_metadata"].get("gate", {}), found.get("request_headers_to_add", [])
     told = marks.get("forwards", False)
-    assert [one["header"] for one in added] == ([PUT_BACK["header"]] if told else [])
+    assert [one["header"] for one in added] == ([PUT_BACK["header"], CALLER] if told else [])
     assert not told or marks["public"] is True
     return bool(told)
 
@@ -50,9 +53,8 @@ def test_a_public_route_forwards_nothing_unless_it_says_so() -> None:
 
 def test_what_is_put_back_is_one_header_in_the_place_of_whatever_is_there() -> None:
     found = route(OPEN)
-    assert [one.get("append_action", "APPEND_IF_EXISTS_OR_ADD") for one in found["request_headers_to_add"]] == [
-        "OVERWRITE_IF_EXISTS_OR_ADD"
-    ]
+    actions = {one.get("append_action", "APPEND_IF_EXISTS_OR_ADD") for one in found["request_headers_to_add"]}
+    assert actions == {"OVERWRITE_IF_EXISTS_OR_ADD"}
     assert not any(one.get("keep_empty_value") for one in found["request_headers_to_add"])
     assert found["request_headers_to_remove"] == ["authorization", "dpop"]
 

@@ -84,7 +84,7 @@ def back(here: Here, asked: Asked) -> Response:
     outside = _declared(here, name)
     row = _rows(here).behind(state)
     kept: Any = row.value if row is not None else {}
-    bound = secrets.compare_digest(asked.cookies.get(_BOUND, ""), digest("browser", state))
+    bound = secrets.compare_digest(asked.cookies.get(_BOUND, "").encode("utf-8", "surrogatepass"), digest("browser", state).encode())
     if row is None or not bound or kept["name"] != name or _rows(here).take(row.id) is None:
         return shown(here, "", "That took too long, or was begun elsewhere. Try again.", 403)
     leads = str(kept["leads"])
@@ -149,7 +149,7 @@ def _decoded(token: str, found: _Endpoints) -> dict[str, Any]:
     try:
         keys = KeySet.import_key_set(_json(_fetched("GET", found.jwks)))  # type: ignore[arg-type]
         return dict(jwt.decode(token, keys, _ALGORITHMS).claims)
-    except (JoseError, KeyError, TypeError, ValueError) as error:
+    except (JoseError, KeyError, TypeError, ValueError, RecursionError) as error:  # the last for claims that are lists in lists
         raise Unauthenticated(f"Its ID token isn't signed by a key of its own ({type(error).__name__}).", code="outside-refused") from None
 
 

@@ -16,6 +16,7 @@ EXAMPLES = (
     "bartizan login ann --server https://gateway.example:9181",
     "bartizan login ann --server https://gateway.example:9181 --invitation Xw3...",
     "bartizan login --browser --server https://gateway.example:9181",
+    "bartizan login --passkey --server https://gateway.example:9181",
 )
 
 
@@ -26,11 +27,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--browser", action="store_true", help="log in with a browser at the gateway's authorization server: with a passkey too"
     )
     parser.add_argument("--invitation", metavar="TEXT", help="the invitation that an admin gave you: choose a password and a second factor")
+    parser.add_argument("--passkey", action="store_true", help="the same, and only with a passkey: some roles need one")
     server(parser, tokens=False)
 
 
 def run(read: argparse.Namespace) -> int:
     """Asks for what is needed, on the terminal or, line by line, from the input."""
+    read.browser |= read.passkey
     if bool(read.name) == read.browser:
         raise Invalid("Say what you are called there, or --browser.", code="name-missing")
     if not read.server:
