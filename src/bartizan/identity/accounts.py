@@ -67,7 +67,8 @@ class Account:
     team: str | None
     groups: tuple[str, ...]
     since: float
-    enrolled: bool
+    enrolled: float | None
+    """When they chose a password and a second factor."""
     invited_until: float | None
     recovery_codes: int
     """How many are left."""
@@ -90,6 +91,7 @@ class _Held:
     passkeys: dict[str, Kept] = field(default_factory=dict)
     step: int = 0
     """The newest step whose code was used: none counts twice (RFC 6238, section 5.2)."""
+    enrolled: float | None = None
     last: float | None = None
     wrong: int = 0
     locked: float = 0.0
@@ -158,7 +160,7 @@ class Accounts:
         invited = held.until if held.invitation and held.until > now else None
         locked = held.locked if held.locked > now else None
         left, keys = len(held.recovery), len(held.passkeys)
-        of = (place.role, place.team, place.groups, held.since, bool(held.password))
+        of = (place.role, place.team, place.groups, held.since, held.enrolled)
         return Account(held.id, name, *of, invited, left, keys, held.last, locked)
 
     def invite(self, name: str, place: Place) -> tuple[Account, Secret]:
@@ -210,7 +212,8 @@ class Accounts:
             held = self._held.get(shown.name)
             if held is None or held.invitation != digest:
                 raise Unauthenticated(_WRONG_INVITATION, code="invitation-unknown")
-            self._ledger.append("enrol", shown.name, password, secret, sorted(map(_digest, map(bare, codes))), now)
+            kept = {"password": password, "secret": secret, "recovery": sorted(map(_digest, map(bare, codes))), "step": now}
+            self._ledger.append("enrol", shown.name, {**kept, "enrolled": float(self._clock())})
             self._offered.pop(digest, None)
         return codes
 
@@ -320,9 +323,9 @@ class Accounts:
     def _invite(self, name: str, place: dict[str, Any], wanted: dict[str, Any]) -> None:
         self._held[name] = _Held(place=_placed(place), **wanted)
 
-    def _enrol(self, name: str, password: str, secret: str, recovery: list[str], step: int) -> None:
+    def _enrol(self, name: str, kept: dict[str, Any]) -> None:
         before = self._held[name]
-        self._held[name] = _Held(before.id, before.place, before.since, "", 0.0, password, secret, set(recovery), {}, step)
+        self._held[name] = _Held(before.id, before.place, before.since, **{**kept, "recovery": set(kept["recovery"])})
 
     def _place(self, name: str, place: dict[str, Any]) -> None:
         self._held[name].place = _placed(place)

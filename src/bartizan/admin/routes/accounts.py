@@ -36,7 +36,7 @@ class Account(BaseModel):
     team: str | None = Field(description="The team whose things alone they may change; null: everybody's.")
     groups: list[str] = Field(description="As tokens of the authorization server tell them.")
     since: float
-    enrolled: bool = Field(description="Whether they have chosen a password and a second factor.")
+    enrolled: float | None = Field(description="When they chose a password and a second factor.")
     invited_until: float | None
     recovery_codes: int = Field(description="How many are left.")
     passkeys: int

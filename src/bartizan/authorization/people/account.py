@@ -17,6 +17,8 @@ from bartizan.errors import BartizanError, Forbidden
 from bartizan.identity.accounts import Shown
 
 _RECENTLY_S = 900.0
+_FIRST_S = 3600.0
+"""So long after enrolling those add their first passkey who may do nothing without one."""
 _LABEL = 64
 
 
@@ -65,7 +67,8 @@ def account(here: Here, asked: Asked) -> Response:
             _check_lately(here, session)
         if do in _ONLY_AS_STRONG and not _is_as_strong(here, session.person):
             raise Forbidden(
-                "Log in with a passkey of yours first. If you have lost all, ask an admin to invite you anew.", code="passkey-needed"
+                "Log in with a passkey of yours first. If you have none, ask an admin to invite you anew, and add one within an hour.",
+                code="passkey-needed",
             )
         do(here, asked, session)
     except BartizanError as error:
@@ -83,8 +86,14 @@ def _check_lately(here: Here, session: Session) -> None:
 
 
 def _is_as_strong(here: Here, who: Person) -> bool:
-    """Whether they may change their passkeys: with one of them, if there are any. A password and a code can be had by a false page."""
-    return who.acr == PHISHING_RESISTANT or not here.accounts.passkeys(who.name)
+    """Whether they may change their passkeys: with one of them, if there are any. A password and a code can be had by a false page. So
+    whose role needs a passkey adds the first one right after enrolling."""
+    if who.acr == PHISHING_RESISTANT:
+        return True
+    account, operators = here.accounts.called(who.name), here.declared().operators
+    roles = {account.role, *(operators.groups[one].role for one in account.groups if one in operators.groups)}
+    fresh = here.interactions.clock() - (account.enrolled or 0.0) < _FIRST_S
+    return not account.passkeys and (fresh or not roles & set(operators.phishing_resistant))
 
 
 def _add_passkey(here: Here, asked: Asked, session: Session) -> None:
