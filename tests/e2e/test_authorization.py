@@ -227,12 +227,18 @@ async def test_a_code_that_is_used_again_takes_back_what_it_gave(world: World) -
 
 
 async def test_an_application_shows_its_secret_and_no_other(world: World) -> None:
-    for auth in (("web", "wrong"), ("web", ""), ("nobody", SECRET), ("own", SECRET), ("batch", SECRET[:-1])):
-        answer = await ines(world).post("/token", data={"grant_type": "client_credentials"}, auth=auth)
-        assert answer.status_code == 401 and answer.json()["error"] == "invalid_client", auth
-    for form in ({"client_id": "batch"}, {"client_id": "batch", "client_secret": "wrong"}, {}):
-        answer = await ines(world).post("/token", data={"grant_type": "client_credentials", **form})
-        assert answer.status_code in (400, 401) and answer.json()["error"] == "invalid_client"
+    elsewhere = httpx.AsyncHTTPTransport(local_address="127.0.0.9")
+    async with httpx.AsyncClient(transport=elsewhere, base_url=world.gw.url, headers={"host": urlsplit(world.issuer).netloc}) as guesser:
+        for auth in (("web", "wrong"), ("web", ""), ("nobody", SECRET), ("own", SECRET), ("batch", SECRET[:-1])):
+            answer = await guesser.post("/token", data={"grant_type": "client_credentials"}, auth=auth)
+            assert answer.status_code == 401 and answer.json()["error"] == "invalid_client", auth
+        for form in ({"client_id": "batch"}, {"client_id": "batch", "client_secret": "wrong"}, {}):
+            answer = await guesser.post("/token", data={"grant_type": "client_credentials", **form})
+            assert answer.status_code in (400, 401) and answer.json()["error"] == "invalid_client"
+        for number in range(10):
+            await guesser.post("/token", data={"grant_type": "client_credentials"}, auth=("batch", f"guess {number}"))
+        right = await guesser.post("/token", data={"grant_type": "client_credentials"}, auth=("batch", SECRET))
+        assert right.status_code == 429, "who guesses is locked out for a while"
     async with world.application("batch") as batch:
         token = await batch.fetch_token(f"{world.issuer}/token", grant_type="client_credentials")
     found = claims(token["access_token"])

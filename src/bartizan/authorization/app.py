@@ -43,7 +43,16 @@ def _jwks(here: Here, _: Asked) -> Response:
 
 
 def _endpoint(name: str = "") -> Handler:
-    return lambda here, asked: here.server().answered(asked, name)
+    def answer(here: Here, asked: Asked) -> Response:
+        named = f"client {asked.origin}"
+        here.lockout.check(named)
+        answered = here.server().answered(asked, name)
+        if answered.status_code == 401:  # somebody guesses at the secrets of applications
+            here.lockout.wrong(named)
+            here.around.refused("client/unknown", asked.origin)
+        return answered
+
+    return answer
 
 
 _ROUTES: tuple[tuple[str, str, Handler], ...] = (

@@ -76,6 +76,8 @@ class Here:
         except Unauthenticated:
             self.lockout.wrong(origin)
             self.lockout.wrong(named)
+            known = any(one.name == name for one in self.accounts.all())  # else it may be a password in the wrong place
+            self.around.refused(f"account/{name}" if known else "account/unknown", origin)
             raise
 
     def begin(self, value: dict[str, Any]) -> str:

@@ -22,5 +22,8 @@ class Around(Protocol):
     def block(self, claim: str, value: str, until: float, reason: str) -> None:
         """Has every node refuse tokens with this `jti` ("token") or `sid` ("session") until then, in seconds since the epoch."""
 
+    def refused(self, target: str, origin: str) -> None:
+        """Notes in the audit log, bounded, that somebody failed to show who they are."""
+
     def note(self, actor: str, action: str, target: str, origin: str, **details: str) -> None:
         """Notes in the audit log that somebody did something."""

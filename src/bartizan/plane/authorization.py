@@ -79,6 +79,10 @@ class Authorization:
         self._living.brakes.brake(Brake("", "token" if claim == "token" else "session", value, reason[:256], BY, 0.0, until))
         self._soon(self._living.take_brakes)
 
+    def refused(self, target: str, origin: str) -> None:
+        """Notes in the audit log, bounded, that somebody failed to show who they are."""
+        self._soon(lambda: self._noting.refused(Event("unknown", "authorization.login", target, origin, "refused")))
+
     def note(self, actor: str, action: str, target: str, origin: str, **details: str) -> None:
         """Notes in the audit log that somebody did something."""
         told = {name: value for name, value in details.items() if value}

@@ -64,6 +64,9 @@ class Gateway:
     def block(self, claim: str, value: str, until: float, reason: str) -> None:
         self.blocked.append((claim, value, until, reason))
 
+    def refused(self, target: str, origin: str) -> None:
+        self.noted.append(("unknown", "authorization.login", target, origin, {}))
+
     def note(self, actor: str, action: str, target: str, origin: str, **details: str) -> None:
         self.noted.append((actor, action, target, origin, details))
 
