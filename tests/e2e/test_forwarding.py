@@ -88,8 +88,9 @@ async def test_without_any_there_is_none(gw: Gateway) -> None:
 
 async def test_nothing_else_of_a_callers_credentials_is(gw: Gateway) -> None:
     many = (("authorization", "Basic eDp5"), ("x-api-key", "k" * 20), ("dpop", "x"), ("cookie", "a=b; session-key=abc"))
-    found = await arrived(gw, "/login", *many)
+    found = await arrived(gw, "/login", *many, ("x-bartizan-caller", "192.0.2.1"))
     assert found["authorization"] == ["Basic eDp5"] and found["cookie"] == ["a=b"]
+    assert found.pop("x-bartizan-caller") == ["127.0.0.1"], "who calls is told by Envoy alone"
     assert not {name for name in found if name.startswith("x-bartizan") or name in {"x-api-key", "dpop"}}
 
 
