@@ -352,7 +352,7 @@ async def test_a_systems_token_speaks_for_its_source_and_does_nothing_else(world
     tried = 0
     for path, operations in document["paths"].items():
         for method in operations:
-            if path in mine and method in {"put", "delete"}:
+            if (path in mine and method in {"put", "delete"}) or (path, method) == ("/v1/login", "get"):  # how to log in is told to anybody
                 continue
             at = path.replace("{name}", "on-call").replace("{ident}", "tok_0123").replace("{kind}", "Api").replace("{request_id}", "x" * 36)
             answer = await world.admin.call(method.upper(), at, world.pusher, json={})

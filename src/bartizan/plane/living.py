@@ -69,6 +69,8 @@ class Living:
         self._written: tuple[Mapping[str, str], ...] = ()
         """The fields that the tables are written with, and those before: nodes may still hold these."""
         self._served: tuple[Snapshot, ...] = ()
+        self._blocked: frozenset[str] = frozenset()
+        """The sources that were told last as blocked."""
         self._untold: set[str] = set()
         """Shards whose tables don't tell yet what sources say of many, or that somebody counts no more."""
         self._braked: tuple[int, tuple[Brake, ...]] = (0, ())
@@ -169,13 +171,13 @@ class Living:
         generation, wanted = self._generation, wanted_of(compiled, before, candidate, self._written)
         principal = principal_of(compiled, generation, wanted)
         context = self.contexts.bodies(served, wanted, self._written[0] if self._written else compiled.snapshot.told())
-        blocked = self.failed.blocked(moment) if self.failed else frozenset()
+        self._blocked = self.failed.blocked(moment) if self.failed else frozenset()
         braked = self.brakes.active(moment)
         self.databases.declare(one.gateway for one in served)
         pairs = {**self.certificates.bodies(), **self.towards.bodies(served), **self.logins.bodies(served)}
         tables, ahead, lists = dict(self.tables.bodies), self.tables.ahead.body(), self.lists.bodies()
         notes = {**self.notes(), **self.asking.notes()}
-        return Live(generation, self.issuers.keys(), tables, principal, blocked, braked, pairs, lists, notes, context, ahead)
+        return Live(generation, self.issuers.keys(), tables, principal, self._blocked, braked, pairs, lists, notes, context, ahead)
 
     def problems(self, snapshot: Snapshot, before: Snapshot | None) -> tuple[Problem, ...]:
         """What keeps a snapshot from being served, though it is in order by itself: no good pair, or secrets that aren't there."""
@@ -281,7 +283,6 @@ class Living:
     async def tick(self) -> None:
         """What time alone changes: keys and consumers that expire, blocks and brakes that end."""
         last = time.time()
-        blocked: frozenset[str] = frozenset()
         while True:
             await asyncio.sleep(_EVERY_S)
             now = time.time()
@@ -294,8 +295,7 @@ class Living:
             if (expired or stale) and self._snapshot is not None:
                 self.tables.rebuild(self._snapshot, now, ALL if stale else expired)
                 self.wake()
-            before, blocked = blocked, self.failed.blocked(now) if self.failed else frozenset()
-            if blocked != before:
+            if self.failed is not None and self.failed.blocked(now) != self._blocked:
                 self.wake()
 
     def _look_at_clock(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bartizan.compile import compile
 from bartizan.compile.read import assemble, read
 from bartizan.identity.brake import Brake
 from bartizan.identity.key_text import shard_of
@@ -102,6 +103,22 @@ async def test_a_brake_ends_by_itself(rig: Rig) -> None:
     rig.living.brakes.brake(Brake("", "key", rig.key, "leaked", "ann", 0.0, time.time() + 0.4))
     await rig.until(False)
     await rig.until(True)
+
+
+async def test_a_block_that_ends_before_the_clock_is_first_looked_at_is_taken_away(tmp_path: Path) -> None:
+    """It was told by the control plane before, and again by this one as it began."""
+    (tmp_path / "blocks.json").write_text(f'{{"192.0.2.1/32": {time.time() + 0.2}}}')
+    rig = Rig(tmp_path)
+    compiled = compile(declared(FILES))
+    assert rig.living.now(compiled, None).blocked == {"192.0.2.1/32"}
+    await asyncio.sleep(0.25)
+    before = rig.changes
+    task = asyncio.create_task(rig.living.tick())
+    async with asyncio.timeout(3):
+        while rig.changes == before:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    assert not rig.living.now(compiled, None).blocked
 
 
 def test_consumers_that_change_reach_the_tables(tmp_path: Path) -> None:
