@@ -15,7 +15,6 @@ from bartizan.errors import Invalid
 COOKIE = "__Host-bartizan"
 _LARGEST = 256 << 10
 _MOST_FIELDS = 200
-_SHOWN = {"cache-control": "no-store", "pragma": "no-cache"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,9 +76,15 @@ class Here:
         except Unauthenticated:
             self.lockout.wrong(origin)
             self.lockout.wrong(named)
-            known = any(one.name == name for one in self.accounts.all())  # else it may be a password in the wrong place
-            self.around.refused(f"account/{name}" if known else "account/unknown", origin)
+            self.around.refused(self._told(name), origin)
             raise
+
+    def _told(self, name: str) -> str:
+        """An account as the audit log tells it. What is no name may be a password in the wrong place."""
+        try:
+            return f"account/{self.accounts.called(name).name}"
+        except NotFound:
+            return "account/unknown"
 
     def begin(self, value: dict[str, Any]) -> str:
         """Keeps what somebody is about to do, and returns what leads to it."""

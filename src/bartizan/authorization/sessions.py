@@ -9,7 +9,7 @@ from bartizan.authorization.person import Person, person
 from bartizan.authorization.rows import Rows, digest
 from bartizan.authorization.surroundings import Around
 from bartizan.identity.accounts import Accounts
-from bartizan.store import Authorizations
+from bartizan.store import Authorization, Authorizations
 
 _LONGEST_TOKEN_S = 3700.0
 """So long a session that was ended is remembered: no token of it counts for longer."""
@@ -51,8 +51,9 @@ class Sessions:
         row = self._rows.behind(cookie) if cookie else None
         if row is None or self.has_ended(str(_kept(row.value)["sid"])):
             return None
-        who = self.current(person(_kept(row.value)))
-        return Session(row.id, who, float(_number(row.value["since"])), str(row.value["agent"])) if who is not None else None
+        found = _session(row)
+        who = self.current(found.person)
+        return replace(found, person=who) if who is not None else None
 
     def current(self, who: Person) -> Person | None:
         """Somebody as their account is now; None if there is none any more. What is known elsewhere stays as it was told."""
@@ -64,9 +65,7 @@ class Sessions:
 
     def all(self, owner: str) -> tuple[Session, ...]:
         """Somebody's sessions."""
-        rows = self._rows.of(owner)
-        found = [Session(row.id, person(_kept(row.value)), float(_number(row.value["since"])), str(row.value["agent"])) for row in rows]
-        return tuple(sorted(found, key=lambda one: one.since))
+        return tuple(sorted(map(_session, self._rows.of(owner)), key=lambda one: one.since))
 
     def end(self, session: Session, reason: str = "logged out") -> None:
         """Ends a session, and all tokens of it, everywhere."""
@@ -94,5 +93,7 @@ def _kept(value: Mapping[str, Any]) -> dict[str, Any]:
     return dict(value["person"])
 
 
-def _number(value: Any) -> float:
-    return float(value)
+def _session(row: Authorization) -> Session:
+    """As it was begun."""
+    value: Mapping[str, Any] = row.value
+    return Session(row.id, person(_kept(value)), float(value["since"]), str(value["agent"]))

@@ -45,11 +45,13 @@ class Lockout:
 
 
 def _source(origin: str) -> str:
-    """What is locked out: an IPv4 address, or the network of an IPv6 address, since whoever has one has all of them."""
+    """What is locked out: an IPv4 address, or the network of an IPv6 address, since whoever has one has all of them. What stands before it,
+    as in `client 192.0.2.1`, is what was tried from there."""
+    what, blank, text = origin.rpartition(" ")
     try:
-        address = ip_address(origin.partition("%")[0])
+        address = ip_address(text.partition("%")[0])
     except ValueError:
         return origin
     if isinstance(address, IPv6Address):
-        return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
-    return str(address)
+        return what + blank + str(address.ipv4_mapped or ip_network((address, 64), strict=False))
+    return what + blank + str(address)

@@ -85,7 +85,8 @@ class SigningKeys:
         self._ledger.append("make", kid, ECKey.generate_key("P-256", {"kid": kid}).as_dict(private=True), since)
         return kid
 
-    def _signer(self) -> tuple[str, ECKey]:
+    def signer(self) -> tuple[str, ECKey]:
+        """The id of the key that signs now, and the key."""
         with self._ledger.lock:
             self._ledger.absorb()
             now = self._clock()
@@ -95,12 +96,8 @@ class SigningKeys:
 
     def signed(self, claims: dict[str, Any], kind: str) -> str:
         """A token of these claims, of this type (`typ`)."""
-        kid, key = self._signer()
+        kid, key = self.signer()
         return jwt.encode({"alg": ALGORITHM, "typ": kind, "kid": kid}, claims, key, [ALGORITHM])
-
-    def signer(self) -> tuple[str, ECKey]:
-        """The id of the key that signs now, and the key."""
-        return self._signer()
 
     def read(self, text: str, kind: str) -> dict[str, Any]:
         """The claims of a token of this type that a key of ours has signed. When it counts isn't looked at. Unauthenticated."""

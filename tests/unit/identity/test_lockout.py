@@ -68,6 +68,13 @@ def test_addresses_that_one_attacker_has_count_together(lockout: Lockout, one: s
     assert is_locked(lockout, other) is together
 
 
+def test_what_was_tried_from_one_network_counts_together(lockout: Lockout) -> None:
+    for number in range(ATTEMPTS):
+        lockout.wrong(f"client 2001:db8::{number + 1:x}")
+    assert is_locked(lockout, "client 2001:db8::ffff") and not is_locked(lockout, "2001:db8::ffff")
+    assert not is_locked(lockout, "client 2001:db8:0:1::1")
+
+
 def test_what_is_kept_of_many_addresses_is_bounded(lockout: Lockout, clock: Clock) -> None:
     for i in range(12_000):
         for _ in range(ATTEMPTS):

@@ -93,23 +93,23 @@ class Pkce(CodeChallenge):  # type: ignore[misc]  # authlib ships no types
 
 
 class OpenId(OpenIDCode):  # type: ignore[misc]  # authlib ships no types
-    """ID tokens (OpenID Connect Core, section 2)."""
+    """The ID token of one grant (OpenID Connect Core, section 2)."""
 
     def exists_nonce(self, nonce: str, request: Any) -> bool:
         return False  # a code counts once, and its nonce with it
 
     def process_token(self, grant: Any, response: Any) -> Any:
-        self._grant = grant
+        self._grant, self._signer = grant, grant.server.tokens.keys.signer()
         return super().process_token(grant, response)
 
     def resolve_client_private_key(self, client: Any) -> Any:
-        return self._grant.server.tokens.keys.signer()[1]
+        return self._signer[1]
 
     def get_client_algorithm(self, client: Any) -> str:
         return ALGORITHM
 
     def get_encode_header(self, client: Any) -> dict[str, str]:
-        return {"alg": ALGORITHM, "kid": self._grant.server.tokens.keys.signer()[0]}
+        return {"alg": ALGORITHM, "kid": self._signer[0]}
 
     def get_client_claims(self, client: Any) -> dict[str, Any]:
         made, who = self._grant.issued, self._grant.request.user

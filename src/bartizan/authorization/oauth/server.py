@@ -1,5 +1,6 @@
 """Authlib's server on our parts: applications, codes, tokens."""
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,7 +28,7 @@ class Server(Authlib):  # type: ignore[misc]  # authlib ships no types
         super().__init__(scopes_supported=[*OF_ALL, *declared.scopes])
         self.declared, self.tokens, self.codes, self.devices, self.around = declared, tokens, codes, devices, around
         for grant, extensions in GRANTS:
-            self.register_grant(grant, [extension() for extension in extensions])
+            self.register_grant(grant, [_anew(extension) for extension in extensions])
         for endpoint in (Revocation, Introspection, DeviceAuthorization):
             self.register_endpoint(endpoint)
 
@@ -73,6 +74,11 @@ class Server(Authlib):  # type: ignore[misc]  # authlib ships no types
         except ValueError:  # authlib's own, if what a caller sent can't stand in an error's description
             return self.refused(InvalidRequestError())
         return found if isinstance(found, Response) else JSONResponse({})
+
+
+def _anew(extension: Callable[[], Callable[[Any], None]]) -> Callable[[Any], None]:
+    """An extension that is made for each grant: it keeps what it knows of the request, and many are answered at once."""
+    return lambda grant: extension()(grant)
 
 
 _SEVERAL = frozenset({"audience", "resource"})

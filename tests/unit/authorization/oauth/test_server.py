@@ -3,7 +3,7 @@
 import pytest
 from starlette.responses import Response
 
-from bartizan.authorization.asking import Asked
+from bartizan.authorization.asking import Asked, OAuthRequest
 from bartizan.authorization.oauth.server import origin_of
 from tests.unit.authorization.oauth.test_grants import BASIC
 from tests.unit.authorization.rig import ISSUER, Rig
@@ -35,6 +35,14 @@ def test_a_secret_in_the_url_counts_not(rig: Rig) -> None:
     asked = Asked("POST", "/token", (("client_id", "web"), ("client_secret", "s3cret")), (("grant_type", "refresh_token"),), {}, {}, "")
     answer = rig.here.server().answered(asked)
     assert answer.status_code in (400, 401) and b"invalid_client" in bytes(answer.body)
+
+
+def test_what_is_known_of_one_request_is_known_of_no_other(rig: Rig) -> None:
+    """An ID token is made by what its own request left behind, however many are answered at once."""
+    server, form = rig.here.server(), (("grant_type", "authorization_code"),)
+    grants = [server.get_token_grant(OAuthRequest(Asked("POST", "/token", (), form, {}, {}, ""), ISSUER)) for _ in range(2)]
+    hooks = [{one.__self__ for one in grant._hooks["after_create_token_response"]} for grant in grants]
+    assert hooks[0] and hooks[1] and not hooks[0] & hooks[1]
 
 
 def test_who_answers_is_told_with_each_answer(rig: Rig) -> None:
