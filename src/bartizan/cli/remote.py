@@ -6,13 +6,12 @@ The client is imported when it is used: it takes longer than most commands.
 import argparse
 import os
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from bartizan.admin.options import api_socket
 from bartizan.errors import BartizanError, Conflict, Forbidden, Invalid, NotFound, TooMany, Unauthenticated, Unavailable
+from bartizan.lib.urls import is_private
 from bartizan.model.problem import Problem
 
 _NOBODY = "Nobody answers."
@@ -98,12 +97,7 @@ def _client(read: argparse.Namespace, *, known: bool = True) -> tuple[Any, str]:
 
 def _check_private(server: str) -> None:
     """A token isn't sent where others can read it."""
-    parts = urlsplit(server)
-    try:
-        near = parts.hostname == "localhost" or ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        near = False
-    if parts.scheme != "https" and not (parts.scheme == "http" and near):
+    if not is_private(server):
         raise Unavailable(f"A token is only sent over TLS: {server} isn't https://, and isn't on this machine.")
 
 

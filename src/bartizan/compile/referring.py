@@ -2,19 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from bartizan.lib.yaml import Path
 from bartizan.model.api import Api
-from bartizan.model.context import Pull
 from bartizan.model.fields import SecretRef
-from bartizan.model.named import OWN, Destination, Grant, Use
+from bartizan.model.named import OWN, Destination, Grant, Use, sent_to
 from bartizan.model.problem import Problem
 from bartizan.model.snapshot import Resource, Snapshot
 from bartizan.policies.login import Login
 from bartizan.policies.tls import Tls
 
-_PORTS = {"https": 443, "http": 80}
 Grants = Mapping[tuple[str | None, str], Grant]
 """By team and name: each team has names of its own, so nobody can find out by trying which ones another has."""
 
@@ -38,12 +35,6 @@ class Reference:
 def use_of(api: Api) -> Use:
     """What an API's upstream uses a secret for."""
     return Use(api.team, tuple(sorted({Destination(one.host, one.port) for one in api.upstream.endpoints})))
-
-
-def use_of_pull(pull: Pull) -> Use:
-    """What a context source uses a secret for: it is sent to where its values are fetched."""
-    parts = urlsplit(pull.url)
-    return Use(None, (Destination(parts.hostname or "", parts.port or _PORTS[parts.scheme]),))
 
 
 def references(snapshot: Snapshot) -> Iterator[Reference]:
@@ -85,7 +76,7 @@ def _of_sources(snapshot: Snapshot) -> Iterator[Reference]:
     for source in snapshot.contexts.values():
         pull = source.pull
         if pull is not None and pull.authorization is not None and pull.authorization.secret is not None:
-            yield Reference(source.kind, source.name, ("pull", "authorization", "secret"), pull.authorization.secret, use_of_pull(pull))
+            yield Reference(source.kind, source.name, ("pull", "authorization", "secret"), pull.authorization.secret, sent_to(pull.url))
 
 
 def _of_clients(snapshot: Snapshot) -> Iterator[Reference]:

@@ -113,6 +113,8 @@ class Accounts:
     def __init__(self, path: Path, envelope: Envelope, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._held: dict[str, _Held] = {}
+        self._names: dict[str, str] = {}
+        """By the id."""
         self._offered: dict[str, tuple[str, float]] = {}
         """By the hash of an invitation, the secret that was shown for it, and until when."""
         events: dict[str, Callable[..., None]] = {
@@ -147,8 +149,8 @@ class Accounts:
         """Whom tokens call so, if they are still here and enrolled."""
         with self._ledger.lock:
             self._ledger.absorb()
-            found = next(((name, held) for name, held in self._held.items() if held.id == ident and held.password), None)
-            return self._told(*found) if found is not None else None
+            name = self._names.get(ident, "")
+            return self._told(name, self._held[name]) if name and self._held[name].password else None
 
     def _of(self, name: str) -> _Held:
         if (held := self._held.get(name)) is None:
@@ -306,10 +308,10 @@ class Accounts:
         `verify`: the passkey as it is after this. Unauthenticated."""
         now = float(self._clock())
         with self._ledger.writing():
-            found = next(((name, held) for name, held in self._held.items() if ident in held.passkeys), None)
-            if found is None or found[1].id != handle:
+            name = self._names.get(handle, "")
+            kept = self._held[name].passkeys.get(ident) if name else None
+            if kept is None:
                 raise Unauthenticated(_WRONG_PASSKEY, code="login-wrong")
-            name, kept = found[0], found[1].passkeys[ident]
             self._ledger.append("passkey", name, asdict(verify(kept.passkey)), kept.label, kept.since, now)
             return self._told(name, self._held[name])
 
@@ -322,6 +324,7 @@ class Accounts:
 
     def _invite(self, name: str, place: dict[str, Any], wanted: dict[str, Any]) -> None:
         self._held[name] = _Held(place=_placed(place), **wanted)
+        self._names[wanted["id"]] = name
 
     def _enrol(self, name: str, kept: dict[str, Any]) -> None:
         before = self._held[name]
@@ -350,7 +353,7 @@ class Accounts:
         self._held[name].wrong, self._held[name].locked = wrong, locked
 
     def _remove(self, name: str) -> None:
-        del self._held[name]
+        del self._names[self._held.pop(name).id]
 
 
 _WRONG_LOGIN = "Name, password or code is wrong."

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import httpx
 
-from bartizan.compile.referring import use_of_pull
 from bartizan.errors import Invalid
 from bartizan.identity.context import Context
 from bartizan.identity.context_read import MOST_BYTES, read
 from bartizan.identity.named import NamedSecrets
 from bartizan.identity.referred import UNREADABLE, secret_text
 from bartizan.model.context import ContextSource, Pull
+from bartizan.model.named import sent_to
 
 _log = logging.getLogger("bartizan")
 FILE_S = 0.25
@@ -137,7 +137,7 @@ class Pulling:
     def _authorization(self, pull: Pull) -> dict[str, str]:
         if pull.authorization is None:
             return {}
-        text = secret_text(pull.authorization, self._folder, self._named, use_of_pull(pull))
+        text = secret_text(pull.authorization, self._folder, self._named, sent_to(pull.url))
         if not text.isascii() or not text.isprintable():
             raise ValueError("its secret can't stand in a header")
         return {"authorization": text if " " in text else f"Bearer {text}"}

@@ -15,6 +15,15 @@ _EMBEDDING = tuple(ip_network(text) for text in ("::/96", "64:ff9b::/96"))
 _RESOLVED_S = 5.0
 
 
+def is_here(host: str) -> bool:
+    """Whether this is a name or an address of this machine alone: what is sent there, nobody on a wire reads."""
+    name = host.rstrip(".").lower()
+    try:
+        return name == "localhost" or name.endswith(".localhost") or ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
 def is_near(host: str) -> bool:
     """Whether this is a name or an address of the gateway's own machine or link, or of a cloud's metadata."""
     name = host.rstrip(".").lower()

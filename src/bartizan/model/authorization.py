@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from bartizan.lib.near import is_near
+from bartizan.lib.urls import is_private
 from bartizan.model.fields import AsTuple, Declared, Duration, Name, SecretRef
-from bartizan.model.named import Destination, Use
+from bartizan.model.named import Use, sent_to
 
 Grant = Literal["authorization_code", "refresh_token", "client_credentials", "device_code", "token_exchange"]
 PersonRole = Literal["viewer", "proposer", "editor", "approver", "admin"]
@@ -23,20 +23,6 @@ _ORIGIN = re.compile(r"(https(?!.*:443$)|http(?!.*:80$))://[a-z0-9.-]+(:[1-9][0-
 _OURS = "urn:bartizan:"
 _OWN = re.compile(r"[A-Za-z][A-Za-z0-9+-]*(\.[A-Za-z0-9+-]+)+:[!-~]*")
 _LONGEST_ACCESS = timedelta(hours=1)
-
-
-def _is_https(text: str, *, near: bool = True) -> bool:
-    """An https:// URL; http:// on this machine only."""
-    try:
-        parts = urlsplit(text)
-        sound = bool(parts.hostname) and parts.port != 0 and text.isascii() and text.isprintable() and not set(text) & set(" \"'<>\\")
-    except ValueError:  # a port or an IPv6 address that can't be
-        return False
-    return (
-        sound
-        and "@" not in parts.netloc
-        and (parts.scheme == "https" or (near and parts.scheme == "http" and is_near(parts.hostname or "")))
-    )
 
 
 class Client(Declared):
@@ -66,7 +52,7 @@ class Client(Declared):
     def _private(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for one in value:
             # A scheme of an app's own is its domain, reversed (RFC 8252, section 7.1): never javascript: or data:.
-            if "#" in one or not (_is_https(one) or _OWN.fullmatch(one)):
+            if "#" in one or not (is_private(one) or _OWN.fullmatch(one)):
                 raise ValueError(f"{one!r} is neither an https:// URL nor an app's own, such as com.example.app:/callback")
         return value
 
@@ -100,15 +86,14 @@ class Outside(Declared):
     @field_validator("issuer")
     @classmethod
     def _found(cls, value: str) -> str:
-        if not _is_https(value) or "?" in value or "#" in value:
+        if not is_private(value) or "?" in value or "#" in value:
             raise ValueError("an issuer is an https:// URL without query and fragment; http:// only on loopback")
         return value
 
     @property
     def use(self) -> Use:
         """What the secret is used for: it is sent to the provider."""
-        parts = urlsplit(self.issuer)
-        return Use(None, (Destination(parts.hostname or "", parts.port or {"http": 80}.get(parts.scheme, 443)),))
+        return sent_to(self.issuer)
 
 
 class Mapped(Declared):
@@ -160,7 +145,7 @@ class AuthorizationServer(Declared):
     @classmethod
     def _bare(cls, value: str) -> str:
         # As browsers write an origin: passkeys belong to its host, which is a name.
-        if not _ORIGIN.fullmatch(value) or not _is_https(value) or re.fullmatch(r"[0-9.]+", urlsplit(value).hostname or ""):
+        if not _ORIGIN.fullmatch(value) or not is_private(value) or re.fullmatch(r"[0-9.]+", urlsplit(value).hostname or ""):
             raise ValueError(
                 "this issuer is https:// and a name in lower case, such as https://login.example.com; http:// only on localhost"
             )

@@ -2,24 +2,15 @@
 
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from bartizan.lib.near import is_near
+from bartizan.lib.urls import http_url, is_private
 from bartizan.model.fields import AsTuple, Declared, Duration, Moment, Name, SecretRef
-from bartizan.model.named import Destination, Use
+from bartizan.model.named import Use, sent_to
 
 Attribute = str | int | float | bool | tuple[str, ...]
 _ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-
-
-def _is_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and text.isprintable() and " " not in text
-    except ValueError:  # a port or an IPv6 address that can't be
-        return False
 
 
 class ClientCertificate(Declared):
@@ -99,8 +90,7 @@ class Introspection(Declared):
     @field_validator("url")
     @classmethod
     def _askable(cls, value: str) -> str:
-        parts = urlsplit(value) if _is_url(value) else None
-        if parts is None or "#" in value or "@" in parts.netloc or not (parts.scheme == "https" or is_near(parts.hostname or "")):
+        if not is_private(value) or "#" in value:
             raise ValueError(
                 "an introspection endpoint is an https:// URL without a fragment, a user or a password; http:// only on loopback"
             )
@@ -117,8 +107,7 @@ class Introspection(Declared):
     @property
     def use(self) -> Use:
         """What the secret is used for: it is sent to the endpoint."""
-        parts = urlsplit(self.url)
-        return Use(None, (Destination(parts.hostname or "", parts.port or {"http": 80}.get(parts.scheme, 443)),))
+        return sent_to(self.url)
 
 
 class Issuer(Declared):
@@ -171,7 +160,7 @@ class Issuer(Declared):
     def _discoverable(self) -> "Issuer":
         if self.types and not self.has_keys:
             raise ValueError("`types` are those of signed tokens, and without jwks this issuer has none")
-        if self.jwks is None and self.has_keys and (not _is_url(self.issuer) or "?" in self.issuer or "#" in self.issuer):
+        if self.jwks is None and self.has_keys and (http_url(self.issuer) is None or "?" in self.issuer or "#" in self.issuer):
             raise ValueError("without jwks its keys are found by its metadata, so the issuer has to be an https:// URL")
         return self
 
@@ -183,8 +172,8 @@ class Issuer(Declared):
     @field_validator("jwks")
     @classmethod
     def _source(cls, value: Any) -> Any:
-        if isinstance(value, str) and not _is_url(value):
-            raise ValueError("jwks is an https:// URL, {file: PATH}, {secret: NAME} or a JWK Set")
+        if isinstance(value, str) and http_url(value) is None:
+            raise ValueError("jwks is an https:// URL without a password, {file: PATH}, {secret: NAME} or a JWK Set")
         if isinstance(value, dict) and not isinstance(value.get("keys"), list):
             raise ValueError("a JWK Set is {keys: [...]}")
         return value

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from bartizan.lib.near import is_near
+from bartizan.lib.urls import http_url, is_private
 from bartizan.model.fields import AsTuple, Declared, Duration, Name, SecretRef
 
 Defaults = dict[str, Any]
@@ -29,12 +28,7 @@ class Pull(Declared):
     @field_validator("url")
     @classmethod
     def _url(cls, value: str) -> str:
-        try:
-            parts = urlsplit(value)
-            good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and value.isprintable()
-        except ValueError:  # a port or an IPv6 address that can't be
-            good = False
-        if not good or " " in value or "@" in value.partition("://")[2].partition("/")[0]:
+        if http_url(value) is None:
             raise ValueError("a url is http:// or https://, with a host and without a password, such as https://hr.example.com/context")
         return value
 
@@ -47,8 +41,7 @@ class Pull(Declared):
 
     @model_validator(mode="after")
     def _private(self) -> "Pull":
-        parts = urlsplit(self.url)
-        if self.authorization is not None and parts.scheme != "https" and not is_near(parts.hostname or ""):
+        if self.authorization is not None and not is_private(self.url):
             raise ValueError("what is sent as authorization is sent by https:// alone")
         return self
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from ipaddress import IPv6Address
+from urllib.parse import urlsplit
 
 from bartizan.model.fields import is_host
 from bartizan.model.team import covers
@@ -28,6 +29,12 @@ class Use:
 
     team: str | None = None
     to: tuple[Destination, ...] = ()
+
+
+def sent_to(url: str) -> Use:
+    """What is sent to the server of an http:// or https:// URL, for no team."""
+    parts = urlsplit(url)
+    return Use(None, (Destination(parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443)),))
 
 
 OWN = Use()

@@ -42,7 +42,7 @@ from bartizan.condition import Schema
 from bartizan.envoy import names, packed
 from bartizan.model.api import Endpoint, Upstream, UpstreamTls
 from bartizan.model.fields import AsTuple, Duration, Name, SecretRef, UrlPath, is_host
-from bartizan.model.named import Destination, Use
+from bartizan.model.named import Use, sent_to
 from bartizan.model.policy import within
 from bartizan.model.snapshot import Snapshot
 from bartizan.model.team import covers
@@ -119,8 +119,7 @@ class Login(PolicyKind):
     @property
     def use(self) -> Use:
         """What its secret is used for: the token endpoint is told it."""
-        end = Endpoint(url=_origin(self.token_endpoint))
-        return Use(None, (Destination(end.host, end.port),))
+        return sent_to(self.token_endpoint)
 
     @property
     def secret_names(self) -> tuple[str, str]:

@@ -28,7 +28,7 @@ from bartizan.identity.referred import UNREADABLE
 from bartizan.lib.near import is_near, leads_near
 from bartizan.model.authorization import Outside
 from bartizan.model.fields import is_name
-from bartizan.model.named import Destination, Use
+from bartizan.model.named import sent_to
 
 _ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA"]
 _AWAY_S = 900.0
@@ -127,10 +127,8 @@ def _claims(here: Here, asked: Asked, outside: Outside, kept: Mapping[str, str])
     if not asked.one("code"):
         raise Unauthenticated(f"It answered {asked.one('error')!r}.", code="outside-refused")
     found = _endpoints(outside)
-    parts = urlsplit(found.token)
-    use = Use(None, (Destination(parts.hostname or "", parts.port or {"http": 80}.get(parts.scheme, 443)),))
     try:
-        secret = here.around.secret(outside.client_secret, use)
+        secret = here.around.secret(outside.client_secret, sent_to(found.token))
     except UNREADABLE:
         raise ValueError(f"there is no {outside.client_secret.told} that may be sent there") from None
     form = {
