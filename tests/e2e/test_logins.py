@@ -167,7 +167,7 @@ async def test_the_upstream_sees_no_session_and_keeps_its_own_cookies(world: Wor
     async with world.browser() as bare:
         for path in ("/orders/1", "/orders/open"):
             told = seen(await bare.get(path, headers={"cookie": f"a=1; {lines}; b=2"}))
-            assert told["cookie"] == "a=1; b=2", path
+            assert sorted(told["cookie"].split("; ")) == ["a=1", "b=2"], (path, "in whatever order: RFC 6265, section 4.2.2")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.gateway import Gateway, free_port, gateway, upstream
+from tests.e2e.node_rig import children, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -181,6 +182,8 @@ async def test_what_keeps_it_from_starting_is_a_sentence(tmp_path: Path) -> None
         good.write_text(FILES.replace("{port}", str(free_port())).replace("UPSTREAM", "9"))
         status, said = await _up(tmp_path, "-f", str(good), "--admin", f"127.0.0.1:{port}")
         assert (status, f"127.0.0.1:{port}" in said) == (1, True), said
+        status, said = await _up(tmp_path, "-f", str(good), "--nodes", f"127.0.0.1:{port}")
+        assert (status, f"127.0.0.1:{port} of --nodes can't be used" in said) == (1, True), said
     bad = tmp_path / "bad.yaml"
     bad.write_text(FILES.replace("{port}", "8080").replace("UPSTREAM", "9").replace("kind: Api", "kind: Apl"))
     status, said = await _up(tmp_path, "-f", str(bad))
@@ -194,6 +197,30 @@ async def test_what_keeps_it_from_starting_is_a_sentence(tmp_path: Path) -> None
     status, said = await _up(tmp_path, "-f", str(good), "--envoy", "/nowhere/envoy")
     assert (status, "--envoy" in said) == (1, True)
     assert "Traceback" not in said
+
+
+async def test_the_door_for_nodes_isnt_taken_for_somebody_elses(tmp_path: Path) -> None:
+    """The control plane opens it as soon as the files are good: on a busy machine before whoever started it goes on."""
+    files, nodes, admin = tmp_path / "good.yaml", free_port(), free_port()
+    files.write_text(FILES.replace("{port}", str(free_port())).replace("UPSTREAM", "9"))
+    own = ("--state", str(tmp_path / "state"), "--admin", f"127.0.0.1:{admin}", "--nodes", f"127.0.0.1:{nodes}")
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bartizan.cli.main", "up", "-f", str(files), *own)
+    try:
+        await eventually(lambda: bool(children(process.pid)), 60)
+        process.send_signal(signal.SIGSTOP)
+        await eventually(lambda: _listens(nodes), 60)
+        process.send_signal(signal.SIGCONT)
+        await eventually(lambda: _listens(admin), 60)
+        await asyncio.sleep(1)
+        assert process.returncode is None
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 60) == 0
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 async def test_with_its_keys_on_another_disk_a_state_tells_nothing_and_all_goes_on(tmp_path: Path) -> None:

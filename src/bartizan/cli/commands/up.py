@@ -84,6 +84,8 @@ async def run_gateway(control: ControlOptions, envoy: EnvoyOptions, told: Callab
     Then `told` is called, node, Envoy and those `beside` them are started, and all run until a signal comes. Returns the exit status.
     Unavailable if an address is taken or no Envoy fits.
     """
+    if control.nodes:
+        _free(*endpoint(control.nodes), "--nodes")  # now, since the control plane takes it as soon as the files are good
     child = python_child("The control plane", "bartizan.app", *_own(control))
     ours, its = os.pipe()
     command = replace(child.command, argv=(*child.command.argv, "--tell", str(its)), keeps=(its,))
@@ -103,8 +105,6 @@ async def run_gateway(control: ControlOptions, envoy: EnvoyOptions, told: Callab
             return 1
         for one in verdict.openings:
             _free(one.host, one.port, f"listener {one.listener!r}")
-        if control.nodes:
-            _free(*endpoint(control.nodes), "--nodes")
         children = (
             child,
             *node_children(NodeOptions(control.state, control_socket(control.state), "local", alone=not control.nodes), envoy),
