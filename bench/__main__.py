@@ -111,8 +111,9 @@ def _measured(run: _Run) -> None:
         run.measure("policies_100", lambda: measures.policies_100(folder, effort))
     if run.wants("tls_full_chain"):
         run.measure("tls_full_chain", lambda: measures.tls(folder, effort))
-    _of_identities(run)
-    _of_releases(run)
+    if not run.quick or run.chosen:
+        _of_identities(run)
+        _of_releases(run)
 
 
 def _of_identities(run: _Run) -> None:
@@ -169,7 +170,7 @@ def _about(quick: bool) -> dict[str, object]:
 def main() -> int:
     """Measures."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measures speed and size. Needs wrk and nginx.")
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter: under two minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter, under two minutes: the gateway itself, and what you name")
     known = ", ".join([*_ON_BIG, "policies_100", "tls_full_chain", "dpop", "introspection", "jwt_rs256", "semantic_diff"])
     parser.add_argument("keys", nargs="*", metavar="KEY", help=f"only these: {known}")
     read = parser.parse_args()

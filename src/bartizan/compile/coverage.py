@@ -29,16 +29,16 @@ class Slice:
 
 def by_api(policies: Iterable[PolicyKind], apis: Mapping[str, Api]) -> dict[str, tuple[PolicyKind, ...]]:
     """The policies that cover anything of each API, in the order of the chain."""
-    everywhere = [policy for kind in KINDS if (policy := kind.fallback()) is not None]
-    own: dict[str, list[PolicyKind]] = {name: [] for name in apis}
-    for policy in policies:
-        if policy.mode == "disabled" or policy.of_listener:
-            continue
+    fallbacks = [policy for kind in KINDS if (policy := kind.fallback()) is not None]
+    active = (policy for policy in policies if policy.mode != "disabled" and not policy.of_listener)
+    found: dict[str, list[PolicyKind]] = {name: [] for name in apis}
+    for policy in sorted([*fallbacks, *active], key=_chain_order):  # once, rather than for each of a thousand APIs
         if policy.target.api is None:
-            everywhere.append(policy)
-        elif policy.target.api in own:
-            own[policy.target.api].append(policy)
-    return {name: tuple(sorted([*everywhere, *mine], key=_chain_order)) for name, mine in own.items()}
+            for covering in found.values():
+                covering.append(policy)
+        elif policy.target.api in found:
+            found[policy.target.api].append(policy)
+    return {name: tuple(covering) for name, covering in found.items()}
 
 
 def _chain_order(policy: PolicyKind) -> tuple[tuple[int, int], bool, bool, str]:

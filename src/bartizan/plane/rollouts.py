@@ -58,15 +58,18 @@ class Rollouts:
             await self._end_stage()
 
     async def watch(self) -> None:
-        """Measures live traffic while the active revision has guards. Never returns."""
-        async for batch in followed_everywhere(self._checks.folder / "records", REQUESTS):
+        """Measures live traffic while the active revision has guards; without them no record is looked at. Never returns."""
+        async for batch in followed_everywhere(self._checks.folder / "records", REQUESTS, self._guarded):
             now = self._desk.rollout
             under_way = now is not None and not now.ended
             if not under_way and time.monotonic() > self._measured + _KEEP_BEFORE_S:
                 self._measured = time.monotonic()
                 self._measure.before = Side(callers=self._measure.before.callers)
-            if self._releases().guards is not None:
+            if self._guarded():
                 self._measure.count(batch, now.revision if now is not None and under_way else "")
+
+    def _guarded(self) -> bool:
+        return self._releases().guards is not None
 
     def _releases(self) -> Releases:
         """How changes are let out: the active revision says so, not the one that is on its way."""

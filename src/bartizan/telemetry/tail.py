@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,8 +23,8 @@ class _Tail:
         self._file: BinaryIO | None = None
         self._rest = b""
 
-    def read(self) -> list[dict[str, Any]] | None:
-        """The records of what was appended; None if nothing was."""
+    def read(self, *, wanted: bool = True) -> list[dict[str, Any]] | None:
+        """The records of what was appended, none of them unless they are wanted; None if nothing was appended."""
         if self._file is None:
             self._file = _opened(self._path, self._at_end)
             self._at_end = False  # a file that comes later is read from its beginning
@@ -35,9 +35,12 @@ class _Tail:
             data = self._file.read(_MOST_BYTES)  # what came between the last look and the new file
             if not data:
                 self.close()
-                return self.read()
+                return self.read(wanted=wanted)
         if not data:
             return None
+        if not wanted:
+            self._rest = (self._rest + data).rpartition(b"\n")[2]
+            return []
         *lines, self._rest = (self._rest + data).split(b"\n")
         return [record for record in map(_record, lines) if record is not None]
 
@@ -59,22 +62,23 @@ async def followed(path: Path) -> AsyncIterator[list[dict[str, Any]]]:
         tail.close()
 
 
-async def followed_everywhere(records: Path, stem: str) -> AsyncIterator[list[dict[str, Any]]]:
-    """The same of all nodes whose records come to this folder; each batch is of one of them."""
+async def followed_everywhere(records: Path, stem: str, wanted: Callable[[], bool] = lambda: True) -> AsyncIterator[list[dict[str, Any]]]:
+    """The same of all nodes whose records come to this folder; each batch is of one of them. As long as none are `wanted` they are passed
+    over, which costs a tenth."""
     tails = {folder: _Tail(folder / f"{stem}.jsonl", at_end=True) for folder in folders(records)}
     try:
         while True:
             busy = False
             for tail in list(tails.values()):
-                if (batch := tail.read()) is not None:
+                if (batch := tail.read(wanted=wanted())) is not None:
                     busy = True
-                    yield batch
+                    if batch:
+                        yield batch
                     await asyncio.sleep(0)
             if not busy:
                 await asyncio.sleep(_PAUSE_S)
-            for folder in folders(records):
-                if folder not in tails:  # a node that came meanwhile
-                    tails[folder] = _Tail(folder / f"{stem}.jsonl", at_end=False)
+            came = {folder: _Tail(folder / f"{stem}.jsonl", at_end=False) for folder in folders(records) if folder not in tails}
+            tails.update(came)  # nodes that came meanwhile
     finally:
         for tail in tails.values():
             tail.close()

@@ -77,3 +77,20 @@ async def test_what_is_written_between_the_last_look_and_the_new_file_comes(tmp_
     path.write_text('{"n": 2}\n')
     assert [await waiting, await _next(stream)] == [[{"n": 1}], [{"n": 2}]]
     await stream.aclose()
+
+
+async def test_what_nobody_wants_is_passed_over_and_a_line_in_two_pieces_is_none(tmp_path: Path) -> None:
+    path, wanted = tmp_path / "a.jsonl", [False]
+    path.write_text("")
+    stream = followed_everywhere(tmp_path, "a", lambda: wanted[0])
+    waiting = asyncio.create_task(_next(stream))
+    await asyncio.sleep(0.3)
+    with path.open("a") as file:
+        file.write('{"n": 1}\n{"n": 2}\n{"n":')
+        file.flush()
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+        wanted[0] = True
+        file.write(' 3}\n{"n": 4}\n')
+    assert await waiting == [{"n": 3}, {"n": 4}]
+    await stream.aclose()
