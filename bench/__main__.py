@@ -64,6 +64,9 @@ _ON_BIG: dict[str, Callable[[World, Effort, bool], Figures]] = {
     "failed_requests": lambda one, effort, quick: measures.edits_under_load(one, effort, 30 if quick else 1000),
 }
 
+_ITSELF = frozenset({"policies_100", "tls_full_chain", *_ON_BIG} - {"replay"})
+"""The gateway itself: what is measured quickly, unless something is named."""
+
 
 def _wanted(key: str, chosen: list[str]) -> bool:
     return not chosen or any(one.startswith(key) or key.startswith(one) for one in chosen)
@@ -85,6 +88,8 @@ class _Run:
 
     def wants(self, *keys: str) -> bool:
         """Whether one of these is to be measured."""
+        if self.quick and not self.chosen:
+            return not _ITSELF.isdisjoint(keys)
         return any(_wanted(key, self.chosen) for key in keys)
 
     def measure(self, what: str, measured: Callable[[], Figures]) -> None:
@@ -111,9 +116,8 @@ def _measured(run: _Run) -> None:
         run.measure("policies_100", lambda: measures.policies_100(folder, effort))
     if run.wants("tls_full_chain"):
         run.measure("tls_full_chain", lambda: measures.tls(folder, effort))
-    if not run.quick or run.chosen:
-        _of_identities(run)
-        _of_releases(run)
+    _of_identities(run)
+    _of_releases(run)
 
 
 def _of_identities(run: _Run) -> None:

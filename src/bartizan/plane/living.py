@@ -72,7 +72,7 @@ class Living:
         self._blocked: frozenset[str] = frozenset()
         """The sources that were told last as blocked."""
         self._untold: set[str] = set()
-        """Shards whose tables don't tell yet what sources say of many, or that somebody counts no more."""
+        """Shards whose tables don't tell yet what sources say of many."""
         self._braked: tuple[int, tuple[Brake, ...]] = (0, ())
         """The brakes that were taken last, with their generation: those of now may be others, by whomever and however soon after them."""
         self._folder = state
@@ -111,11 +111,9 @@ class Living:
         """These consumers are declared otherwise. What can be told of them without their tables is told so first."""
         if count_alike(old.consumers, new.consumers, names) and self._tell_ahead(names):
             return
-        touched = self.tables.touched(old.consumers, new.consumers)
         if len(names) <= _MANY and have_gone(new.consumers, names) and self.tables.tell_gone(old.consumers, names):
-            self._untold |= touched
-        else:
-            self.tables.rebuild(new, time.time(), touched)
+            return
+        self.tables.rebuild(new, time.time(), self.tables.touched(old.consumers, new.consumers))
 
     def _refit(self, now: float, *, anew: bool = False) -> bool:
         """Has tables written with the fields that are to be told now, if they aren't, or `anew`. Whether that was so."""
