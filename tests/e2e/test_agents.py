@@ -303,8 +303,12 @@ async def test_looks_at_requests_are_few_and_many_calls_at_once_are_refused(tmp_
             await other.call("explain_request", request_id=one)
         max_token = await admin.token(ann, "max", "viewer")
         call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "request_context", "arguments": {"request_id": one}}}
-        answers = await asyncio.gather(*(_sent(admin, max_token, call) for _ in range(40)))
-        statuses = [answer.status_code for answer in answers]
+        statuses: list[int] = []
+        for _ in range(10):  # a slow client's calls may come one after the other
+            answers = await asyncio.gather(*(_sent(admin, max_token, call) for _ in range(40)))
+            statuses = [answer.status_code for answer in answers]
+            if 429 in statuses:
+                break
         assert set(statuses) == {200, 429} and statuses.count(200) >= 8, statuses
         busy = next(answer for answer in answers if answer.status_code == 429)
         assert busy.json()["type"] == "urn:bartizan:problem:agents-busy"

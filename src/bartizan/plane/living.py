@@ -43,6 +43,8 @@ _SECRETS_POLL_S = 0.1
 _EVERY_S = 0.5
 _USES_EVERY_S = 10.0
 _JUMP_TOLD_S = 3600.0
+_TOLD_FIRST_S = 0.25
+"""So long tables wait for what is told ahead of them that somebody counts no more: Envoy reads one after the other."""
 _MANY, _SOME = 100, 3
 """Of so many subjects tables are told so many at a time."""
 
@@ -72,7 +74,9 @@ class Living:
         self._blocked: frozenset[str] = frozenset()
         """The sources that were told last as blocked."""
         self._untold: set[str] = set()
-        """Shards whose tables don't tell yet what sources say of many."""
+        """Shards whose tables don't tell yet what sources say of many, or that somebody counts no more."""
+        self._rests = 0.0
+        """Until when none of them is made anew, by the clock that only runs on."""
         self._braked: tuple[int, tuple[Brake, ...]] = (0, ())
         """The brakes that were taken last, with their generation: those of now may be others, by whomever and however soon after them."""
         self._folder = state
@@ -111,9 +115,12 @@ class Living:
         """These consumers are declared otherwise. What can be told of them without their tables is told so first."""
         if count_alike(old.consumers, new.consumers, names) and self._tell_ahead(names):
             return
+        touched = self.tables.touched(old.consumers, new.consumers)
         if len(names) <= _MANY and have_gone(new.consumers, names) and self.tables.tell_gone(old.consumers, names):
-            return
-        self.tables.rebuild(new, time.time(), self.tables.touched(old.consumers, new.consumers))
+            self._untold |= touched
+            self._rests = time.monotonic() + _TOLD_FIRST_S
+        else:
+            self.tables.rebuild(new, time.time(), touched)
 
     def _refit(self, now: float, *, anew: bool = False) -> bool:
         """Has tables written with the fields that are to be told now, if they aren't, or `anew`. Whether that was so."""
@@ -148,7 +155,7 @@ class Living:
     def _retell_some(self) -> None:
         """Writes some of the tables that many subjects are in: what is revoked meanwhile needn't wait for all. Or one of those that are
         older than what is told ahead of them."""
-        if self._untold and self._snapshot is not None:
+        if self._untold and self._snapshot is not None and time.monotonic() >= self._rests:
             some = frozenset(sorted(self._untold)[:_SOME])
             self._untold -= some
             self.tables.rebuild(self._snapshot, time.time(), some)
