@@ -148,7 +148,7 @@ class Tables:
 
     def tell_gone(self, consumers: Mapping[str, Consumer], names: Collection[str]) -> bool:
         """Has consumers refused who count no more, as they were declared when they did, before their tables refuse them: have these made
-        anew soon after, for open streams end by them. False if they have too many keys for that."""
+        anew right after. False if they have too many keys for that."""
         there, found = {name: consumers[name] for name in names if name in consumers}, dict[str, dict[str, str]]()
         for record in (*self.store.of(names), *self._brought(there, [])):
             begins = f"{order_mark(self._attributes)}{record.consumer};{record.id};"

@@ -43,8 +43,6 @@ _SECRETS_POLL_S = 0.1
 _EVERY_S = 0.5
 _USES_EVERY_S = 10.0
 _JUMP_TOLD_S = 3600.0
-_TOLD_FIRST_S = 0.25
-"""So long tables wait for what is told ahead of them that somebody counts no more: Envoy reads one after the other."""
 _MANY, _SOME = 100, 3
 """Of so many subjects tables are told so many at a time."""
 
@@ -75,8 +73,6 @@ class Living:
         """The sources that were told last as blocked."""
         self._untold: set[str] = set()
         """Shards whose tables don't tell yet what sources say of many, or that somebody counts no more."""
-        self._rests = 0.0
-        """Until when none of them is made anew, by the clock that only runs on."""
         self._braked: tuple[int, tuple[Brake, ...]] = (0, ())
         """The brakes that were taken last, with their generation: those of now may be others, by whomever and however soon after them."""
         self._folder = state
@@ -118,7 +114,6 @@ class Living:
         touched = self.tables.touched(old.consumers, new.consumers)
         if len(names) <= _MANY and have_gone(new.consumers, names) and self.tables.tell_gone(old.consumers, names):
             self._untold |= touched
-            self._rests = time.monotonic() + _TOLD_FIRST_S
         else:
             self.tables.rebuild(new, time.time(), touched)
 
@@ -155,7 +150,7 @@ class Living:
     def _retell_some(self) -> None:
         """Writes some of the tables that many subjects are in: what is revoked meanwhile needn't wait for all. Or one of those that are
         older than what is told ahead of them."""
-        if self._untold and self._snapshot is not None and time.monotonic() >= self._rests:
+        if self._untold and self._snapshot is not None:
             some = frozenset(sorted(self._untold)[:_SOME])
             self._untold -= some
             self.tables.rebuild(self._snapshot, time.time(), some)
