@@ -16,7 +16,7 @@ import pytest_asyncio
 
 from tests.e2e.gateway import free_port
 from tests.e2e.kick_rig import PATHS, Answer, Callers, Kicked, kicked, refusing
-from tests.e2e.node_rig import eventually
+from tests.e2e.node_rig import eventually, listens
 
 RELEASES = "{approvals: 1, stages: [{canary: {nodes: [edge-1], for: 400ms}}]}"
 SEED = 20_261_122
@@ -241,15 +241,10 @@ async def test_a_change_that_a_nodes_envoy_refuses_fails_by_itself_and_says_wher
     await fleet.approve()
     assert (await fleet.ended())["status"] == "done"
     for open_ in (fleet.extra, here):
-        await eventually(lambda open_=open_: _opens(open_), 3)
+        await eventually(lambda open_=open_: listens(open_), 3)
     await fleet.insist("PUT", "/v1/resources/Gateway/edge", 200, **before_it)
     await fleet.approve()
     assert (await fleet.ended())["status"] == "done"
-
-
-def _opens(port: int) -> bool:
-    with socket.socket() as trying:
-        return trying.connect_ex(("127.0.0.1", port)) == 0
 
 
 async def _is(fleet: Kicked, node: str, wanted: list[int]) -> bool:

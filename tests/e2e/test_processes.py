@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.gateway import Gateway, free_port, gateway, upstream
-from tests.e2e.node_rig import children, eventually
+from tests.e2e.node_rig import children, eventually, listens
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -208,19 +208,14 @@ async def test_the_door_for_nodes_isnt_taken_for_somebody_elses(tmp_path: Path) 
     try:
         await eventually(lambda: bool(children(process.pid)), 60)
         process.send_signal(signal.SIGSTOP)
-        await eventually(lambda: _listens(nodes), 60)
+        await eventually(lambda: listens(nodes), 60)
         process.send_signal(signal.SIGCONT)
-        await eventually(lambda: _listens(admin), 60)
+        await eventually(lambda: listens(admin), 60)
         await asyncio.sleep(1)
         assert process.returncode is None
     finally:
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 60) == 0
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 async def test_with_its_keys_on_another_disk_a_state_tells_nothing_and_all_goes_on(tmp_path: Path) -> None:

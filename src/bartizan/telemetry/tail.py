@@ -64,7 +64,7 @@ async def followed(path: Path) -> AsyncIterator[list[dict[str, Any]]]:
 
 async def followed_everywhere(records: Path, stem: str, wanted: Callable[[], bool] = lambda: True) -> AsyncIterator[list[dict[str, Any]]]:
     """The same of all nodes whose records come to this folder; each batch is of one of them. As long as none are `wanted` they are passed
-    over, which costs a tenth."""
+    over, and not looked into."""
     tails = {folder: _Tail(folder / f"{stem}.jsonl", at_end=True) for folder in folders(records)}
     try:
         while True:

@@ -35,6 +35,14 @@ def test_and_nowhere_else(server: str, tmp_path: Path) -> None:
         called(argparse.Namespace(server=server, token_file=token, ca=None, state=tmp_path), "GET", "/v1/status")
 
 
+def test_a_password_in_a_url_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("bzt_x")
+    with pytest.raises(Unavailable, match="no user and no password") as refused:
+        called(argparse.Namespace(server="https://ann:tiger@a.example", token_file=token, ca=None, state=tmp_path), "GET", "/v1/status")
+    assert "tiger" not in refused.value.message
+
+
 @pytest.mark.parametrize("kind", [NotFound, Conflict, Forbidden, Unauthenticated, TooMany, Unavailable])
 def test_an_answer_is_the_error_it_tells_of(kind: type[BartizanError]) -> None:
     error = _told(httpx.Response(kind.status, json={"title": "t", "detail": "Not so.", "problems": []}))
