@@ -97,8 +97,8 @@ def _client(read: argparse.Namespace, *, known: bool = True) -> tuple[Any, str]:
 
 def _check_private(server: str) -> None:
     """A token isn't sent where others can read it."""
-    if "@" in server:
-        raise Unavailable("A token is only sent over TLS, to a URL that holds no user and no password.")  # nor is it repeated here: it may be one
+    if "@" in server:  # it isn't repeated: what stands there may be a password
+        raise Unavailable("A token is only sent over TLS, to a URL that holds no user and no password.")
     if not is_private(server):
         raise Unavailable(f"A token is only sent over TLS: {server} isn't https://, and isn't on this machine.")
 
